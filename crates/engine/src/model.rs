@@ -1,0 +1,342 @@
+//! What the engine knows of a container. The shapes are the engine's own and are what the state store keeps.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What a front end asks for when it creates a container: only what the engine acts on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Request {
+    /// Name without slash; made up where `None`.
+    pub name: Option<String>,
+    /// What was asked for as image (name or id), word for word.
+    pub image: String,
+    /// `None`: the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// `None`: the image's (unless an entrypoint is given).
+    pub command: Option<Vec<String>>,
+    /// `KEY=value`, or `KEY` to remove the image's.
+    pub env: Vec<String>,
+    /// Absolute; empty: the image's, else `/`.
+    pub working_dir: String,
+    /// `user[:group]`, names or numbers; empty: the image's.
+    pub user: String,
+    /// Empty: the first 12 digits of the id.
+    pub hostname: String,
+    /// NIS domain name.
+    pub domainname: String,
+    /// Terminal.
+    pub tty: bool,
+    /// `-i`.
+    pub open_stdin: bool,
+    /// Input ends with the first client's.
+    pub stdin_once: bool,
+    /// Labels; the image's are merged under them.
+    pub labels: BTreeMap<String, String>,
+    /// Signal name or number; `None`: the image's, else SIGTERM.
+    pub stop_signal: Option<String>,
+    /// Seconds; `None`: 10.
+    pub stop_timeout: Option<i64>,
+    /// Remove when ended.
+    pub auto_remove: bool,
+    /// Terminal size at start, height and width.
+    pub console_size: Option<(u16, u16)>,
+    /// Host side of the container.
+    pub host: Host,
+    /// The front end's own document, kept word for word, never read here (Docker's Config, HostConfig, NetworkingConfig with defaults filled in).
+    pub document: String,
+}
+
+/// Isolation, limits and mounts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// Everything allowed.
+    pub privileged: bool,
+    /// Names with or without CAP_, any case, or ALL.
+    pub cap_add: Vec<String>,
+    /// As `cap_add`.
+    pub cap_drop: Vec<String>,
+    /// Root filesystem read-only.
+    pub read_only: bool,
+    /// Our init as the first process.
+    pub init: bool,
+    /// Network mode: `none`, `host`, `container:ID`.
+    pub network: NetworkMode,
+    /// Pid namespace.
+    pub pid: NamespaceMode,
+    /// Ipc namespace.
+    pub ipc: NamespaceMode,
+    /// Uts namespace.
+    pub uts: NamespaceMode,
+    /// Cgroup namespace.
+    pub cgroupns: NamespaceMode,
+    /// Parent of the container's cgroup; `None`: the engine's.
+    pub cgroup_parent: Option<String>,
+    /// Bind mounts and tmpfs, in the order given.
+    pub mounts: Vec<Mount>,
+    /// Limits.
+    pub resources: Resources,
+    /// Bytes; 0: 64 MiB.
+    pub shm_size: u64,
+    /// Names or numbers.
+    pub group_add: Vec<String>,
+    /// `name=soft:hard`, by RLIMIT name without prefix, lower case.
+    pub ulimits: Vec<Ulimit>,
+    /// Kernel parameters.
+    pub sysctls: BTreeMap<String, String>,
+    /// Score adjustment.
+    pub oom_score_adj: i32,
+    /// `no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// Seccomp profile.
+    pub seccomp: Seccomp,
+    /// `None`: Docker's list (none when privileged).
+    pub masked_paths: Option<Vec<String>>,
+    /// `None`: Docker's list (none when privileged).
+    pub readonly_paths: Option<Vec<String>>,
+    /// Log.
+    pub log: Log,
+    /// `name:address` lines for /etc/hosts.
+    pub extra_hosts: Vec<String>,
+    /// Restart policy, kept for the lifecycle issue: name and maximum.
+    pub restart: Option<(String, i64)>,
+}
+
+/// Seccomp profile of a container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// The built-in one (off when privileged).
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// This one, Docker's JSON.
+    Profile(String),
+}
+
+/// Log driver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// `json-file` or `none`.
+    pub driver: String,
+    /// Driver options as given (`max-size`, `max-file`), validated at create.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { driver: "json-file".into(), options: BTreeMap::new() }
+    }
+}
+
+/// Whose network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// Loopback only.
+    #[default]
+    None,
+    /// The host's.
+    Host,
+    /// Another container's, by full id.
+    Container(String),
+}
+
+/// Whose namespace.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamespaceMode {
+    /// Its own.
+    #[default]
+    Private,
+    /// The host's.
+    Host,
+    /// Another container's, by full id.
+    Container(String),
+}
+
+/// One mount asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What.
+    pub kind: MountKind,
+    /// Host path of a bind; empty for tmpfs.
+    pub source: PathBuf,
+    /// Absolute, in the container.
+    pub target: PathBuf,
+    /// Read-only (recursively, where the kernel can).
+    pub read_only: bool,
+    /// `rprivate` and so on; empty: rprivate.
+    pub propagation: String,
+    /// Make a missing bind source as a directory (`-v`), instead of refusing (`--mount`).
+    pub create_source: bool,
+    /// tmpfs options as for mount(8).
+    pub options: Vec<String>,
+}
+
+/// Kinds of mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    /// Recursive bind of a host path.
+    Bind,
+    /// Memory.
+    Tmpfs,
+}
+
+/// Limits, in the kernel's units; 0 or `None` means none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are Docker's and cgroup's own names")]
+pub struct Resources {
+    pub memory: i64,
+    pub memory_reservation: i64,
+    /// Memory and swap; -1 unlimited; 0: twice the memory.
+    pub memory_swap: i64,
+    pub memory_swappiness: Option<u64>,
+    pub oom_kill_disable: bool,
+    pub nano_cpus: i64,
+    pub cpu_shares: u64,
+    pub cpu_period: u64,
+    pub cpu_quota: i64,
+    pub cpuset_cpus: String,
+    pub cpuset_mems: String,
+    /// `None` or 0 or less: no limit.
+    pub pids_limit: Option<i64>,
+    pub blkio_weight: u16,
+}
+
+/// One resource limit of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields say it")]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+/// Where a container stands. Legal moves are in [`crate::engine`]'s container module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "Docker's states by their names")]
+pub enum Status {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+impl Status {
+    /// Docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// What changes in a container's life. Times are nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "Docker's State by its names")]
+pub struct State {
+    pub status: Status,
+    pub pid: i32,
+    /// In clock ticks since boot: with `pid` it names the process.
+    #[serde(default)]
+    pub pid_start_time: u64,
+    pub exit_code: i32,
+    pub error: String,
+    pub oom_killed: bool,
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+}
+
+/// One container, as published for readers: immutable, replaced as a whole at each change.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// 64 hex.
+    pub id: String,
+    /// Without slash.
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    /// As asked, with the image's defaults merged in (`image` stays what the user typed).
+    pub request: Request,
+    /// The image's id.
+    pub image_id: String,
+    /// First word and rest of entrypoint and command.
+    pub path: String,
+    /// The rest.
+    pub args: Vec<String>,
+    /// Life.
+    pub state: State,
+    /// Ids of its execs.
+    pub execs: Vec<String>,
+    /// Sandbox it refers to.
+    pub sandbox: Sandbox,
+    /// Restarts by policy.
+    pub restart_count: u64,
+    /// json-file path, empty before the first start or with driver `none`.
+    pub log_path: String,
+    /// Directories of its overlay as Docker's GraphDriver.Data (LowerDir, UpperDir, WorkDir, MergedDir).
+    pub graph: BTreeMap<String, String>,
+}
+
+/// A network namespace with its files: an object of its own, which containers refer to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// 64 hex.
+    pub id: String,
+    /// Where the namespace is pinned while it lives; empty before.
+    pub key: String,
+    /// Host path of its resolv.conf.
+    pub resolv_conf: PathBuf,
+    /// Host path of its hostname file.
+    pub hostname: PathBuf,
+    /// Host path of its hosts file.
+    pub hosts: PathBuf,
+}
+
+/// What `exec` is asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs, reason = "Docker's ExecConfig by its names")]
+pub struct ExecRequest {
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub user: String,
+    pub working_dir: String,
+    pub privileged: bool,
+    pub tty: bool,
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
+    pub console_size: Option<(u16, u16)>,
+    /// As given (`ctrl-p,ctrl-q`); `None`: the default.
+    pub detach_keys: Option<String>,
+}
+
+/// One exec as published.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "Docker's exec inspect by its names")]
+pub struct ExecState {
+    pub id: String,
+    pub container: String,
+    pub request: ExecRequest,
+    pub running: bool,
+    /// `None` before it ended.
+    pub exit_code: Option<i32>,
+    pub pid: i32,
+}

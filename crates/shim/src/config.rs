@@ -1,0 +1,120 @@
+//! All that a shim is told at its birth.
+
+use dhow_runtime::seccomp::Program;
+use dhow_sys::overlay::Overlay;
+use oci_spec::runtime::{LinuxResources, Spec};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Everything a shim needs to make, watch and bury one container. Unknown fields are skipped, missing ones have defaults.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShimConfig {
+    /// Full container id (64 hex).
+    pub id: String,
+    /// The OCI specification, without `linux.seccomp` where `seccomp` is given.
+    pub spec: Spec,
+    /// The root filesystem.
+    pub root: Overlay,
+    /// The compiled filter.
+    #[serde(default)]
+    pub seccomp: Option<Program>,
+    /// Directory of this container under the exec root (short path, 0700): `shim.sock`, `exit.json`, `state.json`. Made by the shim.
+    pub dir: PathBuf,
+    /// Log, unless the driver is `none`.
+    #[serde(default)]
+    pub log: Option<LogConfig>,
+    /// The container has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Height and width at start.
+    #[serde(default)]
+    pub console_size: Option<(u16, u16)>,
+    /// Standard input stays open without a client (`-i`).
+    #[serde(default)]
+    pub open_stdin: bool,
+    /// Standard input closes when the first attached client's input ends.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// Where the network namespace is pinned (a bind mount of the namespace, made by the shim after the start and
+    /// removed by it at the end); `None` where the container shares one.
+    #[serde(default)]
+    pub pin_netns: Option<PathBuf>,
+    /// Clients attached before the start. Their sockets come with the message, in this order.
+    #[serde(default)]
+    pub attach: Vec<AttachConfig>,
+}
+
+/// A json-file log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// Path of the newest file; rotated ones are `PATH.1`, `PATH.2`, ...
+    pub path: PathBuf,
+    /// Size in bytes at which a file is rotated; 0 means never.
+    pub max_size: u64,
+    /// Number of files kept, at least 1.
+    pub max_file: u32,
+    /// Extra `attrs` written in each line, empty for none.
+    #[serde(default)]
+    pub attrs: std::collections::BTreeMap<String, String>,
+}
+
+/// How one client is attached. The shim writes to, and reads from, the client's own socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachConfig {
+    /// Forward what the client writes to the container's input.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Send the container's output.
+    #[serde(default)]
+    pub stdout: bool,
+    /// Send the container's errors.
+    #[serde(default)]
+    pub stderr: bool,
+    /// Send in Docker's frames of 8 bytes header and payload (never with a terminal).
+    #[serde(default)]
+    pub framed: bool,
+    /// Bytes that end the attachment when typed (only with a terminal). Empty for none.
+    #[serde(default)]
+    pub detach_keys: Vec<u8>,
+    /// Bytes of the client's input that were already read with its request.
+    #[serde(default)]
+    pub early: Vec<u8>,
+    /// First send what the log holds (`logs=1`).
+    #[serde(default)]
+    pub replay: bool,
+    /// Go on with live output (`stream=1`); otherwise the client is done after the replay.
+    #[serde(default = "yes")]
+    pub stream: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A further process (`exec`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecConfig {
+    /// Exec id (64 hex).
+    pub id: String,
+    /// What to run.
+    pub process: oci_spec::runtime::Process,
+    /// The filter, as for the container (`None` for a privileged exec).
+    #[serde(default)]
+    pub seccomp: Option<Program>,
+    /// It has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Height and width at start.
+    #[serde(default)]
+    pub console_size: Option<(u16, u16)>,
+    /// The client to attach; its socket comes with the message. `None` when detached: input is empty, output is dropped.
+    #[serde(default)]
+    pub attach: Option<AttachConfig>,
+}
+
+/// Changed limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpdateConfig {
+    /// The limits that change.
+    pub resources: LinuxResources,
+}

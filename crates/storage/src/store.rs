@@ -1,0 +1,136 @@
+//! The contract of a layer store.
+//!
+//! - A *layer* is immutable content with a diff id. A *chain* is a stack of layers, named by its chain id; the bottom chain's id is its diff id.
+//! - A *snapshot* is a writable directory over a chain (or over nothing), known by a key of the caller's.
+//! - Every operation is atomic: after a crash at any instant, a reopened store has the whole object or nothing of it ([`LayerStore::sweep`]).
+//! - Applying a chain that is there already is a success and changes nothing. Two at once of the same chain: one works, the other waits.
+//! - A chain cannot be removed while another chain or a snapshot stands on it.
+
+use crate::id::{ChainId, DiffId};
+use dhow_sys::overlay::Overlay;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Key of a snapshot: `[a-z0-9-]{1,128}`, chosen by the caller (a container id).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SnapshotKey(pub String);
+
+/// Bounds for hostile archives.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of file content.
+    pub bytes: u64,
+    /// Members.
+    pub entries: u64,
+    /// Components of a path.
+    pub depth: usize,
+    /// Bytes of one path or link target.
+    pub name: usize,
+    /// Bytes of extended headers and attributes of one member.
+    pub extensions: usize,
+}
+
+/// One chain as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its name.
+    pub chain: ChainId,
+    /// The chain below.
+    pub parent: Option<ChainId>,
+    /// Its top layer's content.
+    pub diff: DiffId,
+    /// Bytes of file content in the top layer (hard links once), as Docker's layer size.
+    pub size: u64,
+}
+
+/// Space and inodes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes.
+    pub inodes: u64,
+}
+
+/// How a path differs from the chain below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// Docker's 0.
+    Modified,
+    /// Docker's 1.
+    Added,
+    /// Docker's 2.
+    Deleted,
+}
+
+/// One changed path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Absolute within the root filesystem.
+    pub path: PathBuf,
+    /// How.
+    pub kind: ChangeKind,
+}
+
+/// What a store answers when it cannot.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("layer {0} does not exist")]
+    NoChain(String),
+    #[error("snapshot {0} does not exist")]
+    NoSnapshot(String),
+    #[error("snapshot {0} exists already")]
+    Exists(String),
+    #[error("{object} is in use by {by}")]
+    InUse { object: String, by: String },
+    #[error("the archive's content is {actual}, expected {expected}")]
+    Digest { expected: String, actual: String },
+    #[error("archive: {entry}: {reason}")]
+    Archive { entry: String, reason: String },
+    #[error("archive: more than {limit} {what}")]
+    Limit { what: &'static str, limit: u64 },
+    #[error("invalid {what}: {value:?}")]
+    Invalid { what: &'static str, value: String },
+    #[error("{op} {object}: {source}")]
+    Io { op: &'static str, object: String, source: std::io::Error },
+}
+
+/// Result with [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A store of layers. All calls block; callers with an async runtime use its blocking threads. Implementations are `Send + Sync`, and an
+/// operation on one object never waits for one on another.
+pub trait LayerStore: Send + Sync + std::fmt::Debug {
+    /// Name of the form: `dir`, later `tar+erofs`. Docker's `Driver` field is always `overlay2`.
+    fn form(&self) -> &'static str;
+    /// Unpacks an *uncompressed* layer tar over `parent`, checking it against `expected` while it streams (trailing bytes count).
+    fn apply(&self, parent: Option<&ChainId>, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<LayerInfo>;
+    /// One chain.
+    fn layer(&self, chain: &ChainId) -> Result<LayerInfo>;
+    /// Every chain.
+    fn layers(&self) -> Result<Vec<LayerInfo>>;
+    /// Writes the top layer's tar, reproducibly: the same content gives the same bytes.
+    fn tar(&self, chain: &ChainId, out: &mut dyn std::io::Write) -> Result<()>;
+    /// Removes the top layer of a chain.
+    fn remove_layer(&self, chain: &ChainId) -> Result<()>;
+    /// Makes a writable snapshot. `base` directories lie below the image's layers (mount points and the like, never in `diff`).
+    /// Fast: makes directories only.
+    fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()>;
+    /// How a snapshot is mounted, writable. Does not mount.
+    fn mount(&self, key: &SnapshotKey) -> Result<Overlay>;
+    /// How a chain is mounted read-only. Does not mount, keeps no record.
+    fn view(&self, chain: &ChainId) -> Result<Overlay>;
+    /// Makes a snapshot's content a layer over its parent. The snapshot stays and stays usable.
+    fn commit(&self, key: &SnapshotKey) -> Result<LayerInfo>;
+    /// What a snapshot changed, sorted by path, parents of changes included as Docker shows them.
+    fn diff(&self, key: &SnapshotKey) -> Result<Vec<Change>>;
+    /// Disk used by the snapshot's own content.
+    fn usage(&self, key: &SnapshotKey) -> Result<Usage>;
+    /// Removes a snapshot. A missing one is an error ([`Error::NoSnapshot`]).
+    fn remove(&self, key: &SnapshotKey) -> Result<()>;
+    /// Every snapshot's key.
+    fn snapshots(&self) -> Result<Vec<SnapshotKey>>;
+    /// Finishes or removes what a crash left half-made, and snapshots for which `keep` says no. Called once, before any other call.
+    fn sweep(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()>;
+}

@@ -1,0 +1,12 @@
+//! The only crate with `unsafe`: raw system calls, each a safe function over owned descriptors, with the
+//! errno given its meaning and its own test. Nothing here knows of containers, OCI or Docker.
+
+pub mod clone;
+pub mod fdpass;
+pub mod mount;
+pub mod overlay;
+pub mod process;
+pub mod sealed;
+pub mod seccomp;
+pub mod signal;
+pub mod title;
