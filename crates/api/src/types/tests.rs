@@ -1,0 +1,24 @@
+//! Shapes on the wire.
+
+use super::*;
+
+#[test]
+fn null_and_missing_are_defaults() {
+    let body: CreateBody = serde_json::from_str(
+        r#"{"Hostname":null,"Cmd":"ls","Env":null,"Unknown":[1],"HostConfig":{"Binds":null,"Memory":5,"Mounts":null,"ConsoleSize":null}}"#,
+    )
+    .unwrap();
+    assert_eq!(body.config.cmd, Some(Words(vec!["ls".into()])));
+    assert_eq!(body.config.hostname, "");
+    assert_eq!(body.host_config.unwrap().resources.memory, 5);
+}
+
+#[test]
+fn empty_config_in_docker_order() {
+    insta::assert_snapshot!(serde_json::to_string(&Config::default()).unwrap(), @r#"{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":null,"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":null}"#);
+}
+
+#[test]
+fn empty_host_config_in_docker_order() {
+    insta::assert_snapshot!(serde_json::to_string(&HostConfig::default()).unwrap(), @r#"{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"","Config":null},"NetworkMode":"","PortBindings":null,"RestartPolicy":{"Name":"","MaximumRetryCount":0},"AutoRemove":false,"VolumeDriver":"","VolumesFrom":null,"ConsoleSize":[0,0],"CapAdd":null,"CapDrop":null,"CgroupnsMode":"","Dns":null,"DnsOptions":null,"DnsSearch":null,"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"","Links":null,"OomScoreAdj":0,"PidMode":"","Privileged":false,"PublishAllPorts":false,"ReadonlyRootfs":false,"SecurityOpt":null,"UTSMode":"","UsernsMode":"","ShmSize":0,"Isolation":"","CpuShares":0,"Memory":0,"NanoCpus":0,"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":null,"BlkioDeviceReadBps":null,"BlkioDeviceWriteBps":null,"BlkioDeviceReadIOps":null,"BlkioDeviceWriteIOps":null,"CpuPeriod":0,"CpuQuota":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","Devices":null,"DeviceCgroupRules":null,"DeviceRequests":null,"MemoryReservation":0,"MemorySwap":0,"MemorySwappiness":null,"OomKillDisable":null,"PidsLimit":null,"Ulimits":null,"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,"IOMaximumBandwidth":0,"MaskedPaths":null,"ReadonlyPaths":null}"#);
+}
