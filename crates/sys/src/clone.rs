@@ -1,7 +1,7 @@
 //! clone3 and fork: the only ways in which a process of ours begets another.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Which of the two processes returned from [`fork`] or [`clone3`].
 #[derive(Debug)]
@@ -20,11 +20,26 @@ pub enum Forked {
 /// What [`clone3`] is to do beyond a plain fork.
 #[derive(Debug, Default)]
 pub struct CloneArgs {
-    /// `CLONE_NEW*` flags.
+    /// `CLONE_NEW*` flags; every other flag is refused.
     pub namespaces: u64,
     /// A cgroup v2 directory to start in (`CLONE_INTO_CGROUP`).
     pub cgroup: Option<OwnedFd>,
+    /// The child becomes a child of the caller's parent (`CLONE_PARENT`), which then is the one to reap it.
+    pub sibling: bool,
 }
+
+/// The flags that [`CloneArgs::namespaces`] may hold.
+pub const NAMESPACES: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u64
+    | CLONE_NEWTIME;
+
+const CLONE_NEWTIME: u64 = 0x80;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Forks. The caller must be single-threaded: the child may then run any code.
 /// Fails with `EBUSY` if `/proc/self/task` shows more than one thread.
@@ -33,6 +48,70 @@ pub fn fork() -> io::Result<Forked> {
 }
 
 /// As [`fork`], with new namespaces and a cgroup (Linux 5.7 for the latter).
-pub fn clone3(_args: &CloneArgs) -> io::Result<Forked> {
-    todo!()
+pub fn clone3(args: &CloneArgs) -> io::Result<Forked> {
+    if args.namespaces & !NAMESPACES != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    if threads()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let mut pidfd: RawFd = -1;
+    let mut raw = libc::clone_args {
+        flags: args.namespaces | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    if args.sibling {
+        // The kernel takes the caller's own exit signal here and refuses another one.
+        raw.flags |= libc::CLONE_PARENT as u64;
+        raw.exit_signal = 0;
+    }
+    if let Some(dir) = &args.cgroup {
+        raw.flags |= CLONE_INTO_CGROUP;
+        raw.cgroup = dir.as_raw_fd() as u64;
+    }
+    // SAFETY: `raw` is a whole, initialised clone_args whose only pointer is `pidfd`, which outlives the call. Without CLONE_VM
+    // the child has its own copy of memory and, with no stack given, goes on with the same stack, as after fork(2). There is one
+    // thread (checked above), so no lock of the C library or of ours can be held by a thread that the child lacks.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const raw, size_of::<libc::clone_args>()) };
+    match ret {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => {
+            // SAFETY: the call succeeded with CLONE_PIDFD, so `pidfd` is a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent { pid: pid as i32, pidfd })
+        }
+    }
+}
+
+/// Number of threads in this process: the link count of `/proc/self/task` is two more.
+pub fn threads() -> io::Result<u64> {
+    let stat = rustix::fs::stat("/proc/self/task")?;
+    Ok((stat.st_nlink as u64).saturating_sub(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_several_threads_and_foreign_flags() {
+        // The test harness runs this test beside its main thread.
+        assert_eq!(fork().unwrap_err().raw_os_error(), Some(libc::EBUSY));
+        let args = CloneArgs {
+            namespaces: libc::CLONE_VM as u64,
+            ..CloneArgs::default()
+        };
+        assert_eq!(clone3(&args).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert!(threads().unwrap() > 1);
+    }
 }

@@ -1,9 +1,11 @@
 //! The only crate with `unsafe`: raw system calls, each a safe function over owned descriptors, with the
 //! errno given its meaning and its own test. Nothing here knows of containers, OCI or Docker.
 
+pub mod caps;
 pub mod clone;
 pub mod fdpass;
 pub mod mount;
+pub mod net;
 pub mod overlay;
 pub mod process;
 pub mod sealed;
