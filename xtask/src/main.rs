@@ -1,1 +1,57 @@
-fn main() {}
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|tidy`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
+
+mod archive;
+mod bench;
+mod cpio;
+mod images;
+mod kernel;
+mod paths;
+mod setup;
+mod shell;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <name>
+
+  setup [--peers]            install from Debian what the tests use (with --peers: docker, podman, runc, crun)
+  images                     make the test images (busybox, debian) in the cache
+  test [FILTER...]           setup, images, then every test; FILTER goes to the test runner
+  vm [--kernel 6.1|6.12] [-- FILTER...]
+                             the end-to-end tests in a virtual machine with pure cgroup v2
+  bench [--samples N] [--containers N]
+                             side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
+  tidy                       the tests that hold the house in order
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let name = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let done = match name.as_str() {
+        "setup" => setup::run(rest.iter().any(|word| word == "--peers")),
+        "images" => images::run().map(drop),
+        "test" => test::run(&rest),
+        "vm" => vm::run(&rest),
+        "bench" => bench::run(&rest),
+        "tidy" => test::tidy(),
+        _ => {
+            print!("{HELP}");
+            return if name.is_empty() || name == "help" || name == "--help" {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

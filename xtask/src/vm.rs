@@ -1,0 +1,349 @@
+//! The end-to-end tests in a virtual machine: Debian's cloud kernels, pure cgroup v2, software emulation, no network.
+
+use crate::cpio::Cpio;
+use crate::kernel::{KERNELS, Kernel, get};
+use crate::paths::Scratch;
+use crate::shell::{command, find, quiet};
+use crate::test::{build, executable};
+use crate::{images, setup};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Emulation is slow: without a filter of the caller these run.
+const SELECTION: &[&str] = &[
+    "hello::",
+    "isolation::",
+    "limits::",
+    "crash::",
+    "class",
+    "two_engines::",
+    "lifecycle::run_",
+];
+/// What needs programs that the machine lacks, or minutes.
+const LEFT_OUT: &[&str] = &["terminal::", "differential::", "docker_client", "slow_", "debian"];
+/// The longest that one machine may take.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// Modules of the kernel that the machine needs, with what they depend on.
+const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "ext4", "overlay"];
+/// The line with which the machine says how it went; the test program's exit code follows.
+const MARKER: &str = "DHOW-VM-EXIT";
+
+/// `cargo xtask vm`: one kernel or all, with the filters after `--`.
+pub(crate) fn run(words: &[String]) -> Result<()> {
+    let split = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let filters: Vec<String> = words.iter().skip(split + 1).cloned().collect();
+    let kernels = match &words[..split] {
+        [] => KERNELS.iter().map(|(name, _)| (*name).to_string()).collect(),
+        [flag, name] if flag == "--kernel" => vec![name.clone()],
+        other => bail!("I do not understand {other:?}: see `cargo xtask`"),
+    };
+    setup::run(false)?;
+    let images = images::run()?;
+    let dhow = build(&["-p", "dhow"], "dhow")?;
+    let e2e = Programs::build(dhow)?;
+    let mut failed = false;
+    for name in kernels {
+        failed |= !boot(&get(&name)?, &e2e, &images, &filters)?;
+    }
+    if failed {
+        bail!("tests failed in the virtual machine")
+    } else {
+        Ok(())
+    }
+}
+
+/// As part of `cargo xtask test`: every kernel, unless there is no emulator or no kernel to be had.
+pub(crate) fn run_all(dhow: &Path, images: &Path) -> Result<()> {
+    if find("qemu-system-x86_64").is_none() {
+        println!("SKIPPED: virtual machines: qemu-system-x86_64 is not installed");
+        return Ok(());
+    }
+    let programs = Programs::build(dhow.to_path_buf())?;
+    let mut failed = Vec::new();
+    for (name, _) in KERNELS {
+        match get(name) {
+            Ok(kernel) => {
+                if !boot(&kernel, &programs, images, &[])? {
+                    failed.push(*name);
+                }
+            }
+            Err(error) => println!("SKIPPED: virtual machine with Linux {name}: {error:#}"),
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("tests failed in the virtual machine with Linux {}", failed.join(", "))
+    }
+}
+
+/// What goes into the machine.
+struct Programs {
+    dhow: PathBuf,
+    tests: PathBuf,
+    attacker: PathBuf,
+}
+
+impl Programs {
+    fn build(dhow: PathBuf) -> Result<Self> {
+        let mut cargo = command(
+            "cargo",
+            &[
+                "test",
+                "--quiet",
+                "--no-run",
+                "--message-format=json",
+                "-p",
+                "dhow-tests",
+                "--test",
+                "e2e",
+            ],
+        );
+        let tests = executable(&mut cargo, "e2e")?;
+        let attacker = build(&["-p", "dhow-tests", "--bin", "attacker"], "attacker")?;
+        Ok(Self { dhow, tests, attacker })
+    }
+}
+
+/// Boots, runs the tests and tells whether all passed.
+fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String]) -> Result<bool> {
+    let started = Instant::now();
+    let scratch = Scratch::new("dhow-vm")?;
+    let disk = make_disk(scratch.path(), programs, images, filters).context("make the machine's disk")?;
+    let initrd = scratch.path().join("initrd");
+    std::fs::write(&initrd, initramfs(kernel)?).context("write the initial RAM file system")?;
+    println!("Linux {}: booting", kernel.name);
+
+    let mut qemu = command(
+        "qemu-system-x86_64",
+        &[
+            "-accel",
+            "tcg,thread=multi",
+            "-smp",
+            "2",
+            "-m",
+            "2048",
+            "-no-reboot",
+            "-nic",
+            "none",
+        ],
+    );
+    qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initrd);
+    qemu.args(["-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all"]);
+    qemu.arg("-drive")
+        .arg(format!("file={},if=virtio,format=raw,cache=unsafe", disk.display()));
+    let mut machine = qemu
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start qemu-system-x86_64")?;
+    let console = machine.stdout.take().context("the machine has no console")?;
+
+    let (sender, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).trim_end().to_string()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut code = None;
+    let mut told = Vec::new();
+    while let Ok(line) = lines.recv_timeout(DEADLINE.saturating_sub(started.elapsed())) {
+        if let Some(rest) = line.split(MARKER).nth(1) {
+            code = rest.trim().parse::<i32>().ok();
+            break;
+        }
+        if line.contains("test ") || line.contains("SKIPPED") || line.contains("panic") {
+            println!("Linux {}: {line}", kernel.name);
+        }
+        told.push(line);
+    }
+    // Told or overdue, the machine has nothing more to say; it is ours, known by its handle.
+    if let Err(error) = machine.kill() {
+        eprintln!("could not end the machine: {error}");
+    }
+    machine.wait().context("wait for the machine")?;
+    drop(lines);
+    if reader.join().is_err() {
+        eprintln!("the console's reader failed");
+    }
+    let seconds = started.elapsed().as_secs();
+    match code {
+        Some(0) => println!("Linux {}: all passed ({seconds} s)", kernel.name),
+        Some(code) => println!(
+            "{}\nLinux {}: tests failed with exit code {code} ({seconds} s)",
+            told.join("\n"),
+            kernel.name
+        ),
+        None => println!("{}\nLinux {}: no result after {seconds} s", told.join("\n"), kernel.name),
+    }
+    Ok(code == Some(0))
+}
+
+/// The machine's disk is its root filesystem: ext4, so that overlays lie on what servers use.
+fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[String]) -> Result<PathBuf> {
+    let tree = scratch.join("tree");
+    for dir in [
+        "bin", "dev", "etc", "proc", "root", "run", "sbin", "sys", "t", "t/images", "tmp", "usr/bin", "usr/sbin", "var/lib",
+    ] {
+        std::fs::create_dir_all(tree.join(dir)).with_context(|| format!("make {dir}"))?;
+    }
+    let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
+    let copies = [
+        (busybox.as_path(), "bin/busybox"),
+        (&programs.dhow, "t/dhow"),
+        (&programs.tests, "t/e2e"),
+        (&programs.attacker, "t/attacker"),
+        (&images.join("busybox.tar"), "t/images/busybox.tar"),
+    ];
+    for (from, to) in copies {
+        std::fs::copy(from, tree.join(to)).with_context(|| format!("copy {}", from.display()))?;
+    }
+    std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").context("write passwd")?;
+    std::fs::write(tree.join("etc/group"), "root:x:0:\n").context("write group")?;
+    std::fs::write(tree.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").context("write resolv.conf")?;
+    std::fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n").context("write hosts")?;
+    write_script(&tree.join("init"), &second_stage(filters))?;
+    let disk = scratch.join("disk");
+    quiet(&mut command(
+        "mke2fs",
+        &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "3G"],
+    ))?;
+    std::fs::remove_dir_all(&tree).context("remove the disk's tree")?;
+    Ok(disk)
+}
+
+fn write_script(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).with_context(|| format!("chmod {}", path.display()))
+}
+
+/// The first process after the disk is the root: mounts what a distribution mounts, runs the tests, says how it went.
+fn second_stage(filters: &[String]) -> String {
+    let mut words: Vec<String> = vec!["--test-threads=1".into()];
+    if filters.is_empty() {
+        words.extend(SELECTION.iter().map(|word| (*word).to_string()));
+        words.extend(LEFT_OUT.iter().flat_map(|word| ["--skip".to_string(), (*word).to_string()]));
+    } else {
+        words.extend(filters.iter().cloned());
+    }
+    let words: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', ""))).collect();
+    format!(
+        "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t devtmpfs -o nosuid dev /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm /dev/mqueue
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
+mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
+mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
+mkdir /sys/fs/cgroup/init.scope && echo 1 > /sys/fs/cgroup/init.scope/cgroup.procs
+for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo \"+$c\" > /sys/fs/cgroup/cgroup.subtree_control; done
+mount --make-rshared /
+ln -s /run /var/run
+ip link set lo up
+hostname machine
+chmod 1777 /tmp
+cd /t
+export DHOW_BIN=/t/dhow DHOW_ATTACKER=/t/attacker DHOW_IMAGES=/t/images DHOW_SLOW=10 RUST_BACKTRACE=0
+/t/e2e {}
+echo {MARKER} $?
+sync
+poweroff -f
+",
+        words.join(" ")
+    )
+}
+
+/// Loads the modules in the order they need each other, then hands over to the disk.
+fn initramfs(kernel: &Kernel) -> Result<Vec<u8>> {
+    let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
+    let mut cpio = Cpio::new();
+    for dir in ["bin", "dev", "m", "proc", "root", "sys"] {
+        cpio.dir(dir);
+    }
+    cpio.device("dev/console", 5, 1);
+    cpio.file("bin/busybox", 0o755, &std::fs::read(&busybox).context("read busybox")?);
+    cpio.symlink("bin/sh", "busybox");
+    let mut script = String::from("#!/bin/sh\n/bin/busybox mount -t devtmpfs dev /dev\n");
+    for (number, module) in module_order(&kernel.modules)?.iter().enumerate() {
+        let name = format!("m/{number:02}.ko");
+        cpio.file(&name, 0o644, &read_module(module)?);
+        script.push_str(&format!("/bin/busybox insmod /{name}\n"));
+    }
+    script.push_str(
+        "n=0; while [ ! -b /dev/vda ] && [ $n -lt 200 ]; do /bin/busybox usleep 50000; n=$((n+1)); done\n\
+         /bin/busybox mount -t ext4 /dev/vda /root || echo cannot mount the disk\n\
+         exec /bin/busybox switch_root /root /init\n",
+    );
+    cpio.file("init", 0o755, script.as_bytes());
+    Ok(cpio.finish())
+}
+
+/// The files of the wanted modules, each after what it depends on. What is built in needs none.
+fn module_order(dir: &Path) -> Result<Vec<PathBuf>> {
+    let table = std::fs::read_to_string(dir.join("modules.dep")).with_context(|| format!("read modules.dep of {}", dir.display()))?;
+    let depends: BTreeMap<&str, Vec<&str>> = table
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(file, needs)| (file, needs.split_whitespace().collect()))
+        .collect();
+    let mut order: Vec<&str> = Vec::new();
+    for wanted in MODULES {
+        let Some((file, needs)) = depends.iter().find(|(file, _)| module_name(file) == *wanted) else {
+            continue;
+        };
+        // depmod lists the nearest need first, and all of them, so from the back is the order to load in.
+        for part in needs.iter().rev().chain([file]) {
+            if !order.contains(part) {
+                order.push(part);
+            }
+        }
+    }
+    Ok(order.into_iter().map(|file| dir.join(file)).collect())
+}
+
+fn module_name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.split(".ko").next().unwrap_or(name).replace('-', "_")
+}
+
+/// A module's bytes, unpacked where the kernel's package has it compressed.
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    if path.extension().is_some_and(|ending| ending == "xz") {
+        let output = command("xz", &["-dc"]).arg(path).output().context("run xz")?;
+        if !output.status.success() {
+            bail!("xz -dc {}: {}", path.display(), output.status);
+        }
+        return Ok(output.stdout);
+    }
+    std::fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{module_name, second_stage};
+
+    #[test]
+    fn module_names_are_normalised() {
+        assert_eq!(module_name("kernel/drivers/block/virtio_blk.ko"), "virtio_blk");
+        assert_eq!(module_name("kernel/fs/overlayfs/overlay.ko.xz"), "overlay");
+        assert_eq!(module_name("kernel/arch/x86/crypto/crc32c-intel.ko"), "crc32c_intel");
+    }
+
+    #[test]
+    fn a_filter_replaces_the_selection() {
+        let script = second_stage(&["hello::".to_string()]);
+        assert!(script.contains("/t/e2e '--test-threads=1' 'hello::'\n"), "{script}");
+    }
+}
