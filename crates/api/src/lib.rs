@@ -2,3 +2,4 @@
 //! the daemon share. It uses nothing of ours but image references, and does no I/O outside of the client.
 
 pub mod types;
+pub mod client;
