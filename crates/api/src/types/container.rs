@@ -278,17 +278,9 @@ pub struct CreateBody {
     #[serde(flatten)]
     pub config: Config,
     /// `HostConfig`.
-    #[serde(
-        rename = "HostConfig",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "HostConfig", default, skip_serializing_if = "Option::is_none")]
     pub host_config: Option<HostConfig>,
     /// `NetworkingConfig`.
-    #[serde(
-        rename = "NetworkingConfig",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "NetworkingConfig", default, skip_serializing_if = "Option::is_none")]
     pub networking_config: Option<NetworkingConfig>,
 }

@@ -47,21 +47,21 @@ wire! {
         metadata: ImageMetadata = "Metadata",
     }
 
-    /// What an image says of its containers.
+    /// What an image says of its containers. Docker merges these keys through a map, so they stand in the order of their names.
     pub struct ImageConfig {
-        user: String = "User" @omit,
-        exposed_ports: BTreeMap<String, Nothing> = "ExposedPorts" @omit,
-        env: Vec<String> = "Env" @omit,
-        entrypoint: Option<Words> = "Entrypoint" @omit,
-        cmd: Option<Words> = "Cmd" @omit,
-        volumes: BTreeMap<String, Nothing> = "Volumes" @omit,
-        working_dir: String = "WorkingDir" @omit,
-        labels: BTreeMap<String, String> = "Labels" @omit,
-        stop_signal: String = "StopSignal" @omit,
         args_escaped: bool = "ArgsEscaped" @omit,
+        cmd: Option<Words> = "Cmd",
+        entrypoint: Option<Words> = "Entrypoint",
+        env: Option<Vec<String>> = "Env",
+        exposed_ports: BTreeMap<String, Nothing> = "ExposedPorts" @omit,
         healthcheck: Option<HealthConfig> = "Healthcheck" @omit,
-        on_build: Vec<String> = "OnBuild" @omit,
+        labels: Option<BTreeMap<String, String>> = "Labels",
+        on_build: Option<Vec<String>> = "OnBuild",
         shell: Option<Words> = "Shell" @omit,
+        stop_signal: String = "StopSignal" @omit,
+        user: String = "User",
+        volumes: Option<BTreeMap<String, Nothing>> = "Volumes",
+        working_dir: String = "WorkingDir",
     }
 
     /// Layers of an image.

@@ -18,19 +18,15 @@ pub mod volume;
 
 pub use container::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 pub use container::{
-    Config, CreateAnswer, CreateBody, DeviceMapping, DeviceRequest, HealthConfig, HostConfig,
-    LogConfig, MountPoint, PortBinding, Resources, RestartPolicy, ThrottleDevice, Ulimit,
-    UpdateBody, WaitAnswer, WaitError, WarningsAnswer, WeightDevice,
+    Config, CreateAnswer, CreateBody, DeviceMapping, DeviceRequest, HealthConfig, HostConfig, LogConfig, MountPoint, PortBinding,
+    Resources, RestartPolicy, ThrottleDevice, Ulimit, UpdateBody, WaitAnswer, WaitError, WarningsAnswer, WeightDevice,
 };
 pub use exec::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecProcess, ExecStartBody};
 pub use image::{ImageConfig, ImageDeleteItem, ImageInspect, ImageSummary, PruneImages, RootFs};
 pub use inspect::{ContainerInspect, GraphDriver, Health, HealthResult, NetworkSettings, State};
 pub use list::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworks};
 pub use network::{EndpointSettings, Ipam, IpamConfig, NetworkInspect, NetworkingConfig};
-pub use system::{
-    Component, ErrorBody, EventActor, EventMessage, Info, Progress, ProgressDetail, ProgressError,
-    Version,
-};
+pub use system::{Component, ErrorBody, EventActor, EventMessage, Info, Progress, ProgressDetail, ProgressError, Version};
 pub use volume::{Volume, VolumeList};
 pub use wire::{Nothing, Words};
 
