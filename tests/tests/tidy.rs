@@ -1,0 +1,151 @@
+//! Tidiness: what a reader may rely on in every file, and that the papers match the tree.
+
+use std::path::{Path, PathBuf};
+
+/// Longest file, in lines.
+const LONGEST: usize = 900;
+
+/// Code that may start other programs: tools and tests, never the engine. Files outside these directories need a reason here.
+const MAY_START_PROGRAMS: &[&str] = &["bench/", "tests/", "xtask/"];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("crates/cli/src/autostart.rs", "starts the daemon, which is this very binary"),
+    ("crates/shim/src/handle.rs", "starts the spawner, which is this very binary"),
+    ("crates/shim/src/spawner/launch.rs", "starts the spawner, which is this very binary"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in the project").to_path_buf()
+}
+
+fn files(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("read a directory of the project").map(|entry| entry.expect("an entry")) {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type().expect("its type").is_dir() {
+            if !name.starts_with('.') && !name.starts_with("target") {
+                files(&path, ending, found);
+            }
+        } else if name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file of the project: its path from the root, and its text.
+fn sources() -> Vec<(String, String)> {
+    let root = root();
+    let mut found = Vec::new();
+    for dir in ["bench", "crates", "tests", "xtask"] {
+        files(&root.join(dir), ".rs", &mut found);
+    }
+    found
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).expect("in the project").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("UTF-8"))
+        })
+        .collect()
+}
+
+fn check(rule: &str, wrong: impl Fn(&str, &str) -> Option<String>) {
+    let found: Vec<String> = sources().iter().filter_map(|(name, text)| wrong(name, text).map(|what| format!("{name}: {what}"))).collect();
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    check("a module starts with //!", |_, text| (!text.starts_with("//!")).then(|| "no //! at the top".to_string()));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    check("split long files", |_, text| {
+        let lines = text.lines().count();
+        (lines > LONGEST).then(|| format!("{lines} lines"))
+    });
+}
+
+#[test]
+fn unsafe_lives_in_sys() {
+    check("unsafe only in crates/sys", |name, text| {
+        if name.starts_with("crates/sys/") || name == "tests/tests/tidy.rs" {
+            return None;
+        }
+        let line =
+            text.lines().position(|line| code(line).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe"))?;
+        Some(format!("line {}", line + 1))
+    });
+}
+
+#[test]
+fn the_engine_starts_no_programs() {
+    check("Command::new only in tools and tests", |name, text| {
+        if MAY_START_PROGRAMS.iter().any(|dir| name.starts_with(dir)) || EXCEPTIONS.iter().any(|(file, _)| *file == name) {
+            return None;
+        }
+        // Unit tests stand at the end of a file and may compare with other programs.
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let line = shipped.lines().position(|line| {
+            let line = code(line);
+            line.contains("Command::new(") && !line.contains("clap::Command::new(")
+        })?;
+        (!name.contains("/tests/")).then(|| format!("line {}", line + 1))
+    });
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    check("promises not kept", |name, text| {
+        if name == "tests/tests/tidy.rs" {
+            return None;
+        }
+        let line = text.lines().position(|line| ["todo!(", "unimplemented!(", "FIXME", "XXX:"].iter().any(|word| line.contains(word)))?;
+        Some(format!("line {}", line + 1))
+    });
+}
+
+/// A line without its comment. Good enough for words that no string of ours contains together with `//`.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+#[test]
+fn the_code_map_names_every_crate() {
+    let root = root();
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    for entry in std::fs::read_dir(root.join("crates")).expect("crates") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(map.contains(&format!("`crates/{name}`")), "ARCHITECTURE.md does not name `crates/{name}`");
+    }
+    let named: Vec<&str> = map.split("`crates/").skip(1).filter_map(|rest| rest.split(['`', '/']).next()).collect();
+    for name in named {
+        assert!(root.join("crates").join(name).is_dir(), "ARCHITECTURE.md names `crates/{name}`, which does not exist");
+    }
+}
+
+#[test]
+fn the_papers_name_files_and_tests_that_exist() {
+    let root = root();
+    let tests: String = sources().into_iter().filter(|(name, _)| name.contains("/tests/")).map(|(_, text)| text).collect();
+    let mut papers =
+        vec![root.join("README.md"), root.join("ARCHITECTURE.md"), root.join("CONTRIBUTING.md"), root.join("SPECIFICATION.md")];
+    files(&root.join("docs"), ".md", &mut papers);
+    for paper in papers {
+        let text = std::fs::read_to_string(&paper).unwrap_or_else(|error| panic!("{}: {error}", paper.display()));
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = ["crates/", "tests/", "xtask/", "bench/", "docs/", ".ci/", ".config/"].iter().any(|dir| quoted.starts_with(dir));
+            if is_path && !quoted.contains([' ', '*', '<']) {
+                assert!(root.join(quoted).exists(), "{} names {quoted}, which does not exist", paper.display());
+            }
+            // A test is named by its module and function: `e2e::crash::a_killed_daemon_...`.
+            if let Some(test) = quoted.strip_prefix("e2e::") {
+                let function = test.rsplit("::").next().unwrap_or_default();
+                assert!(
+                    tests.contains(&format!("fn {function}(")) || root.join(format!("tests/tests/e2e/{function}.rs")).exists(),
+                    "{} names the test {quoted}, which does not exist",
+                    paper.display()
+                );
+            }
+        }
+    }
+}
