@@ -176,9 +176,8 @@ mod tests {
 
     #[test]
     fn a_program_is_attached_listed_and_detached() {
-        let Some(root) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-            .into_iter()
-            .find(|root| std::path::Path::new(root).join("cgroup.procs").exists())
+        let Some(root) =
+            ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|root| std::path::Path::new(root).join("cgroup.procs").exists())
         else {
             eprintln!("skipped: no cgroup v2 hierarchy");
             return;

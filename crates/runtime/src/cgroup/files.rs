@@ -1,0 +1,202 @@
+//! Making the directories and writing the plan.
+
+use super::hierarchy::Layout;
+use super::plan::{Plan, Write};
+use super::{Cgroup, invalid, refused};
+use crate::error::Result;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Which file is open, so that the lines of one file (device rules) share one opening.
+#[derive(Default)]
+struct Open(Option<(PathBuf, fs::File)>);
+
+impl Cgroup {
+    pub(super) fn make(&self, layout: &Layout, made: &mut Vec<PathBuf>) -> Result<()> {
+        for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs) {
+            make_dir(&hierarchy.mount, dir, made)?;
+            if hierarchy.is_unified() {
+                enable_controllers(&hierarchy.mount, dir)?;
+            } else if hierarchy.controllers.split(',').any(|name| name == "cpuset") {
+                inherit_cpuset(&hierarchy.mount, dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, plan: &Plan) -> Result<()> {
+        if let Some(program) = &plan.program {
+            self.set_device_program(program)?;
+        }
+        let mut open = Open::default();
+        let mut again = Vec::new();
+        for write in &plan.writes {
+            match self.write(&mut open, write) {
+                Err(failure) if write.retry && failure.errno == libc::EINVAL => again.push(write),
+                result => result?,
+            }
+        }
+        again.into_iter().try_for_each(|write| self.write(&mut open, write))
+    }
+
+    fn write(&self, open: &mut Open, write: &Write) -> Result<()> {
+        let dir = self.dir(write.controller).ok_or_else(|| invalid(write.controller, "this host has no such cgroup controller"))?;
+        for (index, (file, value)) in write.choices.iter().enumerate() {
+            let path = dir.join(file);
+            match open.write(&path, value) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && index + 1 < write.choices.len() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && write.optional => return Ok(()),
+                Err(error) => return Err(explain(&path, value, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the new program before the old ones go: in between both must agree, so nothing is open that neither opens.
+    fn set_device_program(&self, program: &[dhow_sys::bpf::Instruction]) -> Result<()> {
+        let Some(dir) = self.unified_dir() else { return Err(invalid("devices", "there is no unified hierarchy")) };
+        let failed = |action: &'static str| move |error: io::Error| refused(dir, action, &error);
+        let cgroup = fs::File::open(dir).map_err(failed("open"))?;
+        let old = dhow_sys::bpf::device_programs(&cgroup).map_err(failed("list device programs"))?;
+        let program = dhow_sys::bpf::load_device_program(program).map_err(failed("load device program"))?;
+        dhow_sys::bpf::attach_device_program(&cgroup, &program).map_err(failed("attach device program"))?;
+        old.iter().try_for_each(|old| dhow_sys::bpf::detach_device_program(&cgroup, old).map_err(failed("detach device program")))
+    }
+}
+
+impl Open {
+    fn write(&mut self, path: &Path, value: &str) -> io::Result<()> {
+        if self.0.as_ref().is_none_or(|(open, _)| open != path) {
+            self.0 = Some((path.to_owned(), fs::OpenOptions::new().write(true).open(path)?));
+        }
+        match &mut self.0 {
+            // One call: the kernel takes each write as a whole.
+            Some((_, file)) => file.write(value.as_bytes()).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+fn explain(path: &Path, value: &str, error: &io::Error) -> crate::error::Failure {
+    let mut failure = refused(path, &format!("write {value:?}"), error);
+    if failure.errno == libc::EBUSY && path.ends_with("memory.limit_in_bytes") {
+        let used = path.parent().and_then(|dir| fs::read_to_string(dir.join("memory.usage_in_bytes")).ok());
+        failure.message += &format!(" (in use: {} bytes)", used.as_deref().unwrap_or("unknown").trim());
+    }
+    failure
+}
+
+/// Makes a directory and those above it. Another container's end may remove the parent meanwhile: then again.
+fn make_dir(mount: &Path, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    for _ in 0..8 {
+        match fs::create_dir(dir) {
+            Ok(()) => {
+                made.push(dir.to_owned());
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if renew(dir)? {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_ancestors(mount, dir, made)?,
+            Err(error) => return Err(refused(dir, "make directory", &error)),
+        }
+    }
+    Err(invalid(dir.display().to_string(), "make directory: it keeps vanishing"))
+}
+
+/// A directory left over by somebody is removed, so that its counters and limits start anew. True: it has to stay, but is free
+/// of processes (it has children).
+fn renew(dir: &Path) -> Result<bool> {
+    match fs::remove_dir(dir) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(_) => match super::control::procs(dir) {
+            Ok(pids) if pids.is_empty() => Ok(true),
+            Ok(pids) => Err(invalid(dir.display().to_string(), format!("the cgroup is in use by process {}", pids[0]))),
+            Err(error) => Err(refused(&dir.join("cgroup.procs"), "read", &error)),
+        },
+    }
+}
+
+fn make_ancestors(mount: &Path, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    for ancestor in between(mount, dir) {
+        match fs::create_dir(ancestor) {
+            Ok(()) => {
+                made.push(ancestor.to_owned());
+                // The children's cpusets are then filled in by the kernel; other controllers ignore it.
+                let _ = fs::write(ancestor.join("cgroup.clone_children"), "1");
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused(ancestor, "make directory", &error)),
+        }
+    }
+    Ok(())
+}
+
+/// The directories below the mount and above `dir`, from the top.
+fn between<'a>(mount: &Path, dir: &'a Path) -> Vec<&'a Path> {
+    let mut ancestors: Vec<_> = dir.ancestors().skip(1).take_while(|ancestor| *ancestor != mount).collect();
+    ancestors.reverse();
+    ancestors
+}
+
+/// A new v1 cpuset has no processors and no memory, and nothing can enter it: it takes its parent's.
+fn inherit_cpuset(mount: &Path, dir: &Path) -> Result<()> {
+    if filled(dir)? {
+        return Ok(());
+    }
+    let mut chain = between(mount, dir);
+    chain.push(dir);
+    let mut parent = mount;
+    for step in chain {
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let own = read(&step.join(file))?;
+            if own.trim().is_empty() {
+                let value = read(&parent.join(file))?;
+                let path = step.join(file);
+                fs::write(&path, value.trim()).map_err(|error| explain(&path, value.trim(), &error))?;
+            }
+        }
+        parent = step;
+    }
+    Ok(())
+}
+
+fn filled(dir: &Path) -> Result<bool> {
+    Ok(!read(&dir.join("cpuset.cpus"))?.trim().is_empty() && !read(&dir.join("cpuset.mems"))?.trim().is_empty())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| refused(path, "read", &error))
+}
+
+/// v2: a controller's files appear in a directory when the one above hands the controller down.
+fn enable_controllers(mount: &Path, dir: &Path) -> Result<()> {
+    let Some(parent) = dir.parent() else { return Ok(()) };
+    let top = read(&mount.join("cgroup.controllers"))?;
+    let missing = |dir: &Path, wanted: &str| -> Result<Vec<String>> {
+        let enabled = read(&dir.join("cgroup.subtree_control"))?;
+        let enabled: Vec<_> = enabled.split_whitespace().collect();
+        Ok(wanted.split_whitespace().filter(|name| !enabled.contains(name)).map(|name| format!("+{name}")).collect())
+    };
+    if missing(parent, &top)?.is_empty() {
+        return Ok(());
+    }
+    let mut chain = vec![mount];
+    chain.extend(between(mount, dir));
+    for step in chain {
+        let wanted = missing(step, &read(&step.join("cgroup.controllers"))?)?;
+        let file = step.join("cgroup.subtree_control");
+        if !wanted.is_empty() && fs::write(&file, wanted.join(" ")).is_err() {
+            // Together they are refused if one is. What stays missing shows when a limit needs it.
+            for one in wanted {
+                let _ = fs::write(&file, one);
+            }
+        }
+    }
+    Ok(())
+}

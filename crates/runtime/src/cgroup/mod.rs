@@ -1,0 +1,174 @@
+//! Control groups on v1, hybrid and v2 (the file system driver).
+//!
+//! A container has one directory in every mounted hierarchy, at the same path. On v1 each controller (or joint mount of
+//! several) is a hierarchy; named ones (`name=systemd`) and, on a hybrid host, the unified one get a directory too, so that
+//! the container's processes are found there and its cgroup namespace shows `/` everywhere.
+
+mod control;
+mod devices;
+mod files;
+mod hierarchy;
+mod plan;
+mod remove;
+mod usage;
+mod v1;
+mod v2;
+
+use crate::error::{Failure, Kind, Result, Step};
+use hierarchy::layout;
+use oci_spec::runtime::LinuxResources;
+use plan::State;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Which hierarchies this host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Only v1 hierarchies.
+    V1,
+    /// v1 hierarchies with controllers, and a v2 hierarchy beside them.
+    Hybrid,
+    /// The unified hierarchy alone.
+    V2,
+}
+
+/// One container's directory in every hierarchy. As data it is enough to find the directories again after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The host's mode.
+    pub mode: Mode,
+    /// (controllers, absolute directory), one for each hierarchy. The controllers are `cpu,cpuacct` or `name=systemd` for a
+    /// v1 hierarchy, empty for the unified one, which is last.
+    pub dirs: Vec<(String, PathBuf)>,
+}
+
+/// What the container used. Zero where a controller is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time in nanoseconds: total, user, system.
+    pub cpu_total: u64,
+    /// User part.
+    pub cpu_user: u64,
+    /// System part.
+    pub cpu_system: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Inactive file pages in bytes, which `stats` takes off.
+    pub memory_inactive_file: u64,
+    /// Limit in bytes, if there is one.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// How often the kernel killed a process of the group for lack of memory.
+    pub oom_kills: u64,
+}
+
+impl Cgroup {
+    /// Makes `path` (absolute within the hierarchies, as in `linux.cgroupsPath`) in every hierarchy and applies the limits. On an error
+    /// the directories that were made are removed again.
+    ///
+    /// With resources given, devices are closed except for the rules given and the basic devices of every container; without
+    /// (`None`) nothing is limited. An empty directory that is there already is made anew; one with processes is refused.
+    pub fn create(path: &str, resources: Option<&LinuxResources>) -> Result<Self> {
+        let layout = layout();
+        let plan = resources.map(|resources| plan::plan(resources, layout, State::Fresh)).transpose()?.unwrap_or_default();
+        let cgroup = Self::at(path)?;
+        let mut made = Vec::new();
+        let result = cgroup.make(layout, &mut made).and_then(|()| cgroup.apply(&plan));
+        match result {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                // Nobody can be in there yet; what still refuses is not ours alone.
+                for dir in made.iter().rev() {
+                    let _ = std::fs::remove_dir(dir);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The directories that `path` has, or would have. Touches nothing.
+    pub fn at(path: &str) -> Result<Self> {
+        let layout = layout();
+        if layout.hierarchies.is_empty() {
+            return Err(invalid(path, "no cgroup file system is mounted"));
+        }
+        let relative = relative(path)?;
+        let dirs = layout.hierarchies.iter().map(|h| (h.controllers.clone(), h.mount.join(relative))).collect();
+        Ok(Self { mode: layout.mode(), dirs })
+    }
+
+    /// Applies changed limits.
+    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let memory_limit = usage::memory_limit(self);
+        self.check_memory(resources)?;
+        let plan = plan::plan(resources, layout(), State::InUse { memory_limit })?;
+        self.apply(&plan)
+    }
+
+    /// On v2 a limit below the present use kills at once; a caller may ask to be refused instead (v1 refuses by itself).
+    fn check_memory(&self, resources: &LinuxResources) -> Result<()> {
+        let Some(memory) = resources.memory().filter(|memory| memory.check_before_update() == Some(true)) else {
+            return Ok(());
+        };
+        let used = self.usage()?.memory;
+        match memory.limit() {
+            Some(limit) if limit > 0 && (limit as u64) < used => {
+                Err(invalid("memory", format!("limit {limit} is below what is in use, {used}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory of the unified hierarchy, where there is one: `CLONE_INTO_CGROUP` takes it, also on a hybrid host.
+    pub fn unified_dir(&self) -> Option<&Path> {
+        self.dir("")
+    }
+
+    /// The `tasks` files of the v1 hierarchies. A single-threaded process enters by writing `0` to each of them.
+    pub fn v1_tasks(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.dirs.iter().filter(|(controllers, _)| !controllers.is_empty()).map(|(_, dir)| dir.join("tasks"))
+    }
+
+    /// Where a controller's files are: its v1 hierarchy, else the unified one. The empty name is the unified one alone.
+    fn dir(&self, controller: &str) -> Option<&Path> {
+        let of = |name: &str| {
+            let found = self.dirs.iter().find(|(controllers, _)| controllers.split(',').any(|one| one == name));
+            found.map(|(_, dir)| dir.as_path())
+        };
+        of(controller).or_else(|| of(""))
+    }
+
+    /// The v1 directory of a controller, if it has one.
+    fn v1_dir(&self, controller: &str) -> Option<&Path> {
+        self.dir(controller).filter(|dir| Some(*dir) != self.unified_dir())
+    }
+}
+
+/// This host's mode.
+pub fn mode() -> Mode {
+    layout().mode()
+}
+
+/// A path that leads out of the hierarchy, or nowhere, is refused.
+fn relative(path: &str) -> Result<&Path> {
+    let relative = path.strip_prefix('/').filter(|relative| !relative.is_empty());
+    let clean = relative.filter(|relative| relative.split('/').all(|part| !matches!(part, "" | "." | "..")) && !relative.contains('\0'));
+    clean.map(Path::new).ok_or_else(|| invalid(path, "a cgroup path is absolute, not the root, and has no empty part, . or .."))
+}
+
+/// A failure that is the caller's.
+fn invalid(object: impl Into<String>, message: impl Into<String>) -> Failure {
+    Failure { step: Step::Cgroup, object: object.into(), kind: Kind::Invalid, errno: 0, message: message.into() }
+}
+
+/// A failure that is the kernel's: what was done to which file.
+fn refused(path: &Path, action: &str, error: &std::io::Error) -> Failure {
+    let errno = error.raw_os_error().unwrap_or(0);
+    let reason = if errno == 0 { error.to_string() } else { nix::errno::Errno::from_raw(errno).desc().to_owned() };
+    Failure { step: Step::Cgroup, object: path.display().to_string(), kind: Kind::Other, errno, message: format!("{action}: {reason}") }
+}
+
+#[cfg(test)]
+mod tests;
