@@ -1,5 +1,27 @@
-//! Images: configurations and manifests, the content store, tags, archives in and out. Layers are storage's.
+//! Images: configurations, the content store, names, archives in. Layers are storage's.
+//!
+//! ```text
+//! ROOT/images.db          images, their blobs, their names (SQLite)
+//! ROOT/blobs/sha256/HEX   content as it came: configurations, manifests, layers (compressed or not)
+//! ROOT/tmp/               half-received content, emptied at open
+//! ```
+//!
+//! An image is there when its row is committed, never before: blobs and layers come first, synced, the row last. What a crash leaves
+//! without a row is removed at the next open.
 
-pub mod store;
+mod archive;
+mod blobs;
+mod compress;
+mod db;
+mod embedded;
+mod error;
+mod hello;
+mod index;
+mod install;
+mod model;
+mod remove;
+mod store;
 
-pub use store::{Error, Image, ImportConfig, Images, Loaded, Removed, User};
+pub use error::{Error, Result};
+pub use model::{Image, ImportConfig, Loaded, Removed, User};
+pub use store::Images;

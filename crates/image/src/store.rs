@@ -1,142 +1,329 @@
 //! The image store: what the engine calls. All calls block.
 
+use crate::blobs::Blobs;
+use crate::error::{Error, Result, io};
+use crate::index::{Index, key};
+use crate::install::{self, CONFIG_MAX, Incoming};
+use crate::model::{Image, ImportConfig, Loaded, Removed, User};
+use crate::{archive, db, embedded, model, remove};
+use dhow_db::Durability;
 use dhow_reference::Reference;
 use dhow_storage::{ChainId, LayerStore};
+use rusqlite::Connection;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One image: its configuration, and what the store knows of it.
-#[derive(Debug, Clone)]
-pub struct Image {
-    /// `sha256:…` of the configuration's bytes (Docker's image id).
-    pub id: String,
-    /// The configuration, parsed.
-    pub config: oci_spec::image::ImageConfiguration,
-    /// The configuration's bytes, as they came (Docker's extra fields, such as Healthcheck, OnBuild, Shell, are only here).
-    pub raw: Arc<[u8]>,
-    /// The top of its layers; `None` for an image without layers.
-    pub chain: Option<ChainId>,
-    /// Sum of its layers' content in bytes.
-    pub size: u64,
-    /// Names with a tag, sorted.
-    pub tags: Vec<Reference>,
-    /// Names with a digest, sorted.
-    pub digests: Vec<Reference>,
-    /// When it was last tagged here, nanoseconds since 1970.
-    pub last_tagged: Option<i64>,
-    /// Image that it was built from here, for `image ls -a` and removal rules.
-    pub parent: Option<String>,
-}
-
-/// One line of a load's result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Loaded {
-    /// `Loaded image: NAME:TAG`.
-    Tagged(Reference),
-    /// `Loaded image ID: sha256:…`.
-    Untagged(String),
-    /// The tag pointed to another image, which keeps its id only:
-    /// `The image NAME:TAG already exists, renaming the old one with ID sha256:… to empty string`.
-    Renamed {
-        /// The tag.
-        name: Reference,
-        /// The old image.
-        old: String,
-    },
-}
-
-/// One line of a removal's result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Removed {
-    /// A name is gone.
-    Untagged(String),
-    /// An image or chain is gone.
-    Deleted(String),
-}
-
-/// What the store answers when it cannot. The messages are Docker's where Docker has one.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
-pub enum Error {
-    #[error("No such image: {0}")]
-    NotFound(String),
-    #[error("{0}")]
-    Reference(#[from] dhow_reference::Error),
-    #[error("invalid archive: {0}")]
-    Archive(String),
-    #[error("conflict: {0}")]
-    Conflict(String),
-    #[error(transparent)]
-    Storage(#[from] dhow_storage::Error),
-    #[error("{op} {object}: {source}")]
-    Io { op: &'static str, object: String, source: std::io::Error },
-    #[error("image database: {0}")]
-    Database(String),
-}
-
-/// Result with [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
-
-/// Use of an image by containers, which the engine knows: decides what a removal may do.
-#[derive(Debug, Clone)]
-pub struct User {
-    /// The container's id.
-    pub container: String,
-    /// It is running.
-    pub running: bool,
-    /// The image's id.
-    pub image: String,
-    /// The name by which it was made, if any.
-    pub reference: Option<String>,
-}
+/// Most bytes of one imported tar: a bound against endless streams.
+const IMPORT_MAX: u64 = 1 << 40;
 
 /// The image store.
 #[derive(Debug)]
-pub struct Images {}
+pub struct Images {
+    pub(crate) blobs: Blobs,
+    pub(crate) layers: Arc<dyn LayerStore>,
+    state: Mutex<State>,
+}
 
-impl Images {
-    /// Opens the store under `root` (made 0700 where missing), finishing or removing what a crash left.
-    pub fn open(_root: &Path, _layers: Arc<dyn LayerStore>) -> Result<Self> {
-        todo!()
-    }
-    /// Every image, unsorted.
-    pub fn list(&self) -> Result<Vec<Arc<Image>>> {
-        todo!()
-    }
-    /// By name, `name:tag`, `name@digest`, full or short id, with or without `sha256:`, in Docker's order.
-    pub fn resolve(&self, _name: &str) -> Result<Arc<Image>> {
-        todo!()
-    }
-    /// Adds or moves a tag. Refuses digests.
-    pub fn tag(&self, _source: &str, _target: &Reference) -> Result<Arc<Image>> {
-        todo!()
-    }
-    /// Docker's rules for untagging and deleting (force, prune of untagged parents).
-    pub fn remove(&self, _name: &str, _force: bool, _prune: bool, _users: &[User]) -> Result<Vec<Removed>> {
-        todo!()
-    }
-    /// Takes in a docker-archive or OCI layout tar, plain or compressed (gzip, zstd). All or nothing per image.
-    pub fn load(&self, _archive: &mut dyn Read) -> Result<Vec<Loaded>> {
-        todo!()
-    }
-    /// Makes an image of one layer from a root filesystem tar, plain or compressed. `changes` are applied to `config` by the caller.
-    pub fn import(&self, _tar: &mut dyn Read, _config: ImportConfig, _target: Option<&Reference>) -> Result<Arc<Image>> {
-        todo!()
-    }
-    /// The image embedded in the program (`hello`), taken in as by a pull. `None` if there is none of this name.
-    pub fn embedded(&self, _name: &Reference) -> Result<Option<Arc<Image>>> {
-        todo!()
+/// What the lock guards: held for look-ups and commits, never while content is read or unpacked.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    pub(crate) index: Index,
+    /// Digests and chains that an operation under way has made and not yet recorded, with the number of operations.
+    pins: HashMap<String, usize>,
+}
+
+/// Keeps content from being collected until the operation that brings it has ended.
+pub(crate) struct Pins<'a> {
+    images: &'a Images,
+    held: Vec<String>,
+}
+
+impl Drop for Pins<'_> {
+    fn drop(&mut self) {
+        let mut state = self.images.state();
+        for name in &self.held {
+            if let Some(count) = state.pins.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    state.pins.remove(name);
+                }
+            }
+        }
     }
 }
 
-/// What an imported image says of itself.
-#[derive(Debug, Clone, Default)]
-pub struct ImportConfig {
-    /// Comment of its history entry (`Imported from -`).
-    pub comment: String,
-    /// `os/arch[/variant]`; this machine's where empty.
-    pub platform: Option<String>,
-    /// The `config` object, in Docker's spelling.
-    pub config: Option<serde_json::Value>,
+impl Images {
+    /// Opens the store under `root` (made 0700 where missing), finishing or removing what a crash left.
+    pub fn open(root: &Path, layers: Arc<dyn LayerStore>) -> Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io("make", root.display()))?;
+        let blobs = Blobs::open(root)?;
+        let connection = dhow_db::open(&root.join("images.db"), db::MIGRATIONS)?;
+        dhow_db::set_durability(&connection, Durability::Power)?;
+        let state = State { connection, index: Index::default(), pins: HashMap::new() };
+        let this = Self { blobs, layers, state: Mutex::new(state) };
+        this.fill_index()?;
+        this.sweep()?;
+        Ok(this)
+    }
+
+    /// Every image, unsorted.
+    pub fn list(&self) -> Result<Vec<Arc<Image>>> {
+        Ok(self.state().index.all().cloned().collect())
+    }
+
+    /// By name, `name:tag`, `name@digest`, full or short id, with or without `sha256:`, in Docker's order.
+    pub fn resolve(&self, name: &str) -> Result<Arc<Image>> {
+        self.state().index.resolve(name)
+    }
+
+    /// Adds or moves a tag. Refuses digests.
+    pub fn tag(&self, source: &str, target: &Reference) -> Result<Arc<Image>> {
+        if target.digest().is_some() {
+            return Err(Error::Invalid("refusing to create a tag with a digest reference".into()));
+        }
+        if target.familiar_name() == "sha256" {
+            return Err(Error::Invalid("refusing to create an ambiguous tag using digest algorithm as name".into()));
+        }
+        let image = self.resolve(source)?;
+        self.set_name(&key(target), &image.id)?;
+        self.resolve(&image.id)
+    }
+
+    /// Docker's rules for untagging and deleting (force, prune of untagged parents).
+    pub fn remove(&self, name: &str, force: bool, prune: bool, users: &[User]) -> Result<Vec<Removed>> {
+        let mut state = self.state();
+        let plan = remove::plan(&state.index, name, force, prune, users)?;
+        let mut records = Vec::new();
+        let mut doomed = plan.images.iter();
+        let names: Vec<String> = plan.names.iter().map(ToString::to_string).collect();
+        db::delete(&mut state.connection, &names, None)?;
+        plan.names.iter().for_each(|n| state.index.drop_name(n));
+        for record in plan.records {
+            let deleted = matches!(record, Removed::Deleted(_));
+            records.push(record);
+            if deleted && let Some(id) = doomed.next() {
+                let chain = state.index.get(id).and_then(|i| i.chain.clone());
+                let blobs = db::blobs_of(&state.connection, id)?;
+                db::delete(&mut state.connection, &[], Some(id))?;
+                state.index.take(id);
+                records.extend(self.collect_chain(&state, chain).into_iter().map(|c| Removed::Deleted(c.to_string())));
+                self.collect_blobs(&state, blobs);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Takes in a docker-archive or OCI layout tar, plain or compressed (gzip, zstd). All or nothing per image.
+    pub fn load(&self, archive: &mut dyn Read) -> Result<Vec<Loaded>> {
+        let mut loaded = Vec::new();
+        for found in archive::read(&self.blobs, archive)? {
+            let image = self.install(found.incoming, found.blobs)?;
+            if found.names.is_empty() {
+                loaded.push(Loaded::Untagged(image.id.clone()));
+            }
+            for name in found.names {
+                if let Some(old) = self.set_name(&name, &image.id)?.filter(|old| *old != image.id) {
+                    loaded.push(Loaded::Renamed { name: name.clone(), old });
+                }
+                loaded.push(Loaded::Tagged(name));
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Makes an image of one layer from a root filesystem tar, plain or compressed. `changes` are applied to `config` by the caller.
+    pub fn import(&self, tar: &mut dyn Read, config: ImportConfig, target: Option<&Reference>) -> Result<Arc<Image>> {
+        if target.is_some_and(|t| t.digest().is_some()) {
+            return Err(Error::Invalid("cannot import digest reference".into()));
+        }
+        let layer = self.blobs.spool(tar, IMPORT_MAX)?;
+        let mut plain = crate::compress::reader(layer.open()?).map_err(io("read", "the archive"))?;
+        // The diff id is only known once the layer is applied; the layer is not collected before the image has it.
+        let info = self.layers.apply(None, &mut plain, None)?;
+        drop(plain);
+        let config = imported(&config, info.diff.as_str())?;
+        let chain = info.chain.clone();
+        let image = self
+            .install(Incoming { config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())
+            .inspect_err(|_| self.collect(Vec::new(), vec![chain]))?;
+        if let Some(target) = target {
+            self.set_name(&key(target), &image.id)?;
+        }
+        self.resolve(&image.id)
+    }
+
+    /// The image embedded in the program (`hello`), taken in as by a pull. `None` if there is none of this name.
+    pub fn embedded(&self, name: &Reference) -> Result<Option<Arc<Image>>> {
+        let name = key(name);
+        let Some(found) = embedded::find(&name)? else { return Ok(None) };
+        let layer = self.blobs.spool(&mut &found.layer[..], CONFIG_MAX)?;
+        let image = self.install(Incoming { config: found.config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())?;
+        self.set_name(&name, &image.id)?;
+        self.resolve(&image.id).map(Some)
+    }
+
+    /// Removes layers and blobs that no image needs any more: to be called when a container that kept a removed image's layers is gone.
+    pub fn collect_garbage(&self) -> Result<()> {
+        let chains = self.layers.layers()?.into_iter().map(|l| l.chain).collect();
+        self.collect(self.blobs.list()?, chains);
+        Ok(())
+    }
+
+    /// Points a name to an image; tells the one that it pointed to.
+    fn set_name(&self, name: &Reference, id: &str) -> Result<Option<String>> {
+        let at = model::now();
+        let mut state = self.state();
+        if state.index.get(id).is_none() {
+            return Err(Error::NotFound(id.to_owned()));
+        }
+        db::set_name(&mut state.connection, &name.to_string(), id, at)?;
+        Ok(state.index.set_name(name, id, Some(at)))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is committed before the index is touched: a panic in between leaves the index behind at worst.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds content by name until the guard is dropped.
+    pub(crate) fn pin(&self, names: impl Iterator<Item = String>) -> Pins<'_> {
+        let held: Vec<String> = names.collect();
+        let mut state = self.state();
+        for name in &held {
+            *state.pins.entry(name.clone()).or_default() += 1;
+        }
+        drop(state);
+        Pins { images: self, held }
+    }
+
+    /// Removes what of these nobody needs. What cannot be removed now is at the next open.
+    pub(crate) fn collect(&self, blobs: Vec<String>, chains: Vec<ChainId>) {
+        let state = self.state();
+        self.collect_blobs(&state, blobs);
+        // From the top: a chain under another one is in use.
+        let mut stacks: Vec<ChainId> = chains;
+        stacks.reverse();
+        for chain in stacks {
+            self.collect_chain(&state, Some(chain));
+        }
+    }
+
+    fn collect_blobs(&self, state: &State, blobs: Vec<String>) {
+        for digest in blobs {
+            let outcome = match db::blob_in_use(&state.connection, &digest) {
+                Ok(false) if !state.pins.contains_key(&digest) => self.blobs.remove(&digest),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(digest, %error, "content stays until the next start");
+            }
+        }
+    }
+
+    /// Removes a chain from its top down to the first that somebody needs, and tells which went.
+    fn collect_chain(&self, state: &State, top: Option<ChainId>) -> Vec<ChainId> {
+        let needed: BTreeSet<&ChainId> = state.index.all().filter_map(|i| i.chain.as_ref()).collect();
+        let mut gone = Vec::new();
+        let mut next = top;
+        while let Some(chain) = next {
+            if needed.contains(&chain) || state.pins.contains_key(chain.as_str()) {
+                break;
+            }
+            let Ok(info) = self.layers.layer(&chain) else { break };
+            match self.layers.remove_layer(&chain) {
+                Ok(()) => {}
+                Err(dhow_storage::Error::InUse { .. }) => break,
+                Err(error) => {
+                    tracing::warn!(chain = chain.as_str(), %error, "a layer stays until the next start");
+                    break;
+                }
+            }
+            gone.push(chain);
+            next = info.parent;
+        }
+        gone
+    }
+
+    /// Reads every image from its row and its configuration. One whose content is missing is forgotten, and said to be.
+    fn fill_index(&self) -> Result<()> {
+        let mut state = self.state();
+        let mut lost = Vec::new();
+        for row in db::images(&state.connection)? {
+            match self.read(&row) {
+                Ok(image) => state.index.put(image),
+                Err(error) => {
+                    tracing::error!(image = row.id, %error, "an image is incomplete and is forgotten");
+                    lost.push(row.id);
+                }
+            }
+        }
+        for id in lost {
+            db::delete(&mut state.connection, &[], Some(&id))?;
+        }
+        for (name, id) in db::names(&state.connection)? {
+            match Reference::parse(&name) {
+                Ok(name) => {
+                    state.index.set_name(&name, &id, None);
+                }
+                Err(error) => tracing::warn!(name, %error, "a name cannot be read and is passed over"),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, row: &db::Row) -> Result<Image> {
+        let mut raw = Vec::new();
+        self.blobs.get(&row.id)?.take(CONFIG_MAX).read_to_end(&mut raw).map_err(io("read", &row.id))?;
+        let config = install::check(&raw, None)?.config;
+        let chain = row.chain.as_deref().map(ChainId::parse).transpose()?;
+        let mut size = 0;
+        let mut next = chain.clone();
+        while let Some(at) = next {
+            let info = self.layers.layer(&at)?;
+            size += info.size;
+            next = info.parent;
+        }
+        Ok(Image {
+            id: row.id.clone(),
+            config,
+            raw: Arc::from(raw),
+            chain,
+            size,
+            tags: Vec::new(),
+            digests: Vec::new(),
+            last_tagged: row.last_tagged,
+            parent: row.parent.clone(),
+        })
+    }
+
+    /// Removes what no row needs: content of an operation that was cut off.
+    fn sweep(&self) -> Result<()> {
+        self.collect_garbage()
+    }
+}
+
+/// The configuration of an imported image.
+fn imported(config: &ImportConfig, diff: &str) -> Result<Vec<u8>> {
+    let platform = config.platform.clone().filter(|p| !p.is_empty());
+    let mut parts = platform.as_deref().unwrap_or("").split('/');
+    let os = parts.next().filter(|o| !o.is_empty()).unwrap_or("linux");
+    let architecture = parts.next().unwrap_or_else(|| model::host_architecture());
+    let created = install::created_now();
+    let mut value = serde_json::json!({
+        "architecture": architecture,
+        "os": os,
+        "created": created,
+        "config": config.config.clone().unwrap_or_else(|| serde_json::json!({})),
+        "rootfs": {"type": "layers", "diff_ids": [diff]},
+        "history": [{"created": created, "comment": config.comment}]
+    });
+    if let Some(variant) = parts.next() {
+        value["variant"] = variant.into();
+    }
+    install::made(&value)
 }

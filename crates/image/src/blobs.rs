@@ -1,0 +1,184 @@
+//! The content store: a file for each digest. What stands under a digest has been checked against it.
+
+use crate::error::{Error, Result, io};
+use sha2::{Digest, Sha256};
+use std::fs::{self, DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const BUFFER: usize = 128 * 1024;
+
+/// The store's directories.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    blobs: PathBuf,
+    tmp: PathBuf,
+}
+
+/// Content that was received and hashed, but stands under no digest yet. Removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    path: PathBuf,
+    digest: String,
+    size: u64,
+    kept: bool,
+}
+
+impl Spooled {
+    /// `sha256:…`.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> Result<File> {
+        File::open(&self.path).map_err(io("open", self.path.display()))
+    }
+
+    /// Its content, refusing more than `max` bytes.
+    pub(crate) fn read(&self, what: &str, max: u64) -> Result<Vec<u8>> {
+        if self.size > max {
+            return Err(Error::Archive(format!("{what} has {} bytes, more than {max}", self.size)));
+        }
+        let mut bytes = Vec::new();
+        self.open()?.read_to_end(&mut bytes).map_err(io("read", what))?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if !self.kept && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a temporary file stays until the next start");
+        }
+    }
+}
+
+impl Blobs {
+    /// Makes the directories where missing and empties `tmp`.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let this = Self { blobs: root.join("blobs/sha256"), tmp: root.join("tmp") };
+        match fs::remove_dir_all(&this.tmp) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("empty", this.tmp.display())(e)),
+            _ => {}
+        }
+        for dir in [&this.blobs, &this.tmp] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir.display()))?;
+        }
+        Ok(this)
+    }
+
+    /// Receives a stream of at most `max` bytes.
+    pub(crate) fn spool(&self, stream: &mut dyn Read, max: u64) -> Result<Spooled> {
+        let path = self.tmp.join(random_name());
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io("make", path.display()))?;
+        let mut spooled = Spooled { path, digest: String::new(), size: 0, kept: false };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let n = match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(unreadable(&e)),
+            };
+            spooled.size += n as u64;
+            if spooled.size > max {
+                return Err(Error::Archive(format!("more than {max} bytes of content")));
+            }
+            hash.update(&buffer[..n]);
+            file.write_all(&buffer[..n]).map_err(io("write", spooled.path.display()))?;
+        }
+        spooled.digest = format!("sha256:{}", hex::encode(hash.finalize()));
+        Ok(spooled)
+    }
+
+    /// Puts received content under its digest, synced. Content that stands there already is left alone.
+    pub(crate) fn keep(&self, mut spooled: Spooled) -> Result<()> {
+        let target = self.path(&spooled.digest)?;
+        if target.exists() {
+            return Ok(());
+        }
+        spooled.open()?.sync_all().map_err(io("sync", spooled.path.display()))?;
+        fs::rename(&spooled.path, &target).map_err(io("rename to", target.display()))?;
+        spooled.kept = true;
+        Ok(())
+    }
+
+    /// As [`Blobs::keep`] for content that others still read: it gets a second name (a hard link), the first goes with the last reader.
+    pub(crate) fn keep_copy(&self, spooled: &Spooled) -> Result<()> {
+        let target = self.path(&spooled.digest)?;
+        if target.exists() {
+            return Ok(());
+        }
+        spooled.open()?.sync_all().map_err(io("sync", spooled.path.display()))?;
+        match fs::hard_link(&spooled.path, &target) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(io("link to", target.display())(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names of what was kept survive a power cut.
+    pub(crate) fn sync(&self) -> Result<()> {
+        File::open(&self.blobs).and_then(|d| d.sync_all()).map_err(io("sync", self.blobs.display()))
+    }
+
+    /// Opens content.
+    pub(crate) fn get(&self, digest: &str) -> Result<File> {
+        let path = self.path(digest)?;
+        File::open(&path).map_err(io("open", path.display()))
+    }
+
+    /// Removes content; missing content is fine.
+    pub(crate) fn remove(&self, digest: &str) -> Result<()> {
+        let path = self.path(digest)?;
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path.display())(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every digest that is there.
+    pub(crate) fn list(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.blobs).map_err(io("list", self.blobs.display()))? {
+            let entry = entry.map_err(io("list", self.blobs.display()))?;
+            all.push(format!("sha256:{}", entry.file_name().to_string_lossy()));
+        }
+        Ok(all)
+    }
+
+    fn path(&self, digest: &str) -> Result<PathBuf> {
+        let parsed = dhow_storage::DiffId::parse(digest)?;
+        Ok(self.blobs.join(parsed.hex()))
+    }
+}
+
+/// A stream that breaks off is the sender's fault, and reads so.
+pub(crate) fn unreadable(error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        Error::Archive("unexpected EOF".into())
+    } else {
+        Error::Archive(error.to_string())
+    }
+}
+
+fn random_name() -> String {
+    let mut bytes = [0u8; 16];
+    // The names only have to differ: where the kernel gives no randomness, time and process do.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = (crate::model::now() as u128 ^ (u128::from(std::process::id()) << 96)).to_le_bytes();
+    }
+    hex::encode(bytes)
+}

@@ -1,0 +1,82 @@
+//! What a stream is compressed with, told by its first bytes.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+const BUFFER: usize = 128 * 1024;
+
+/// Forms that archives and layers come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// Names the form of a stream that begins so. Anything unknown is taken as plain.
+pub(crate) fn detect(head: &[u8]) -> Form {
+    match head {
+        [0x1f, 0x8b, ..] => Form::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
+        // A skippable frame may stand before a zstd stream (zstd:chunked writes one at the end, pzstd at the start).
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Form::Zstd,
+        _ => Form::Plain,
+    }
+}
+
+/// Reads a stream of any form as plain bytes.
+pub(crate) fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut buffered = BufReader::with_capacity(BUFFER, inner);
+    let head = peek(&mut buffered)?;
+    Ok(match detect(&head) {
+        Form::Plain => Box::new(buffered),
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Form::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+            // 128 MiB of window: what zstd itself accepts by default; a larger one would be a way to make us allocate.
+            decoder.window_log_max(27)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// The first four bytes without consuming them; fewer at a short stream's end.
+fn peek(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    loop {
+        match reader.fill_buf() {
+            Ok(head) => return Ok(head[..head.len().min(4)].to_vec()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn every_form_reads_as_plain() {
+        let text = b"some text that is long enough to be worth it".repeat(100);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&text).unwrap();
+        let forms = [
+            (Form::Plain, text.clone()),
+            (Form::Gzip, gzip.finish().unwrap()),
+            (Form::Zstd, zstd::encode_all(&text[..], 1).unwrap()),
+        ];
+        for (form, bytes) in forms {
+            assert_eq!(detect(&bytes), form);
+            let mut out = Vec::new();
+            reader(&bytes[..]).unwrap().read_to_end(&mut out).unwrap();
+            assert_eq!(out, text);
+        }
+    }
+
+    #[test]
+    fn an_empty_stream_is_plain() {
+        let mut out = Vec::new();
+        reader(&b""[..]).unwrap().read_to_end(&mut out).unwrap();
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! The rows: images, the blobs they need, their names.
+
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Schema steps, applied in order.
+pub(crate) const MIGRATIONS: &[&str] = &["
+    CREATE TABLE image (
+        id TEXT PRIMARY KEY,
+        chain TEXT,
+        parent TEXT,
+        last_tagged INTEGER
+    ) STRICT;
+    CREATE TABLE blob (
+        image TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (image, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX blob_digest ON blob(digest);
+    CREATE TABLE name (
+        name TEXT PRIMARY KEY,
+        image TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// One image's row.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) chain: Option<String>,
+    pub(crate) parent: Option<String>,
+    pub(crate) last_tagged: Option<i64>,
+}
+
+/// Every image.
+pub(crate) fn images(c: &Connection) -> Result<Vec<Row>> {
+    let mut statement = c.prepare("SELECT id, chain, parent, last_tagged FROM image")?;
+    let rows = statement.query_map([], |r| Ok(Row { id: r.get(0)?, chain: r.get(1)?, parent: r.get(2)?, last_tagged: r.get(3)? }))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Every name with its image.
+pub(crate) fn names(c: &Connection) -> Result<Vec<(String, String)>> {
+    let mut statement = c.prepare("SELECT name, image FROM name")?;
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The blobs of one image.
+pub(crate) fn blobs_of(c: &Connection, image: &str) -> Result<Vec<String>> {
+    let mut statement = c.prepare_cached("SELECT digest FROM blob WHERE image = ?1")?;
+    let rows = statement.query_map([image], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Some image needs this blob.
+pub(crate) fn blob_in_use(c: &Connection, digest: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT 1 FROM blob WHERE digest = ?1 LIMIT 1")?;
+    Ok(statement.query_row([digest], |_| Ok(())).optional()?.is_some())
+}
+
+/// Records an image with its blobs, in one commit; one that is there stays, with the blobs added.
+pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &[String]) -> Result<()> {
+    let tx = c.transaction()?;
+    tx.execute(
+        "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
+        params![row.id, row.chain, row.parent, row.last_tagged],
+    )?;
+    for digest in blobs {
+        tx.execute("INSERT OR IGNORE INTO blob (image, digest) VALUES (?1, ?2)", params![row.id, digest])?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+/// Points a name to an image.
+pub(crate) fn set_name(c: &mut Connection, name: &str, image: &str, at: i64) -> Result<()> {
+    let tx = c.transaction()?;
+    tx.execute(
+        "INSERT INTO name (name, image) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image = excluded.image",
+        params![name, image],
+    )?;
+    tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![image, at])?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Takes names away and, where given, the image, in one commit.
+pub(crate) fn delete(c: &mut Connection, names: &[String], image: Option<&str>) -> Result<()> {
+    let tx = c.transaction()?;
+    for name in names {
+        tx.execute("DELETE FROM name WHERE name = ?1", [name])?;
+    }
+    if let Some(id) = image {
+        tx.execute("DELETE FROM image WHERE id = ?1", [id])?;
+    }
+    tx.commit()?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The image store's errors. The messages are Docker's where Docker has one.
+
+/// What the store answers when it cannot.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("No such image: {0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Reference(#[from] dhow_reference::Error),
+    #[error("invalid archive: {0}")]
+    Archive(String),
+    #[error("conflict: {0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Storage(#[from] dhow_storage::Error),
+    #[error("{op} {object}: {source}")]
+    Io { op: &'static str, object: String, source: std::io::Error },
+    #[error("image database: {0}")]
+    Database(String),
+}
+
+/// Result with [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<dhow_db::Error> for Error {
+    fn from(error: dhow_db::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+/// Names the operation and the object of an I/O error.
+pub(crate) fn io(op: &'static str, object: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Error {
+    let object = object.to_string();
+    move |source| Error::Io { op, object, source }
+}

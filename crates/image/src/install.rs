@@ -1,0 +1,176 @@
+//! From content to an image: checks, layers, the row.
+
+use crate::blobs::Spooled;
+use crate::db::{self, Row};
+use crate::error::{Error, Result, io};
+use crate::model::Image;
+use crate::store::Images;
+use crate::{compress, model};
+use dhow_storage::{ChainId, DiffId};
+use oci_spec::image::ImageConfiguration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Largest configuration that is read.
+pub(crate) const CONFIG_MAX: u64 = 8 * 1024 * 1024;
+/// Most layers of one image: what a chain of overlay directories can hold.
+const LAYERS_MAX: usize = 500;
+
+/// An image's content, received and hashed, its layers in order from the bottom.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// The configuration's bytes.
+    pub(crate) config: Vec<u8>,
+    /// The layers, in whatever form they came.
+    pub(crate) layers: Vec<Arc<Spooled>>,
+    /// Image that it was made from here.
+    pub(crate) parent: Option<String>,
+}
+
+/// The configuration, checked as far as this crate relies on it.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) config: ImageConfiguration,
+    pub(crate) diffs: Vec<DiffId>,
+}
+
+/// Parses a configuration and its diff ids. Pure.
+pub(crate) fn check(raw: &[u8], layers: Option<usize>) -> Result<Checked> {
+    let config: ImageConfiguration =
+        serde_json::from_slice(raw).map_err(|e| Error::Archive(format!("image configuration: {e}")))?;
+    if config.os().to_string() != "linux" {
+        return Err(Error::Archive(format!("cannot load {} image on linux", config.os())));
+    }
+    let diffs = config.rootfs().diff_ids().iter().map(|d| DiffId::parse(d)).collect::<std::result::Result<Vec<_>, _>>()?;
+    if let Some(found) = layers
+        && found != diffs.len()
+    {
+        return Err(Error::Archive(format!("invalid manifest, layers length mismatch: expected {}, got {found}", diffs.len())));
+    }
+    if diffs.len() > LAYERS_MAX {
+        return Err(Error::Archive(format!("{} layers, more than {LAYERS_MAX}", diffs.len())));
+    }
+    Ok(Checked { config, diffs })
+}
+
+impl Images {
+    /// Takes an image in: blobs, then layers, then the row. On an error nothing of it stays.
+    pub(crate) fn install(&self, incoming: Incoming, blobs: Vec<Spooled>) -> Result<Arc<Image>> {
+        let checked = check(&incoming.config, Some(incoming.layers.len()))?;
+        let config = self.blobs.spool(&mut &incoming.config[..], CONFIG_MAX)?;
+        let id = config.digest().to_owned();
+        let mut digests: Vec<String> = incoming.layers.iter().map(|l| l.digest().to_owned()).collect();
+        digests.push(id.clone());
+        digests.extend(blobs.iter().map(|b| b.digest().to_owned()));
+        let chains = chains(&checked.diffs);
+
+        let pins = self.pin(digests.iter().cloned().chain(chains.iter().map(ToString::to_string)));
+        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &digests);
+        drop(pins);
+        if outcome.is_err() {
+            self.collect(digests, chains);
+        }
+        outcome
+    }
+
+    fn install_pinned(
+        &self,
+        id: &str,
+        incoming: &Incoming,
+        checked: Checked,
+        config: Spooled,
+        blobs: Vec<Spooled>,
+        digests: &[String],
+    ) -> Result<Arc<Image>> {
+        let mut parent: Option<ChainId> = None;
+        let mut size = 0;
+        for (number, (diff, layer)) in checked.diffs.iter().zip(&incoming.layers).enumerate() {
+            let info = self.apply(number, parent.as_ref(), diff, layer)?;
+            size += info.size;
+            parent = Some(info.chain);
+        }
+        // The layers' bytes stay as they came: a later push or save needs the very digest.
+        for layer in &incoming.layers {
+            self.blobs.keep_copy(layer)?;
+        }
+        for blob in blobs {
+            self.blobs.keep(blob)?;
+        }
+        self.blobs.keep(config)?;
+        self.blobs.sync()?;
+
+        let row =
+            Row { id: id.to_owned(), chain: parent.as_ref().map(ToString::to_string), parent: incoming.parent.clone(), last_tagged: None };
+        let mut state = self.state();
+        let unique: BTreeSet<String> = digests.iter().cloned().collect();
+        db::insert(&mut state.connection, &row, &unique.into_iter().collect::<Vec<_>>())?;
+        if state.index.get(id).is_none() {
+            state.index.put(Image {
+                id: id.to_owned(),
+                config: checked.config,
+                raw: Arc::from(&incoming.config[..]),
+                chain: parent,
+                size,
+                tags: Vec::new(),
+                digests: Vec::new(),
+                last_tagged: None,
+                parent: incoming.parent.clone(),
+            });
+        }
+        state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    fn apply(&self, number: usize, parent: Option<&ChainId>, diff: &DiffId, layer: &Spooled) -> Result<dhow_storage::LayerInfo> {
+        if let Ok(info) = self.layers.layer(&ChainId::of(parent, diff)) {
+            return Ok(info);
+        }
+        let mut tar = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
+        self.layers.apply(parent, &mut tar, Some(diff)).map_err(|error| match error {
+            dhow_storage::Error::Digest { expected, actual } => {
+                Error::Archive(format!("invalid diffID for layer {number}: expected {expected:?}, got {actual:?}"))
+            }
+            other => other.into(),
+        })
+    }
+}
+
+/// The chain ids of a stack, from the bottom.
+pub(crate) fn chains(diffs: &[DiffId]) -> Vec<ChainId> {
+    let mut all: Vec<ChainId> = Vec::with_capacity(diffs.len());
+    for diff in diffs {
+        all.push(ChainId::of(all.last(), diff));
+    }
+    all
+}
+
+/// The bytes of a configuration made here.
+pub(crate) fn made(config: &serde_json::Value) -> Result<Vec<u8>> {
+    serde_json::to_vec(config).map_err(|e| Error::Invalid(e.to_string()))
+}
+
+/// RFC 3339 with nanoseconds, as Docker writes `created`.
+pub(crate) fn created_now() -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(model::now())).unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_checked() {
+        let diff = format!("sha256:{}", "1".repeat(64));
+        let config = |os: &str, diffs: &str| format!(r#"{{"architecture":"amd64","os":"{os}","rootfs":{{"type":"layers","diff_ids":[{diffs}]}}}}"#);
+        let good = config("linux", &format!("{diff:?}"));
+        assert_eq!(check(good.as_bytes(), Some(1)).unwrap().diffs.len(), 1);
+        for (raw, layers, message) in [
+            (good.as_str(), 2, "invalid archive: invalid manifest, layers length mismatch: expected 1, got 2"),
+            (&config("windows", ""), 0, "invalid archive: cannot load windows image on linux"),
+            (&config("linux", "\"sha256:../../etc\""), 1, "invalid diff id: \"sha256:../../etc\""),
+            ("[]", 0, "invalid archive: image configuration: "),
+        ] {
+            let error = check(raw.as_bytes(), Some(layers)).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}
