@@ -107,9 +107,16 @@ impl Cmd {
     }
 }
 
+/// Waits for a command that [`Cmd::spawn`] started.
+#[track_caller]
+pub fn finish_child(child: Child) -> Output {
+    let words = format!("started command {}", child.id());
+    finish(child, words, patience() * 3)
+}
+
 /// Waits for a started command.
 #[track_caller]
-pub fn finish(mut child: Child, words: String, limit: Duration) -> Output {
+fn finish(mut child: Child, words: String, limit: Duration) -> Output {
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     let end = Instant::now() + limit;

@@ -13,7 +13,7 @@ pub mod skip;
 pub mod tmux;
 pub mod wait;
 
-pub use command::{Cmd, Output};
+pub use command::{Cmd, Output, finish_child};
 pub use engine::{Engine, Options};
 pub use skip::skip;
 pub use wait::{until, until_some};

@@ -1,0 +1,169 @@
+//! kill -9 of the daemon, of the spawner, of a shim.
+
+use dhow_tests::engine::kill;
+use dhow_tests::{Engine, leaks, paths, until};
+
+/// Runs the attacker's `tick` in a container: numbered lines at a pace, then an exit code.
+fn tick(engine: &Engine, name: &str, pause: u32, lines: u32, code: i32) {
+    let volume = format!("{}:/attacker:ro", paths::attacker().display());
+    engine
+        .dhow(["run", "-d", "--name", name, "-v", &volume, "busybox", "/attacker", "tick"])
+        .args([pause.to_string(), lines.to_string(), code.to_string()])
+        .ok();
+}
+
+fn numbered(lines: u32) -> String {
+    (0..lines).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_killed_daemon_loses_no_line_and_no_exit_code() {
+    let engine = Engine::new();
+    tick(&engine, "c", 10, 150, 7);
+    let pid = engine.container_pid("c");
+    until("it talks", || engine.ok("logs c").lines().count() > 5);
+    engine.kill_daemon();
+    assert!(leaks::alive(pid).is_some(), "the container died with the daemon");
+    engine.start_daemon();
+    let shown = engine.inspect("c");
+    assert!(shown["State"]["Running"] == true && shown["State"]["Pid"] == pid, "{shown}");
+    // Once more, and this time it ends while no daemon is there.
+    engine.kill_daemon();
+    until("the container ends by itself", || leaks::alive(pid).is_none());
+    engine.start_daemon();
+    engine.until_state("c", "exited");
+    assert_eq!(engine.inspect("c")["State"]["ExitCode"], 7);
+    assert_eq!(engine.ok("wait c"), "7");
+    assert_eq!(engine.ok("logs c"), numbered(150));
+    engine.finish();
+}
+
+#[test]
+fn an_adopted_container_obeys() {
+    let engine = Engine::new();
+    engine.dhow(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read line; echo heard $line; sleep 1000"]).ok();
+    engine.kill_daemon();
+    engine.start_daemon();
+    assert_eq!(engine.ok("exec c echo exec"), "exec");
+    let mut attached = engine.dhow(["attach", "c"]).stdin(std::process::Stdio::piped()).spawn();
+    std::io::Write::write_all(attached.stdin.as_mut().expect("piped"), b"you\n").expect("write");
+    until("its input arrives", || engine.ok("logs c").contains("heard you"));
+    engine.ok("stop -t 0 c");
+    assert_eq!(dhow_tests::finish_child(attached).code, 137);
+    engine.until_state("c", "exited");
+    engine.ok("start c");
+    assert_eq!(engine.inspect("c")["State"]["Running"], true);
+    engine.finish();
+}
+
+#[test]
+fn a_stopped_daemon_leaves_containers_running() {
+    let engine = Engine::new();
+    engine.ok("run -d --name c busybox sleep 1000");
+    let pid = engine.container_pid("c");
+    assert_eq!(engine.stop_daemon(), 0);
+    assert!(leaks::alive(pid).is_some());
+    engine.start_daemon();
+    assert_eq!(engine.container_pid("c"), pid);
+    engine.finish();
+}
+
+#[test]
+fn auto_remove_happens_after_a_crash_too() {
+    let engine = Engine::new();
+    engine.ok("run -d --rm --name c busybox sleep 1000");
+    let pid = engine.container_pid("c");
+    engine.kill_daemon();
+    kill(pid, 9);
+    until("the container is dead", || leaks::alive(pid).is_none());
+    engine.start_daemon();
+    until("it is removed", || engine.ok("ps -aq").is_empty());
+    engine.finish();
+}
+
+#[test]
+fn a_killed_spawner_is_replaced() {
+    let engine = Engine::new();
+    engine.ok("run -d --name before busybox sleep 1000");
+    let (container, spawner) = (engine.container_pid("before"), engine.spawner_pid());
+    kill(spawner, 9);
+    until("the spawner is dead", || leaks::alive(spawner).is_none());
+    assert!(leaks::alive(container).is_some());
+    assert_eq!(engine.ok("exec before echo still"), "still");
+    assert_eq!(engine.ok("run --rm busybox echo next"), "next");
+    assert_ne!(engine.spawner_pid(), spawner);
+    engine.finish();
+}
+
+#[test]
+fn a_killed_shim_is_noticed_and_cleaned_up() {
+    let engine = Engine::new();
+    engine.ok("run -d --name c busybox sleep 1000");
+    let (container, shim) = (engine.container_pid("c"), engine.shim_pid("c"));
+    kill(shim, 9);
+    engine.until_state("c", "exited");
+    until("its process is gone", || leaks::alive(container).is_none());
+    assert_ne!(engine.inspect("c")["State"]["ExitCode"], 0);
+    // It starts again as if nothing had been.
+    engine.ok("start c");
+    assert_eq!(engine.ok("exec c echo again"), "again");
+    engine.finish();
+}
+
+#[test]
+fn daemon_and_shim_killed_together() {
+    let engine = Engine::new();
+    engine.ok("run -d --name c busybox sleep 1000");
+    let (container, shim) = (engine.container_pid("c"), engine.shim_pid("c"));
+    engine.kill_daemon();
+    kill(shim, 9);
+    until("the shim is dead", || leaks::alive(shim).is_none());
+    engine.start_daemon();
+    engine.until_state("c", "exited");
+    until("its process is gone", || leaks::alive(container).is_none());
+    engine.ok("rm c");
+    engine.finish();
+}
+
+#[test]
+fn slow_killed_at_any_instant() {
+    // Nothing that was answered with success is lost, nothing half-made stays.
+    let engine = Engine::new();
+    let mut made = Vec::new();
+    for round in 0..8_u64 {
+        let starting: Vec<_> = (0..3)
+            .map(|number| engine.dhow(["run", "-d", "--name", &format!("c{round}-{number}"), "busybox", "sleep", "1000"]).spawn())
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(round * 4));
+        engine.kill_daemon();
+        for child in starting {
+            let out = dhow_tests::finish_child(child);
+            if out.code == 0 {
+                made.push(out.ok());
+            }
+        }
+        engine.start_daemon();
+        let known = engine.ok("ps -aq --no-trunc");
+        for id in &made {
+            assert!(known.contains(id.as_str()), "{id} was answered with success and is lost");
+            assert_eq!(engine.inspect(id)["State"]["Running"], true, "{id}");
+        }
+    }
+    engine.finish();
+}
+
+#[test]
+fn a_second_daemon_on_the_same_roots_is_refused() {
+    let engine = Engine::new();
+    let out = engine
+        .dhow(["daemon", "--data-root"])
+        .args([engine.data_root()])
+        .args(["--exec-root"])
+        .args([engine.dir().join("x2")])
+        .args(["-H", &format!("unix://{}", engine.dir().join("s2").display()), "--pidfile"])
+        .args([engine.dir().join("p2")])
+        .run();
+    assert_ne!(out.code, 0, "{out}");
+    assert_eq!(engine.ok("run --rm busybox echo fine"), "fine");
+    engine.finish();
+}

@@ -1,0 +1,118 @@
+//! A terminal, typed at through tmux.
+
+use dhow_tests::tmux::Terminal;
+use dhow_tests::wait::until;
+use dhow_tests::{Cmd, Engine};
+
+fn shell_session(engine: &Engine, command: Cmd) {
+    let Some(terminal) = Terminal::open(engine, &command) else { return };
+    terminal.until_shown("/ #");
+    terminal.line("echo a$((40+2))b; tty");
+    terminal.until_line("a42b");
+    terminal.until_line("/dev/pts/0");
+    terminal.line("stty size");
+    terminal.until_line("30 100");
+    terminal.resize(90, 20);
+    terminal.line("sleep 0.2; stty size");
+    terminal.until_line("20 90");
+    // Ctrl-C interrupts what runs, not the shell.
+    terminal.line("sleep 1000");
+    terminal.keys(&["C-c"]);
+    terminal.line("echo interrupted $?");
+    terminal.until_line("interrupted 130");
+    terminal.line("exit 3");
+    assert_eq!(terminal.ended(), 3);
+}
+
+#[test]
+fn dhow_run_it() {
+    let engine = Engine::new();
+    shell_session(&engine, engine.dhow(["run", "--rm", "-it", "busybox", "sh"]));
+    assert_eq!(engine.ok("ps -aq"), "");
+    engine.finish();
+}
+
+#[test]
+fn docker_client_run_it() {
+    let engine = Engine::new();
+    if let Some(command) = engine.docker(["run", "--rm", "-it", "busybox", "sh"]) {
+        shell_session(&engine, command);
+    }
+    engine.finish();
+}
+
+fn exec_session(engine: &Engine, command: Option<Cmd>) {
+    engine.ok("run -d --name c busybox sleep 1000");
+    let Some(terminal) = command.and_then(|command| Terminal::open(engine, &command)) else { return };
+    terminal.until_shown("/ #");
+    terminal.line("echo in $(hostname); stty size");
+    let host = engine.inspect("c")["Config"]["Hostname"].as_str().expect("a name").to_string();
+    terminal.until_line(&format!("in {host}"));
+    terminal.until_line("30 100");
+    terminal.line("exit 4");
+    assert_eq!(terminal.ended(), 4);
+    assert_eq!(engine.inspect("c")["State"]["Running"], true);
+}
+
+#[test]
+fn dhow_exec_it() {
+    let engine = Engine::new();
+    exec_session(&engine, Some(engine.dhow(["exec", "-it", "c", "sh"])));
+    engine.finish();
+}
+
+#[test]
+fn docker_client_exec_it() {
+    let engine = Engine::new();
+    exec_session(&engine, engine.docker(["exec", "-it", "c", "sh"]));
+    engine.finish();
+}
+
+fn detach_and_attach(engine: &Engine, run: Cmd, attach: Cmd) {
+    if let Some(terminal) = Terminal::open(engine, &run) {
+        terminal.until_shown("/ #");
+        terminal.keys(&["C-p", "C-q"]);
+        assert_eq!(terminal.ended(), 0);
+        assert_eq!(engine.inspect("c")["State"]["Running"], true);
+    } else {
+        return;
+    }
+    let terminal = Terminal::open(engine, &attach).expect("tmux was there before");
+    terminal.line("");
+    terminal.until_shown("/ #");
+    // A lone ctrl-p goes through: the shell shows the line before.
+    terminal.line("echo again");
+    terminal.until_line("again");
+    terminal.line("exit 5");
+    assert_eq!(terminal.ended(), 5);
+}
+
+#[test]
+fn dhow_detaches_by_ctrl_p_ctrl_q() {
+    let engine = Engine::new();
+    detach_and_attach(&engine, engine.dhow(["run", "-it", "--name", "c", "busybox", "sh"]), engine.dhow(["attach", "c"]));
+    engine.finish();
+}
+
+#[test]
+fn docker_client_detaches_by_ctrl_p_ctrl_q() {
+    let engine = Engine::new();
+    let run = engine.docker(["run", "-it", "--name", "c", "busybox", "sh"]);
+    if let (Some(run), Some(attach)) = (run, engine.docker(["attach", "c"])) {
+        detach_and_attach(&engine, run, attach);
+    }
+    engine.finish();
+}
+
+#[test]
+fn a_terminal_needs_a_terminal() {
+    let engine = Engine::new();
+    assert!(engine.run("run --rm -it busybox true").fails(1).contains("the input device is not a TTY"));
+    // Without -i a terminal may be had: output then has carriage returns.
+    let out = engine.dhow(["run", "--rm", "-t", "busybox", "sh", "-c", "test -t 1 && echo terminal"]).run();
+    assert_eq!(out.stdout(), "terminal\r\n", "{out}");
+    engine.ok("run -dt --name c busybox sh -c sleep${IFS}0.1;stty${IFS}size");
+    engine.until_state("c", "exited");
+    until("the log has it", || engine.ok("logs c").contains("0 0"));
+    engine.finish();
+}
