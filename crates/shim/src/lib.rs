@@ -1,9 +1,16 @@
 //! The per-container process, the spawner that makes it, and the daemon's handle to both.
 //!
-//! The spawner and the shim are single-threaded and have no async runtime; [`handle`] is the daemon's side and runs on tokio.
+//! The spawner and the shim are single-threaded and have no async runtime; [`handle`] is the daemon's side and runs on tokio. The
+//! program whose `argv[0]` is [`spawner::NAME`] calls [`spawner::main`] before anything else.
 
 pub mod config;
+mod detach;
+mod files;
+mod frame;
 pub mod handle;
+mod log;
+mod process;
 pub mod protocol;
+pub mod spawner;
 
 pub use config::ShimConfig;

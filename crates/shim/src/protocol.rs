@@ -128,7 +128,10 @@ pub enum Request {
     Root,
     /// Open the log file anew (somebody else rotated it).
     ReopenLog,
-    /// The daemon has recorded the exit: remove the cgroup and the pin, close the root, end. Answered by the end of the stream.
+    /// Answered at once. All news that the shim sent before comes before the answer.
+    Sync,
+    /// The daemon has recorded the exit: remove the cgroup, the pin and the directory's files, close the root, end. Answered by the end of
+    /// the stream; a failure to remove something comes before it. Refused while the container runs.
     Release,
     /// Refused.
     #[serde(other)]
@@ -193,6 +196,11 @@ pub enum FromShim {
     },
     /// The kernel killed a process of the container for lack of memory.
     Oom,
+    /// Something that is not the container's failure went wrong (the log could not be written, the namespace not pinned).
+    Warning {
+        /// What and why.
+        message: String,
+    },
     /// Skipped.
     #[serde(other)]
     Unknown,

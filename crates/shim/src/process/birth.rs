@@ -1,0 +1,260 @@
+//! From a message to a running container, in the order that makes it run soonest.
+//!
+//! ```text
+//! parse > directory > cgroup > state.json > pipes, log > runtime: create, start     (the program runs)
+//!       > shim.sock > Hello, Started                                                (the daemon answers)
+//!       > state.json with the pid, pin, name, score, memory given back              (nobody waits)
+//! ```
+//!
+//! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
+
+use super::peers::Peers;
+use super::poll::{Poll, Token, Watched};
+use super::session::{Ends, Session};
+use super::stdio::{self, Wanted};
+use super::{Container, Life, Shim, fail, now, pin};
+use crate::config::{AttachConfig, ShimConfig};
+use crate::files::{self, Record};
+use crate::log::Log;
+use crate::protocol::{FromShim, State};
+use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::{Create, Created, Failure, Root, Stdio, Step};
+use dhow_sys::signal::Signals;
+use oci_spec::runtime::{LinuxNamespaceType, Spec, User};
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How long each step took.
+pub(crate) struct Phases {
+    last: Instant,
+    list: Vec<(String, u64)>,
+}
+
+impl Phases {
+    /// Counts from now.
+    pub(crate) fn new() -> Self {
+        Self { last: Instant::now(), list: Vec::new() }
+    }
+
+    fn done(&mut self, name: &str) {
+        let at = Instant::now();
+        self.list.push((name.to_owned(), at.duration_since(self.last).as_micros() as u64));
+        self.last = at;
+    }
+}
+
+/// What was made so far. Dropped before the container runs it takes all of it away again.
+struct Undo {
+    dir: PathBuf,
+    cgroup: Option<Cgroup>,
+    armed: bool,
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        // The failure that led here is what the daemon is told; it cleans up after us if the directory stays.
+        let removed = self.cgroup.as_ref().map_or(Ok(()), |cgroup| files::undo(cgroup, None));
+        if removed.is_ok() {
+            let _ = files::remove_files(&self.dir);
+        }
+    }
+}
+
+/// Makes the container that `raw` (a [`ShimConfig`]) describes. `control` is the daemon's connection, `clients` are the sockets of
+/// `config.attach`.
+pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, mut phases: Phases) -> Result<Shim, Failure> {
+    let mut config: ShimConfig = serde_json::from_slice(raw).map_err(|e| fail(Step::Spec, "the shim's configuration", &e.into()))?;
+    defaults(&mut config.spec);
+    if clients.len() != config.attach.len() {
+        let what = format!("{} sockets for {} clients", clients.len(), config.attach.len());
+        return Err(fail(Step::Io, &config.id, &io::Error::new(io::ErrorKind::InvalidInput, what)));
+    }
+    phases.done("received");
+
+    let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
+    files::make_dir(&config.dir).map_err(|e| io_fail(&config.dir, e))?;
+    let mut undo = Undo { dir: config.dir.clone(), cgroup: None, armed: true };
+    let cgroup = make_cgroup(&config)?;
+    undo.cgroup = Some(cgroup.clone());
+    let mut record = Record {
+        id: config.id.clone(),
+        shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
+        pid: None,
+        start_time: None,
+        at: None,
+        cgroup: cgroup.clone(),
+        pin: config.pin_netns.clone(),
+    };
+    files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
+    phases.done("cgroup");
+
+    let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
+    let (stdio, ends) = streams(&config)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
+    let (mut created, ends) = create(&config, &cgroup, stdio, ends)?;
+    phases.list.extend(created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)));
+    phases.done("create");
+    if let Err(failure) = created.start() {
+        // Our descriptor of the root goes last, after the daemon knows: the last unmount of an overlay may have to wait for a disk.
+        drop(undo);
+        announce_failure(control, &config.id, failure.clone());
+        return Err(failure);
+    }
+    undo.armed = false;
+    let at = now();
+    phases.done("start");
+
+    let mut shim = assemble(&config, created.pid, created.start_time, at, cgroup, ends, log)?;
+    shim.container.pidfd = Some(created.pidfd);
+    shim.container.root = Some(created.root);
+    attach(&mut shim, std::mem::take(&mut config.attach), clients);
+    phases.done("announce");
+    announce(&mut shim, control, phases.list)?;
+
+    record.pid = Some(shim.container.pid);
+    record.start_time = Some(shim.container.start_time);
+    record.at = Some(at);
+    shim.warn(files::write(&config.dir, files::STATE, &record), "record the start");
+    if let Some(path) = config.pin_netns.take() {
+        shim.warn(pin::pin(&created.netns, &path), "pin the network namespace");
+        shim.container.pin = Some(path);
+    }
+    shim.warn(settle(&config.id), "set the shim's name");
+    Ok(shim)
+}
+
+/// What an absent field means to us: the container does not inherit the shim's own score.
+fn defaults(spec: &mut Spec) {
+    if let Some(process) = spec.process_mut()
+        && process.oom_score_adj().is_none()
+    {
+        process.set_oom_score_adj(Some(0));
+    }
+}
+
+fn make_cgroup(config: &ShimConfig) -> Result<Cgroup, Failure> {
+    let linux = config.spec.linux().as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path().as_ref());
+    let path = match path {
+        Some(path) => path.display().to_string(),
+        None => format!("/{}", config.id),
+    };
+    Cgroup::create(&path, linux.and_then(|linux| linux.resources().as_ref()))
+}
+
+fn streams(config: &ShimConfig) -> Result<(Stdio, Ends), Failure> {
+    let wanted = Wanted { tty: config.tty, size: config.console_size, stdin: config.open_stdin, stdout: true, stderr: true };
+    let root = User::default();
+    let user = config.spec.process().as_ref().map_or(&root, |process| process.user());
+    stdio::make(wanted, user).map_err(|e| fail(Step::Io, "standard streams", &e))
+}
+
+fn create(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, ends: Ends) -> Result<(Created, Ends), Failure> {
+    let mut created =
+        Create { spec: &config.spec, root: Root::Overlay(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio }.run()?;
+    let ends = match created.console.take() {
+        Some(console) => stdio::of_console(console, config.open_stdin).map_err(|e| fail(Step::Console, "terminal", &e))?,
+        None => ends,
+    };
+    Ok((created, ends))
+}
+
+/// The running shim, without what `created` still owns.
+fn assemble(
+    config: &ShimConfig,
+    pid: i32,
+    start_time: u64,
+    at: i64,
+    cgroup: Cgroup,
+    ends: Ends,
+    log: Option<Log>,
+) -> Result<Shim, Failure> {
+    let wrap = |e: io::Error| fail(Step::Io, &config.dir.display().to_string(), &e);
+    let poll = Poll::new().map_err(wrap)?;
+    let signals = Watched::new(&poll, Signals::block_all().map_err(wrap)?, Token::Signals);
+    let listener = Watched::new(&poll, listen(&config.dir).map_err(wrap)?, Token::Listener);
+    let session = Session::new(&poll, 0, ends, config.tty, config.stdin_once, log);
+    Ok(Shim {
+        peers: Peers::new(&poll),
+        poll,
+        signals,
+        listener: Some(listener),
+        id: config.id.clone(),
+        dir: config.dir.clone(),
+        container: Container {
+            pid,
+            pidfd: None,
+            start_time,
+            at,
+            cgroup,
+            root: None,
+            pin: None,
+            shares_pids: shares_pids(&config.spec),
+            paused: false,
+            oom_kills: 0,
+            life: Life::Running,
+        },
+        sessions: BTreeMap::from([(0, session)]),
+        execs: Vec::new(),
+        next: 1,
+        scratch: Vec::new(),
+        released: None,
+    })
+}
+
+/// Whether the end of the first process leaves the others alive.
+fn shares_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let own = |namespaces: &Vec<oci_spec::runtime::LinuxNamespace>| {
+        namespaces.iter().any(|ns| ns.typ() == LinuxNamespaceType::Pid && ns.path().is_none())
+    };
+    !namespaces.is_some_and(own)
+}
+
+fn listen(dir: &Path) -> io::Result<OwnedFd> {
+    let path = dir.join(files::SOCKET);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
+    rustix::fs::chmod(&path, Mode::from_raw_mode(0o600))?;
+    rustix::net::listen(&socket, 16)?;
+    Ok(socket)
+}
+
+fn attach(shim: &mut Shim, configs: Vec<AttachConfig>, clients: Vec<OwnedFd>) {
+    for (config, socket) in configs.into_iter().zip(clients) {
+        shim.attach(0, socket, config);
+    }
+}
+
+fn announce(shim: &mut Shim, control: &OwnedFd, timings: Vec<(String, u64)>) -> Result<(), Failure> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(control, 3).map_err(|e| fail(Step::Io, "control socket", &e.into()))?;
+    let greeting = shim.greeting(State::Starting);
+    shim.peers.add(copy, &greeting).map_err(|e| fail(Step::Io, "control socket", &e))?;
+    let (pid, start_time, at) = (shim.container.pid, shim.container.start_time, shim.container.at);
+    shim.peers.announce(&FromShim::Started { pid, start_time, at, timings }, false);
+    Ok(())
+}
+
+/// Tells the daemon that there will be no container.
+pub(crate) fn announce_failure(control: &OwnedFd, id: &str, failure: Failure) {
+    for message in [super::greeting(id, State::Starting), FromShim::StartFailed { failure }] {
+        // Nobody else is there to be told.
+        let _ = dhow_sys::fdpass::send(control, &super::peers::encode(&message), &[]);
+    }
+}
+
+/// What nobody waits for: the name in `ps`, the score, memory that only the start needed.
+fn settle(id: &str) -> io::Result<()> {
+    // Lowering it needs CAP_SYS_RESOURCE; without it the shim is as likely a victim as others.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
+    dhow_sys::title::set(&format!("dhow-shim {}", id.get(..12).unwrap_or(id)))
+}

@@ -1,0 +1,266 @@
+//! The shim: one process for each container, parent of its first process.
+//!
+//! ```text
+//!             start ok                 first process reaped            output drained, exit.json written, announced
+//!   (birth) ───────────> Running ─────────────────────────> Draining ─────────────────────────────────────────────> Exited
+//!      │ failed                                                                                                       │ Release
+//!      v                                                                                                              v
+//!   StartFailed, gone                                                        cgroup, pin, files removed; root closed; gone
+//! ```
+//!
+//! Single-threaded, one epoll loop, no timers but the bound of a drain. A daemon that goes away is no event of importance: news that
+//! another one needs is kept, and the container's log and exit are on disk.
+
+mod birth;
+mod client;
+mod ending;
+mod peers;
+mod pin;
+mod poll;
+mod requests;
+mod session;
+mod stdio;
+
+use crate::config::AttachConfig;
+use crate::frame::Stream;
+use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
+use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::{Failure, Kind, Step};
+use dhow_sys::signal::Signals;
+use peers::Peers;
+use poll::{Poll, Ready, Token, Watched};
+use rustix::event::epoll::EventFlags;
+use session::Session;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Everything that one container needs to go on.
+pub(crate) struct Shim {
+    poll: Poll,
+    peers: Peers,
+    signals: Watched<Signals>,
+    listener: Option<Watched>,
+    id: String,
+    dir: PathBuf,
+    container: Container,
+    /// By number; 0 is the container's own.
+    sessions: BTreeMap<u32, Session>,
+    execs: Vec<Exec>,
+    /// Next number of a session or client.
+    next: u32,
+    /// What was read last. Kept for its room.
+    scratch: Vec<u8>,
+    /// Who asked for the end, and by which number.
+    released: Option<(u32, u64)>,
+}
+
+struct Container {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    start_time: u64,
+    at: i64,
+    cgroup: Cgroup,
+    root: Option<OwnedFd>,
+    pin: Option<PathBuf>,
+    shares_pids: bool,
+    paused: bool,
+    oom_kills: u64,
+    life: Life,
+}
+
+enum Life {
+    Running,
+    /// The first process was reaped at this wall clock.
+    Draining {
+        code: i32,
+        at: i64,
+        until: Instant,
+    },
+    Exited(Exit),
+}
+
+struct Exec {
+    id: String,
+    session: u32,
+    pid: i32,
+    pidfd: OwnedFd,
+    /// Reaped: its code, and when to wait no longer for its output.
+    ended: Option<(i32, Instant)>,
+}
+
+/// The life of a shim, from its birth by fork to its end. Returns the exit code of the process. `received` is when the message came.
+pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>) -> i32 {
+    let phases = birth::Phases::new();
+    // A session of its own: no signal meant for the spawner's group reaches it. Fails only for a group's leader, which it is not.
+    let _ = rustix::process::setsid();
+    match birth::run(&raw, &control, clients, phases) {
+        Ok(shim) => {
+            drop((raw, control));
+            shim.serve()
+        }
+        Err(_) => 1,
+    }
+}
+
+impl Shim {
+    fn serve(mut self) -> i32 {
+        dhow_sys::alloc::trim();
+        while self.released.is_none() {
+            self.turn(None);
+        }
+        self.bury();
+        0
+    }
+
+    /// Waits for events, at most until `limit`, and handles them.
+    fn turn(&mut self, limit: Option<Instant>) {
+        let armed = self.arm();
+        let deadline = self.deadline().into_iter().chain(limit).min();
+        let mut timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if armed.is_err() {
+            // The kernel lacked memory for a moment.
+            timeout = Some(timeout.unwrap_or(Duration::MAX).min(Duration::from_millis(100)));
+        }
+        for ready in self.poll.wait(timeout).unwrap_or_default() {
+            // A bug that one client, or one daemon, brings to light must not take the container's supervisor with it.
+            if catch_unwind(AssertUnwindSafe(|| self.handle(ready))).is_err() {
+                self.expel(ready.token);
+            }
+        }
+        self.expire();
+        self.tell_log_errors();
+    }
+
+    fn arm(&mut self) -> io::Result<()> {
+        self.peers.arm();
+        self.signals.arm(Some(EventFlags::IN))?;
+        if let Some(listener) = &mut self.listener {
+            listener.arm(Some(EventFlags::IN))?;
+        }
+        self.sessions.values_mut().try_for_each(Session::arm)
+    }
+
+    fn handle(&mut self, ready: Ready) {
+        match ready.token {
+            Token::Signals => self.signalled(),
+            Token::Listener => self.accept(),
+            Token::Peer(number) => self.peer(number, ready.flags),
+            Token::Input(number) => {
+                if let Some(session) = self.sessions.get_mut(&number) {
+                    session.input(ready.flags);
+                }
+            }
+            Token::Stdout(number) => self.output(number, Stream::Stdout),
+            Token::Stderr(number) => self.output(number, Stream::Stderr),
+            Token::Client(number) => self.client(number, ready.flags),
+            Token::Memory => {}
+        }
+    }
+
+    fn expel(&mut self, token: Token) {
+        match token {
+            Token::Client(number) => self.sessions.values_mut().for_each(|session| session.drop_client(number)),
+            Token::Peer(number) => self.peers.remove(number),
+            _ => {}
+        }
+    }
+
+    fn output(&mut self, number: u32, stream: Stream) {
+        if let Some(session) = self.sessions.get_mut(&number) {
+            session.output(stream, &mut self.scratch, now());
+        }
+    }
+
+    fn client(&mut self, number: u32, flags: EventFlags) {
+        let Some(session) = self.sessions.values_mut().find(|session| session.has_client(number)) else { return };
+        if session.client(number, flags) {
+            let session = session.number();
+            self.detached(session);
+        }
+    }
+
+    fn detached(&mut self, session: u32) {
+        let exec = self.execs.iter().find(|exec| exec.session == session).map(|exec| exec.id.clone());
+        self.peers.announce(&FromShim::Detached { exec }, true);
+    }
+
+    /// Attaches a client to a session.
+    fn attach(&mut self, session: u32, socket: OwnedFd, config: AttachConfig) {
+        let number = self.number();
+        if let Some(found) = self.sessions.get_mut(&session)
+            && found.attach(socket, number, config)
+        {
+            self.detached(session);
+        }
+    }
+
+    /// A number that no session or client has.
+    fn number(&mut self) -> u32 {
+        self.next = self.next.wrapping_add(1).max(1);
+        self.next
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+        // It may have gone again.
+        let Ok(socket) = rustix::net::accept_with(listener, flags) else { return };
+        let Ok(peer) = rustix::net::sockopt::socket_peercred(&socket) else { return };
+        if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
+            let greeting = self.greeting(self.state());
+            // Where it fails the connection is closed, which is answer enough.
+            let _ = self.peers.add(socket, &greeting);
+        }
+    }
+
+    fn state(&self) -> State {
+        match &self.container.life {
+            Life::Running | Life::Draining { .. } => {
+                State::Running { pid: self.container.pid, start_time: self.container.start_time, at: self.container.at }
+            }
+            Life::Exited(exit) => State::Exited(exit.clone()),
+        }
+    }
+
+    fn greeting(&self, state: State) -> FromShim {
+        greeting(&self.id, state)
+    }
+
+    /// Tells of a failure that is none of the container's.
+    fn warn(&mut self, result: io::Result<()>, what: &str) {
+        if let Err(error) = result {
+            let message = format!("{what}: {error}");
+            self.peers.announce(&FromShim::Warning { message }, true);
+        }
+    }
+
+    fn tell_log_errors(&mut self) {
+        if let Some(error) = self.sessions.get_mut(&0).and_then(Session::take_log_error) {
+            self.warn(Err(error), "write the log");
+        }
+    }
+}
+
+fn greeting(id: &str, state: State) -> FromShim {
+    FromShim::Hello { hello: hello(), id: id.to_owned(), shim_pid: rustix::process::getpid().as_raw_nonzero().get(), state }
+}
+
+/// Our opening words.
+pub(crate) fn hello() -> Hello {
+    Hello { protocol: VERSION, release: env!("CARGO_PKG_VERSION").to_owned(), features: Vec::new() }
+}
+
+/// A failure of our own.
+fn fail(step: Step, object: &str, error: &io::Error) -> Failure {
+    Failure { step, object: object.to_owned(), kind: Kind::Other, errno: error.raw_os_error().unwrap_or(0), message: error.to_string() }
+}
+
+/// Wall clock, nanoseconds since 1970.
+fn now() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+}
