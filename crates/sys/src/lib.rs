@@ -1,6 +1,7 @@
 //! The only crate with `unsafe`: raw system calls, each a safe function over owned descriptors, with the
 //! errno given its meaning and its own test. Nothing here knows of containers, OCI or Docker.
 
+pub mod alloc;
 pub mod bpf;
 pub mod caps;
 pub mod clone;
