@@ -19,6 +19,8 @@ mod pin;
 mod poll;
 mod requests;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod stdio;
 
 use crate::config::AttachConfig;
