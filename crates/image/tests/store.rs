@@ -1,0 +1,282 @@
+//! The image store on a real layer store: archives in every form, honest and lying, and what stays after each.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dhow_image::{Images, ImportConfig, Loaded, Removed};
+use dhow_reference::Reference;
+use dhow_storage::LayerStore;
+use dhow_storage::dir::DirStore;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+struct Place {
+    dir: tempfile::TempDir,
+    images: Images,
+    layers: Arc<dyn LayerStore>,
+}
+
+fn open(root: &Path) -> (Images, Arc<dyn LayerStore>) {
+    let layers: Arc<dyn LayerStore> = Arc::new(DirStore::open(&root.join("storage")).unwrap());
+    layers.sweep(&|_| false).unwrap();
+    (Images::open(&root.join("image"), layers.clone()).unwrap(), layers)
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let (images, layers) = open(dir.path());
+    Place { dir, images, layers }
+}
+
+impl Place {
+    /// Nothing but empty directories and the database.
+    fn assert_empty(&self) {
+        assert!(self.images.list().unwrap().is_empty());
+        assert!(self.layers.layers().unwrap().is_empty());
+        for sub in ["image/blobs/sha256", "image/tmp"] {
+            let left: Vec<_> = std::fs::read_dir(self.dir.path().join(sub)).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert!(left.is_empty(), "{sub}: {left:?}");
+        }
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, *content).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn config(layers: &[&[u8]]) -> Vec<u8> {
+    let diffs: Vec<String> = layers.iter().map(|l| format!("sha256:{}", sha256(l))).collect();
+    serde_json::to_vec(&serde_json::json!({
+        "architecture": host(), "os": "linux", "config": {"Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": diffs}
+    }))
+    .unwrap()
+}
+
+fn host() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+fn docker_archive(tag: &str, config: &[u8], layers: &[&[u8]]) -> Vec<u8> {
+    let names: Vec<String> = (0..layers.len()).map(|n| format!("{n}/layer.tar")).collect();
+    let manifest = serde_json::to_vec(&serde_json::json!([{"Config": "config.json", "RepoTags": [tag], "Layers": names}])).unwrap();
+    // The manifest comes last, as in archives written while streaming.
+    let mut members: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(layers.iter().copied()).collect();
+    members.push(("config.json", config));
+    members.push(("manifest.json", &manifest));
+    tar(&members)
+}
+
+fn named(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
+}
+
+fn load(place: &Place, archive: &[u8]) -> dhow_image::Result<Vec<Loaded>> {
+    place.images.load(&mut &archive[..])
+}
+
+#[test]
+fn a_docker_archive_in_every_compression() {
+    let lower = tar(&[("a", b"one"), ("b", b"two")]);
+    let upper = tar(&[("a", b"three")]);
+    let config = config(&[&lower, &upper]);
+    let upper_gz = gzip(&upper);
+    let archive = docker_archive("x:1", &config, &[&lower, &upper_gz]);
+    for bytes in [archive.clone(), gzip(&archive), zstd::encode_all(&archive[..], 1).unwrap()] {
+        let place = place();
+        assert_eq!(load(&place, &bytes).unwrap(), [Loaded::Tagged(named("x:1"))]);
+        let image = place.images.resolve("x:1").unwrap();
+        assert_eq!(image.id, format!("sha256:{}", sha256(&config)));
+        assert_eq!(image.size, 3 + 3 + 5);
+        assert_eq!(place.layers.layers().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn an_image_survives_a_reopened_store_and_goes_without_a_trace() {
+    let layer = tar(&[("a", b"one")]);
+    let config = config(&[&layer]);
+    let mut place = place();
+    load(&place, &docker_archive("x:1", &config, &[&layer])).unwrap();
+    drop(place.images);
+    drop(place.layers);
+    (place.images, place.layers) = open(place.dir.path());
+    let image = place.images.resolve("x:1").unwrap();
+    assert_eq!(image.tags, [named("x:1")]);
+    let removed = place.images.remove("x:1", false, true, &[]).unwrap();
+    let chain = image.chain.as_ref().unwrap().to_string();
+    assert_eq!(removed, [Removed::Untagged("x:1".into()), Removed::Deleted(image.id.clone()), Removed::Deleted(chain)]);
+    place.assert_empty();
+}
+
+#[test]
+fn a_tag_that_moves_says_so() {
+    let (one, two) = (tar(&[("a", b"one")]), tar(&[("a", b"two")]));
+    let place = place();
+    load(&place, &docker_archive("x:1", &config(&[&one]), &[&one])).unwrap();
+    let old = place.images.resolve("x:1").unwrap().id.clone();
+    let loaded = load(&place, &docker_archive("x:1", &config(&[&two]), &[&two])).unwrap();
+    assert_eq!(loaded, [Loaded::Renamed { name: named("x:1"), old: old.clone() }, Loaded::Tagged(named("x:1"))]);
+    assert!(place.images.resolve(&old).unwrap().tags.is_empty());
+}
+
+fn layout(index: &serde_json::Value, blobs: &[&[u8]]) -> Vec<u8> {
+    let index = serde_json::to_vec(index).unwrap();
+    let names: Vec<String> = blobs.iter().map(|b| format!("blobs/sha256/{}", sha256(b))).collect();
+    let mut members: Vec<(&str, &[u8])> = vec![("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#), ("index.json", &index)];
+    members.extend(names.iter().map(String::as_str).zip(blobs.iter().copied()));
+    tar(&members)
+}
+
+fn descriptor(media_type: &str, blob: &[u8]) -> serde_json::Value {
+    serde_json::json!({"mediaType": media_type, "digest": format!("sha256:{}", sha256(blob)), "size": blob.len()})
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+#[test]
+fn an_oci_layout_with_a_nested_index() {
+    let layer = tar(&[("a", b"one")]);
+    let packed = zstd::encode_all(&layer[..], 1).unwrap();
+    let config = config(&[&layer]);
+    let manifest = serde_json::to_vec(&serde_json::json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+zstd", &packed)]
+    }))
+    .unwrap();
+    let mut foreign = descriptor(MANIFEST, b"not here");
+    foreign["platform"] = serde_json::json!({"architecture": "s390x", "os": "linux"});
+    let mut own = descriptor(MANIFEST, &manifest);
+    own["platform"] = serde_json::json!({"architecture": host(), "os": "linux"});
+    let nested = serde_json::to_vec(&serde_json::json!({"schemaVersion": 2, "manifests": [foreign, own]})).unwrap();
+    let mut top = descriptor(INDEX, &nested);
+    top["annotations"] = serde_json::json!({"io.containerd.image.name": "docker.io/library/x:1"});
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [top]});
+    let place = place();
+    let loaded = load(&place, &layout(&index, &[&layer, &packed, &config, &manifest, &nested])).unwrap();
+    assert_eq!(loaded, [Loaded::Tagged(named("x:1"))]);
+    assert_eq!(place.images.resolve("x:1").unwrap().size, 3);
+}
+
+#[test]
+fn lying_and_broken_archives_are_refused_and_leave_nothing() {
+    let layer = tar(&[("a", b"one")]);
+    let good = config(&[&layer]);
+    let other = tar(&[("a", b"two")]);
+    let archive = docker_archive("x:1", &good, &[&layer]);
+    let manifest_with = |extra: serde_json::Value| {
+        let mut m = serde_json::json!({"schemaVersion": 2, "config": descriptor("c", &good), "layers": [descriptor("l", &layer)]});
+        m.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::to_vec(&m).unwrap()
+    };
+    let confused = manifest_with(serde_json::json!({"manifests": []}));
+    let short = manifest_with(serde_json::json!({"layers": [{"digest": format!("sha256:{}", sha256(&layer)), "size": 1}]}));
+    let mut lying = tar(&[("manifest.json", br#"[{"Config":"blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000","Layers":[]}]"#)]);
+    lying.truncate(lying.len() - 1024);
+    lying.extend(tar(&[("blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000", &good)]));
+    let index = |m: &[u8]| serde_json::json!({"schemaVersion": 2, "manifests": [descriptor(MANIFEST, m)]});
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("empty", Vec::new(), "does not contain a manifest.json"),
+        ("not a tar", vec![7; 4096], ""),
+        ("cut in a member", archive[..archive.len() / 2].to_vec(), ""),
+        ("cut in the compression", gzip(&archive)[..200].to_vec(), "unexpected EOF"),
+        ("layer of another image", docker_archive("x:1", &good, &[&other]), "invalid diffID for layer 0: expected \"sha256:"),
+        ("a layer too many", docker_archive("x:1", &good, &[&layer, &other]), "layers length mismatch: expected 1, got 2"),
+        ("bad tag", docker_archive("X:::1", &good, &[&layer]), "invalid tag"),
+        ("tag that is a path", docker_archive("../x:1", &good, &[&layer]), "invalid tag"),
+        ("bad configuration", docker_archive("x:1", b"{", &[&layer]), "image configuration"),
+        ("content under a wrong digest", lying, "has the content of"),
+        ("index and manifest", layout(&index(&confused), &[&confused, &good, &layer]), "both an index and a manifest"),
+        ("wrong size", layout(&index(&short), &[&short, &good, &layer]), "bytes, not 1"),
+        ("missing blob", layout(&index(b"nothing"), &[]), "is missing"),
+        ("climbing name", layer_named_dotdot(), "invalid name"),
+    ];
+    for (name, bytes, message) in cases {
+        let place = place();
+        let error = load(&place, &bytes).unwrap_err().to_string();
+        assert!(error.contains(message), "{name}: {error}");
+        place.assert_empty();
+    }
+}
+
+/// The tar crate refuses to write such a name, so it is patched in.
+fn layer_named_dotdot() -> Vec<u8> {
+    let mut bytes = tar(&[("xx/manifest.json", b"[]")]);
+    bytes[..2].copy_from_slice(b"..");
+    let sum: u32 = bytes[..148].iter().chain(&bytes[156..512]).map(|b| u32::from(*b)).sum::<u32>() + 8 * 32;
+    bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    bytes
+}
+
+#[test]
+fn an_import_is_an_image_of_one_layer() {
+    let layer = tar(&[("a", b"one")]);
+    for bytes in [layer.clone(), gzip(&layer)] {
+        let place = place();
+        let config = ImportConfig {
+            comment: "Imported from -".into(),
+            platform: None,
+            config: Some(serde_json::json!({"Cmd": ["sh"]})),
+        };
+        let image = place.images.import(&mut &bytes[..], config, Some(&named("x"))).unwrap();
+        assert_eq!(image.tags, [named("x:latest")]);
+        assert_eq!(image.config.rootfs().diff_ids(), &[format!("sha256:{}", sha256(&layer))]);
+        assert_eq!(image.config.config().as_ref().unwrap().cmd().as_deref().unwrap(), ["sh"]);
+        place.images.remove("x", false, true, &[]).unwrap();
+        place.assert_empty();
+    }
+}
+
+#[test]
+fn a_broken_import_leaves_nothing() {
+    let place = place();
+    assert!(place.images.import(&mut &[7u8; 2000][..], ImportConfig::default(), None).is_err());
+    place.assert_empty();
+}
+
+#[test]
+fn hello_is_there_without_a_registry() {
+    let place = place();
+    let image = place.images.embedded(&named("hello")).unwrap().unwrap();
+    assert_eq!(image.tags, [named("hello:latest")]);
+    assert_eq!(place.images.embedded(&named("hello")).unwrap().unwrap().id, image.id);
+    assert!(place.images.embedded(&named("hello:2")).unwrap().is_none());
+    assert!(place.images.embedded(&named("other")).unwrap().is_none());
+}
+
+#[test]
+fn images_that_share_a_layer_share_its_bytes() {
+    let layer = tar(&[("a", b"one")]);
+    let place = place();
+    let plain = config(&[&layer]);
+    let mut second: serde_json::Value = serde_json::from_slice(&plain).unwrap();
+    second["config"]["Cmd"] = serde_json::json!(["other"]);
+    let second = serde_json::to_vec(&second).unwrap();
+    load(&place, &docker_archive("x:1", &plain, &[&layer])).unwrap();
+    load(&place, &docker_archive("y:1", &second, &[&layer])).unwrap();
+    assert_eq!(place.layers.layers().unwrap().len(), 1);
+    place.images.remove("x:1", false, true, &[]).unwrap();
+    assert_eq!(place.layers.layers().unwrap().len(), 1);
+    place.images.remove("y:1", false, true, &[]).unwrap();
+    place.assert_empty();
+}
