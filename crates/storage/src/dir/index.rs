@@ -1,0 +1,255 @@
+//! What the store holds, in memory: who stands on whom, and who is being made.
+//!
+//! The lock is held for look-ups only, never across a call to the disk; a chain that is being made is a mark in the table, and whoever wants
+//! the same one waits for it alone.
+
+use crate::id::ChainId;
+use crate::store::{Error, LayerInfo, Result, SnapshotKey};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    tables: Mutex<Tables>,
+    finished: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    layers: HashMap<ChainId, Layer>,
+    snapshots: HashMap<SnapshotKey, Option<ChainId>>,
+    making: HashSet<ChainId>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    info: LayerInfo,
+    /// Layers, snapshots and operations that stand on this one.
+    users: usize,
+    /// It is on its way out.
+    leaving: bool,
+}
+
+/// Keeps a chain while an operation uses it.
+#[derive(Debug)]
+pub(super) struct Pin<'a> {
+    index: &'a Index,
+    chain: Option<ChainId>,
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        if let Some(chain) = &self.chain {
+            self.index.lock().release(chain);
+        }
+    }
+}
+
+/// The right to make a chain; dropped, others may try.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    index: &'a Index,
+    chain: ChainId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.index.lock().making.remove(&self.chain);
+        self.index.finished.notify_all();
+    }
+}
+
+/// What [`Index::begin`] answers.
+#[derive(Debug)]
+pub(super) enum Begin<'a> {
+    /// It is there.
+    Done(LayerInfo),
+    /// It is the caller's to make.
+    Make(Turn<'a>),
+}
+
+impl Tables {
+    fn get(&self, chain: &ChainId) -> Result<&Layer> {
+        self.layers.get(chain).filter(|l| !l.leaving).ok_or_else(|| Error::NoChain(chain.to_string()))
+    }
+
+    fn hold(&mut self, chain: &ChainId) -> Result<()> {
+        match self.layers.get_mut(chain) {
+            Some(layer) if !layer.leaving => {
+                layer.users += 1;
+                Ok(())
+            }
+            _ => Err(Error::NoChain(chain.to_string())),
+        }
+    }
+
+    fn release(&mut self, chain: &ChainId) {
+        if let Some(layer) = self.layers.get_mut(chain) {
+            layer.users = layer.users.saturating_sub(1);
+        }
+    }
+}
+
+impl Index {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        // No code that can panic runs under the lock between two related changes.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn layer(&self, chain: &ChainId) -> Result<LayerInfo> {
+        self.lock().get(chain).map(|l| l.info.clone())
+    }
+
+    pub(super) fn layers(&self) -> Vec<LayerInfo> {
+        self.lock().layers.values().filter(|l| !l.leaving).map(|l| l.info.clone()).collect()
+    }
+
+    /// Chains from this one down.
+    pub(super) fn stack(&self, chain: Option<&ChainId>) -> Result<Vec<ChainId>> {
+        let tables = self.lock();
+        let mut stack = Vec::new();
+        let mut next = chain;
+        while let Some(chain) = next {
+            let layer = tables.get(chain)?;
+            stack.push(chain.clone());
+            next = layer.info.parent.as_ref();
+        }
+        Ok(stack)
+    }
+
+    pub(super) fn pin(&self, chain: Option<&ChainId>) -> Result<Pin<'_>> {
+        if let Some(chain) = chain {
+            self.lock().hold(chain)?;
+        }
+        Ok(Pin { index: self, chain: chain.cloned() })
+    }
+
+    /// Waits while somebody else makes this chain.
+    pub(super) fn begin(&self, chain: &ChainId) -> Begin<'_> {
+        let mut tables = self.lock();
+        loop {
+            // One that is leaving still has its directory: wait until it is gone.
+            match tables.layers.get(chain) {
+                Some(layer) if !layer.leaving => return Begin::Done(layer.info.clone()),
+                None if !tables.making.contains(chain) => {
+                    tables.making.insert(chain.clone());
+                    return Begin::Make(Turn { index: self, chain: chain.clone() });
+                }
+                _ => tables = self.finished.wait(tables).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Records a layer; its parent gets a user.
+    pub(super) fn insert(&self, info: LayerInfo) {
+        let mut tables = self.lock();
+        if let Some(parent) = &info.parent
+            && let Some(layer) = tables.layers.get_mut(parent)
+        {
+            layer.users += 1;
+        }
+        tables.layers.insert(info.chain.clone(), Layer { info, users: 0, leaving: false });
+    }
+
+    /// After loading in any order: drops layers whose parent is missing, and counts users anew.
+    pub(super) fn drop_orphans(&self) {
+        let mut tables = self.lock();
+        loop {
+            let orphans: Vec<_> = tables
+                .layers
+                .values()
+                .filter(|l| l.info.parent.as_ref().is_some_and(|p| !tables.layers.contains_key(p)))
+                .map(|l| l.info.chain.clone())
+                .collect();
+            if orphans.is_empty() {
+                break;
+            }
+            for chain in orphans {
+                tracing::warn!(layer = %chain, "its parent is missing, ignored");
+                tables.layers.remove(&chain);
+            }
+        }
+        let parents: Vec<_> = tables.layers.values().filter_map(|l| l.info.parent.clone()).collect();
+        tables.layers.values_mut().for_each(|l| l.users = 0);
+        for parent in parents {
+            if let Some(layer) = tables.layers.get_mut(&parent) {
+                layer.users += 1;
+            }
+        }
+    }
+
+    /// Marks a layer that nobody uses as leaving.
+    pub(super) fn take_layer(&self, chain: &ChainId) -> Result<()> {
+        let mut tables = self.lock();
+        let users = tables.get(chain)?.users;
+        if users > 0 {
+            let by = tables.user_of(chain);
+            return Err(Error::InUse { object: format!("layer {chain}"), by });
+        }
+        if let Some(layer) = tables.layers.get_mut(chain) {
+            layer.leaving = true;
+        }
+        Ok(())
+    }
+
+    /// Takes back [`Self::take_layer`].
+    pub(super) fn restore_layer(&self, chain: &ChainId) {
+        if let Some(layer) = self.lock().layers.get_mut(chain) {
+            layer.leaving = false;
+        }
+        self.finished.notify_all();
+    }
+
+    /// Forgets a layer that was taken.
+    pub(super) fn drop_layer(&self, chain: &ChainId) {
+        let mut tables = self.lock();
+        if let Some(layer) = tables.layers.remove(chain)
+            && let Some(parent) = &layer.info.parent
+        {
+            tables.release(parent);
+        }
+        drop(tables);
+        self.finished.notify_all();
+    }
+
+    pub(super) fn add_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
+        let mut tables = self.lock();
+        if tables.snapshots.contains_key(key) {
+            return Err(Error::Exists(key.0.clone()));
+        }
+        if let Some(parent) = parent {
+            tables.hold(parent)?;
+        }
+        tables.snapshots.insert(key.clone(), parent.cloned());
+        Ok(())
+    }
+
+    /// The chain below a snapshot.
+    pub(super) fn snapshot(&self, key: &SnapshotKey) -> Result<Option<ChainId>> {
+        self.lock().snapshots.get(key).cloned().ok_or_else(|| super::missing(key))
+    }
+
+    pub(super) fn drop_snapshot(&self, key: &SnapshotKey) {
+        let mut tables = self.lock();
+        if let Some(Some(parent)) = tables.snapshots.remove(key) {
+            tables.release(&parent);
+        }
+    }
+
+    pub(super) fn snapshots(&self) -> Vec<SnapshotKey> {
+        self.lock().snapshots.keys().cloned().collect()
+    }
+}
+
+impl Tables {
+    /// Somebody who stands on a chain, for the message.
+    fn user_of(&self, chain: &ChainId) -> String {
+        if let Some((key, _)) = self.snapshots.iter().find(|(_, p)| p.as_ref() == Some(chain)) {
+            return format!("snapshot {}", key.0);
+        }
+        match self.layers.values().find(|l| l.info.parent.as_ref() == Some(chain)) {
+            Some(layer) => format!("layer {}", layer.info.chain),
+            None => "an operation".to_owned(),
+        }
+    }
+}

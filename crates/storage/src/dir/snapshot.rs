@@ -1,0 +1,93 @@
+//! Snapshots, and what a crash leaves behind.
+
+use super::{DirStore, record};
+use crate::id::ChainId;
+use crate::store::{Error, Result, SnapshotKey};
+use crate::tree::{Context, names, open_dir, owner, permissions, remove};
+use rustix::fs::{self, Mode};
+use std::os::fd::OwnedFd;
+
+/// Refuses keys that are no plain names.
+pub(super) fn check_key(key: &SnapshotKey) -> Result<()> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if key.0.is_empty() || key.0.len() > 128 || !key.0.bytes().all(plain) {
+        return Err(Error::Invalid { what: "snapshot key", value: key.0.clone() });
+    }
+    Ok(())
+}
+
+impl DirStore {
+    pub(super) fn make_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
+        let made = self.fill_snapshot(key, parent);
+        if made.is_err() {
+            // The first error is the one to tell; what stays has no record and goes with the next sweep.
+            remove::tree(&self.dirs.snapshots, key.0.as_bytes()).ok();
+        }
+        made
+    }
+
+    fn fill_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
+        let name = key.0.as_bytes();
+        match fs::mkdirat(&self.dirs.snapshots, name, Mode::RWXU) {
+            // Half made by a crash, and not yet swept: the index does not know it.
+            Err(rustix::io::Errno::EXIST) => {
+                remove::tree(&self.dirs.snapshots, name)?;
+                fs::mkdirat(&self.dirs.snapshots, name, Mode::RWXU).on("make", name)?;
+            }
+            other => other.on("make", name)?,
+        }
+        let dir = open_dir(&self.dirs.snapshots, name).on("open", name)?;
+        fs::mkdirat(&dir, "upper", Mode::RWXU).on("make", b"upper")?;
+        fs::mkdirat(&dir, "work", Mode::RWXU).on("make", b"work")?;
+        // The upper directory is what "/" looks like inside.
+        let (uid, gid, mode) = match parent {
+            Some(chain) => {
+                let path = format!("{}/fs", chain.hex());
+                let stat = fs::statat(&self.dirs.layers, path, fs::AtFlags::SYMLINK_NOFOLLOW).on("stat", chain.as_str().as_bytes())?;
+                (stat.st_uid, stat.st_gid, permissions(&stat))
+            }
+            None => (0, 0, Mode::from_raw_mode(0o755)),
+        };
+        if (uid, gid) != (0, 0) {
+            let (uid, gid) = owner(uid, gid);
+            fs::chownat(&dir, "upper", uid, gid, fs::AtFlags::SYMLINK_NOFOLLOW).on("chown", b"upper")?;
+        }
+        fs::chmodat(&dir, "upper", mode, fs::AtFlags::empty()).on("chmod", b"upper")?;
+        record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned() })
+    }
+
+    pub(super) fn open_upper(&self, key: &SnapshotKey) -> Result<OwnedFd> {
+        open_dir(&self.dirs.snapshots, key.0.as_bytes()).and_then(|dir| open_dir(dir, b"upper")).on("open snapshot", key.0.as_bytes())
+    }
+
+    /// Goes on after an error and reports the first.
+    pub(super) fn sweep_all(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()> {
+        let mut first = Ok(());
+        let mut note = |result: Result<()>| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "sweep");
+                if first.is_ok() {
+                    first = Err(error);
+                }
+            }
+        };
+        for name in names(&self.dirs.tmp).on("read", b"tmp")? {
+            note(remove::tree(&self.dirs.tmp, &name));
+        }
+        for name in names(&self.dirs.snapshots).on("read", b"snapshots")? {
+            let key = SnapshotKey(String::from_utf8_lossy(&name).into_owned());
+            if self.index.snapshot(&key).is_err() {
+                note(remove::tree(&self.dirs.snapshots, &name));
+            } else if !keep(&key) {
+                note(crate::store::LayerStore::remove(self, &key));
+            }
+        }
+        for name in names(&self.dirs.layers).on("read", b"layers")? {
+            let chain = std::str::from_utf8(&name).ok().and_then(|hex| ChainId::parse(&format!("sha256:{hex}")).ok());
+            if chain.is_none_or(|c| self.index.layer(&c).is_err()) {
+                note(remove::tree(&self.dirs.layers, &name));
+            }
+        }
+        first
+    }
+}
