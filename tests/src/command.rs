@@ -83,7 +83,8 @@ impl Cmd {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("start {:?}: {error}", self.command));
-        if let (Some(input), Some(mut stdin)) = (self.input, child.stdin.take()) {
+        if let Some(input) = self.input {
+            let mut stdin = child.stdin.take().expect("piped above");
             std::thread::spawn(move || {
                 // The program may end before it has read everything.
                 let _unread = stdin.write_all(&input);

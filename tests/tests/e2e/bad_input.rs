@@ -67,11 +67,11 @@ fn check(words: &str, out: dhow_tests::Output, code: i32, texts: &[&str]) {
 fn a_failed_start_stays_created_and_tells_why() {
     let engine = Engine::new();
     for (command, code) in [("nosuch", 127), ("/etc/passwd", 126)] {
-        assert_eq!(engine.run(&format!("run --name c busybox {command}")).code, code);
-        let state = &engine.inspect("c")["State"];
+        assert_eq!(engine.run(&format!("run --name box busybox {command}")).code, code);
+        let state = &engine.inspect("box")["State"];
         assert_eq!((state["Status"].as_str(), state["ExitCode"].as_i64()), (Some("created"), Some(code.into())), "{state}");
         assert!(state["Error"].as_str().expect("an error").contains(command), "{state}");
-        engine.ok("rm c");
+        engine.ok("rm box");
     }
     // A tear-down that follows a failed start leaves no cgroup either.
     for dir in leaks::cgroups(engine.cgroup()) {
@@ -85,9 +85,9 @@ fn a_failed_start_stays_created_and_tells_why() {
 #[test]
 fn a_name_is_taken_once() {
     let engine = Engine::new();
-    let id = engine.ok("create --name c busybox true");
-    let said = engine.run("run --name c busybox true").fails(125);
-    assert!(said.contains(&format!("Conflict. The container name \"/c\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name.")), "{said}");
+    let id = engine.ok("create --name box busybox true");
+    let said = engine.run("run --name box busybox true").fails(125);
+    assert!(said.contains(&format!("Conflict. The container name \"/box\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name.")), "{said}");
     assert_eq!(engine.ok("ps -aq --no-trunc"), id);
     engine.finish();
 }

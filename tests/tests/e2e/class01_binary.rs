@@ -14,16 +14,16 @@ fn class01_cve_2019_5736_the_binary_is_out_of_reach() {
     let volume = format!("{}:/attacker:ro", paths::attacker().display());
     let dir = engine.scratch("shared");
     let shared = format!("{}:/shared", dir.display());
-    engine.dhow(["run", "-d", "--name", "c", "-v", &volume, "-v", &shared, "busybox", "/attacker", "overwrite", "/shared/stop"]).ok();
-    until("the attacker waits", || engine.ok("logs c").contains("ready"));
+    engine.dhow(["run", "-d", "--name", "box", "-v", &volume, "-v", &shared, "busybox", "/attacker", "overwrite", "/shared/stop"]).ok();
+    until("the attacker waits", || engine.ok("logs box").contains("ready"));
     for _ in 0..25 {
-        assert_eq!(engine.ok("exec c echo fine"), "fine");
+        assert_eq!(engine.ok("exec box echo fine"), "fine");
         // The exploit's own way: the program to run is whatever runs the exec.
-        let _output = engine.run("exec c /proc/self/exe true");
+        let _output = engine.run("exec box /proc/self/exe true");
     }
     std::fs::write(dir.join("stop"), "").expect("write");
-    assert_eq!(engine.ok("wait c"), "0");
-    let said = engine.ok("logs c");
+    assert_eq!(engine.ok("wait box"), "0");
+    let said = engine.ok("logs box");
     assert!(!said.contains("wrote"), "{said}");
     assert!(binary() == before, "the binary was changed");
     engine.finish();

@@ -42,10 +42,10 @@ fn class02_cve_2024_21626_workdir_names_a_descriptor() {
 #[test]
 fn class02_cve_2024_21626_exec_in_a_descriptor() {
     let (engine, leaked) = leaky();
-    engine.ok("run -d --name c busybox sleep 1000");
+    engine.ok("run -d --name box busybox sleep 1000");
     for number in 3..=40 {
         let path = format!("/proc/self/fd/{number}");
-        let out = engine.dhow(["exec", "-w", &path, "c", "sh", "-c", LOOK]).run();
+        let out = engine.dhow(["exec", "-w", &path, "box", "sh", "-c", LOOK]).run();
         check(&engine, &path, &out);
     }
     drop(leaked);
@@ -56,10 +56,10 @@ fn class02_cve_2024_21626_exec_in_a_descriptor() {
 fn class02_every_descriptor_is_closed() {
     let (engine, leaked) = leaky();
     assert_eq!(engine.dhow(["run", "--rm", "busybox", "ls", "/proc/self/fd"]).ok(), "0\n1\n2\n3");
-    engine.ok("run -d -i --name c busybox sleep 1000");
-    assert_eq!(engine.ok("exec c ls /proc/self/fd"), "0\n1\n2\n3");
+    engine.ok("run -d -i --name box busybox sleep 1000");
+    assert_eq!(engine.ok("exec box ls /proc/self/fd"), "0\n1\n2\n3");
     // And none of the first process leads out: the targets are pipes, sockets, or files of its own.
-    let targets = engine.dhow(["exec", "c", "sh", "-c", "for fd in /proc/1/fd/*; do readlink $fd; done"]).ok();
+    let targets = engine.dhow(["exec", "box", "sh", "-c", "for fd in /proc/1/fd/*; do readlink $fd; done"]).ok();
     for target in targets.lines() {
         assert!(target.starts_with("pipe:") || target.starts_with("socket:") || target == "/dev/null", "{targets}");
     }
@@ -70,7 +70,7 @@ fn class02_every_descriptor_is_closed() {
 #[test]
 fn class02_a_symlink_as_workdir_stays_inside() {
     let engine = Engine::new();
-    engine.dhow(["create", "--name", "c", "busybox"]).ok();
+    engine.dhow(["create", "--name", "box", "busybox"]).ok();
     let out = engine.dhow(["run", "--rm", "-w", "/a/../../../../../../../..", "busybox", "pwd"]).run();
     assert_eq!(out.ok(), "/");
     engine.finish();

@@ -14,16 +14,16 @@ fn field(status: &str, name: &str) -> String {
 #[test]
 fn class19_cve_2022_24769_nothing_is_inheritable() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
+    engine.ok("run -d --name box busybox sleep 1000");
     let cases = [
         engine.ok("run --rm busybox cat /proc/self/status"),
         engine.ok("run --rm -u 1000 busybox cat /proc/self/status"),
         engine.ok("run --rm --cap-add SYS_ADMIN busybox cat /proc/self/status"),
         engine.ok("run --rm --cap-add ALL -u 1000 busybox cat /proc/self/status"),
         // CVE-2022-29162: exec had inheritable ones.
-        engine.ok("exec c cat /proc/self/status"),
-        engine.ok("exec -u 1000 c cat /proc/self/status"),
-        engine.ok("exec --privileged c cat /proc/self/status"),
+        engine.ok("exec box cat /proc/self/status"),
+        engine.ok("exec -u 1000 box cat /proc/self/status"),
+        engine.ok("exec --privileged box cat /proc/self/status"),
     ];
     for status in cases {
         assert_eq!(
@@ -52,7 +52,7 @@ fn class19_cve_2023_25173_supplementary_groups() {
 #[test]
 fn class19_cve_2024_40635_numbers_that_overflow() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
+    engine.ok("run -d --name box busybox sleep 1000");
     let bad = [
         "4294967296",
         "4294967295",
@@ -70,7 +70,7 @@ fn class19_cve_2024_40635_numbers_that_overflow() {
         "00000000000000000000000000004294967296",
     ];
     for user in bad {
-        for words in [vec!["run", "--rm", "-u", user, "busybox", "id", "-u"], vec!["exec", "-u", user, "c", "id", "-u"]] {
+        for words in [vec!["run", "--rm", "-u", user, "busybox", "id", "-u"], vec!["exec", "-u", user, "box", "id", "-u"]] {
             let out = engine.dhow(&words).run();
             // Refused; where a form is legal, it must not be root.
             assert!(out.code != 0 || out.stdout().trim() != "0", "{words:?}: {out}");
@@ -83,13 +83,13 @@ fn class19_cve_2024_40635_numbers_that_overflow() {
 #[test]
 fn class19_cve_2026_30892_exec_user() {
     let engine = Engine::new();
-    engine.ok("run -d --name c -u 1000:1000 busybox sleep 1000");
-    assert_eq!(engine.ok("exec c id -u"), "1000");
-    assert_eq!(engine.ok("exec -u 0 c id -u"), "0");
-    assert_eq!(engine.ok("exec -u www-data c id"), "uid=33(www-data) gid=33(www-data) groups=33(www-data)");
-    assert_eq!(engine.ok("exec -u 5:6 c id"), "uid=5 gid=6 groups=6");
-    assert_ne!(engine.run("exec -u nosuch c id").code, 0);
+    engine.ok("run -d --name box -u 1000:1000 busybox sleep 1000");
+    assert_eq!(engine.ok("exec box id -u"), "1000");
+    assert_eq!(engine.ok("exec -u 0 box id -u"), "0");
+    assert_eq!(engine.ok("exec -u www-data box id"), "uid=33(www-data) gid=33(www-data) groups=33(www-data)");
+    assert_eq!(engine.ok("exec -u 5:6 box id"), "uid=5 gid=6 groups=6");
+    assert_ne!(engine.run("exec -u nosuch box id").code, 0);
     // A user without capabilities does not get the container's.
-    assert_eq!(field(&engine.ok("exec -u 1000 c cat /proc/self/status"), "CapEff"), "0000000000000000");
+    assert_eq!(field(&engine.ok("exec -u 1000 box cat /proc/self/status"), "CapEff"), "0000000000000000");
     engine.finish();
 }

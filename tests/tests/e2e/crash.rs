@@ -19,60 +19,60 @@ fn numbered(lines: u32) -> String {
 #[test]
 fn a_killed_daemon_loses_no_line_and_no_exit_code() {
     let engine = Engine::new();
-    tick(&engine, "c", 10, 150, 7);
-    let pid = engine.container_pid("c");
-    until("it talks", || engine.ok("logs c").lines().count() > 5);
+    tick(&engine, "box", 10, 150, 7);
+    let pid = engine.container_pid("box");
+    until("it talks", || engine.ok("logs box").lines().count() > 5);
     engine.kill_daemon();
     assert!(leaks::alive(pid).is_some(), "the container died with the daemon");
     engine.start_daemon();
-    let shown = engine.inspect("c");
+    let shown = engine.inspect("box");
     assert!(shown["State"]["Running"] == true && shown["State"]["Pid"] == pid, "{shown}");
     // Once more, and this time it ends while no daemon is there.
     engine.kill_daemon();
     until("the container ends by itself", || leaks::alive(pid).is_none());
     engine.start_daemon();
-    engine.until_state("c", "exited");
-    assert_eq!(engine.inspect("c")["State"]["ExitCode"], 7);
-    assert_eq!(engine.ok("wait c"), "7");
-    assert_eq!(engine.ok("logs c"), numbered(150));
+    engine.until_state("box", "exited");
+    assert_eq!(engine.inspect("box")["State"]["ExitCode"], 7);
+    assert_eq!(engine.ok("wait box"), "7");
+    assert_eq!(engine.ok("logs box"), numbered(150));
     engine.finish();
 }
 
 #[test]
 fn an_adopted_container_obeys() {
     let engine = Engine::new();
-    engine.dhow(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read line; echo heard $line; sleep 1000"]).ok();
+    engine.dhow(["run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", "read line; echo heard $line; sleep 1000"]).ok();
     engine.kill_daemon();
     engine.start_daemon();
-    assert_eq!(engine.ok("exec c echo exec"), "exec");
-    let mut attached = engine.dhow(["attach", "c"]).stdin(std::process::Stdio::piped()).spawn();
+    assert_eq!(engine.ok("exec box echo exec"), "exec");
+    let mut attached = engine.dhow(["attach", "box"]).stdin(std::process::Stdio::piped()).spawn();
     std::io::Write::write_all(attached.stdin.as_mut().expect("piped"), b"you\n").expect("write");
-    until("its input arrives", || engine.ok("logs c").contains("heard you"));
-    engine.ok("stop -t 0 c");
+    until("its input arrives", || engine.ok("logs box").contains("heard you"));
+    engine.ok("stop -t 0 box");
     assert_eq!(dhow_tests::finish_child(attached).code, 137);
-    engine.until_state("c", "exited");
-    engine.ok("start c");
-    assert_eq!(engine.inspect("c")["State"]["Running"], true);
+    engine.until_state("box", "exited");
+    engine.ok("start box");
+    assert_eq!(engine.inspect("box")["State"]["Running"], true);
     engine.finish();
 }
 
 #[test]
 fn a_stopped_daemon_leaves_containers_running() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
-    let pid = engine.container_pid("c");
+    engine.ok("run -d --name box busybox sleep 1000");
+    let pid = engine.container_pid("box");
     assert_eq!(engine.stop_daemon(), 0);
     assert!(leaks::alive(pid).is_some());
     engine.start_daemon();
-    assert_eq!(engine.container_pid("c"), pid);
+    assert_eq!(engine.container_pid("box"), pid);
     engine.finish();
 }
 
 #[test]
 fn auto_remove_happens_after_a_crash_too() {
     let engine = Engine::new();
-    engine.ok("run -d --rm --name c busybox sleep 1000");
-    let pid = engine.container_pid("c");
+    engine.ok("run -d --rm --name box busybox sleep 1000");
+    let pid = engine.container_pid("box");
     engine.kill_daemon();
     kill(pid, 9);
     until("the container is dead", || leaks::alive(pid).is_none());
@@ -98,30 +98,30 @@ fn a_killed_spawner_is_replaced() {
 #[test]
 fn a_killed_shim_is_noticed_and_cleaned_up() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
-    let (container, shim) = (engine.container_pid("c"), engine.shim_pid("c"));
+    engine.ok("run -d --name box busybox sleep 1000");
+    let (container, shim) = (engine.container_pid("box"), engine.shim_pid("box"));
     kill(shim, 9);
-    engine.until_state("c", "exited");
+    engine.until_state("box", "exited");
     until("its process is gone", || leaks::alive(container).is_none());
-    assert_ne!(engine.inspect("c")["State"]["ExitCode"], 0);
+    assert_ne!(engine.inspect("box")["State"]["ExitCode"], 0);
     // It starts again as if nothing had been.
-    engine.ok("start c");
-    assert_eq!(engine.ok("exec c echo again"), "again");
+    engine.ok("start box");
+    assert_eq!(engine.ok("exec box echo again"), "again");
     engine.finish();
 }
 
 #[test]
 fn daemon_and_shim_killed_together() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
-    let (container, shim) = (engine.container_pid("c"), engine.shim_pid("c"));
+    engine.ok("run -d --name box busybox sleep 1000");
+    let (container, shim) = (engine.container_pid("box"), engine.shim_pid("box"));
     engine.kill_daemon();
     kill(shim, 9);
     until("the shim is dead", || leaks::alive(shim).is_none());
     engine.start_daemon();
-    engine.until_state("c", "exited");
+    engine.until_state("box", "exited");
     until("its process is gone", || leaks::alive(container).is_none());
-    engine.ok("rm c");
+    engine.ok("rm box");
     engine.finish();
 }
 

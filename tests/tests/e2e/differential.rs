@@ -19,9 +19,11 @@ impl Original {
         };
         let dir = tempfile::Builder::new().prefix("do").tempdir_in("/tmp").expect("a directory").keep();
         let log = std::fs::File::create(dir.join("log")).expect("a log");
+        let config = dir.join("config.json");
+        std::fs::write(&config, "{}").expect("a configuration that says nothing");
         let mut daemon = Command::new(program)
             .arg("--data-root")
-            .arg(dir.join("d"))
+            .arg(dir.join("dd"))
             .arg("--exec-root")
             .arg(dir.join("x"))
             .arg("--pidfile")
@@ -38,7 +40,8 @@ impl Original {
                 "--exec-opt",
                 "native.cgroupdriver=cgroupfs",
             ])
-            .args(["--config-file", "/dev/null"])
+            .arg("--config-file")
+            .arg(&config)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a copy"))
             .stderr(log)
@@ -92,27 +95,27 @@ impl Drop for Original {
 
 /// Commands whose outputs must agree, in order; `ID` and times are filtered.
 const SESSION: &[&[&str]] = &[
-    &["create", "--name", "c", "-e", "A=1", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"],
+    &["create", "--name", "box", "-e", "A=1", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"],
     &["ps", "-a", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Status}}"],
-    &["start", "-a", "c"],
-    &["logs", "c"],
-    &["logs", "--tail", "1", "c"],
-    &["wait", "c"],
-    &["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}|{{.Path}}|{{.Args}}|{{.Name}}", "c"],
+    &["start", "-a", "box"],
+    &["logs", "box"],
+    &["logs", "--tail", "1", "box"],
+    &["wait", "box"],
+    &["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}|{{.Path}}|{{.Args}}|{{.Name}}", "box"],
     &[
         "inspect",
         "-f",
         "{{json .Config.Env}} {{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Labels}} {{.Config.Image}} {{.Config.Tty}} {{.Config.WorkingDir}}",
-        "c",
+        "box",
     ],
     &[
         "inspect",
         "-f",
         "{{json .HostConfig.LogConfig.Type}} {{.HostConfig.ShmSize}} {{.HostConfig.RestartPolicy}} {{json .HostConfig.Binds}} {{.HostConfig.Privileged}} {{.HostConfig.IpcMode}}",
-        "c",
+        "box",
     ],
-    &["rm", "c"],
-    &["rm", "c"],
+    &["rm", "box"],
+    &["rm", "box"],
     &["start", "nosuch"],
     &["run", "--rm", "busybox", "id"],
     &["run", "--rm", "-u", "1000:2000", "busybox", "id"],
@@ -145,24 +148,24 @@ const SESSION: &[&[&str]] = &[
     &["run", "--rm", "-e", "=x", "busybox", "true"],
     &["run", "--rm", "-m", "1m", "busybox", "true"],
     &["run", "--rm", "--cap-add", "NOSUCH", "busybox", "true"],
-    &["run", "-d", "--name", "d", "--label", "a=b", "busybox", "sleep", "1000"],
-    &["run", "-d", "--name", "d", "busybox", "sleep", "1000"],
-    &["exec", "d", "sh", "-c", "echo out; echo err >&2; exit 5"],
-    &["exec", "-w", "/tmp", "-e", "B=2", "-u", "33", "d", "sh", "-c", "pwd; echo $B; id"],
-    &["exec", "d", "nosuch"],
+    &["run", "-d", "--name", "dd", "--label", "a=b", "busybox", "sleep", "1000"],
+    &["run", "-d", "--name", "dd", "busybox", "sleep", "1000"],
+    &["exec", "dd", "sh", "-c", "echo out; echo err >&2; exit 5"],
+    &["exec", "-w", "/tmp", "-e", "B=2", "-u", "33", "dd", "sh", "-c", "pwd; echo $B; id"],
+    &["exec", "dd", "nosuch"],
     &["ps", "--filter", "label=a=b", "--format", "{{.Names}} {{.Labels}} {{.Ports}}|{{.Networks}}"],
     &["ps", "--filter", "bogus=1"],
-    &["pause", "d"],
-    &["inspect", "-f", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}", "d"],
-    &["unpause", "d"],
-    &["rename", "d", "e"],
-    &["rm", "e"],
-    &["kill", "-s", "NOSUCH", "e"],
-    &["kill", "e"],
-    &["wait", "e"],
-    &["kill", "e"],
-    &["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "e"],
-    &["rm", "-f", "e"],
+    &["pause", "dd"],
+    &["inspect", "-f", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}", "dd"],
+    &["unpause", "dd"],
+    &["rename", "dd", "ee"],
+    &["rm", "ee"],
+    &["kill", "-s", "NOSUCH", "ee"],
+    &["kill", "ee"],
+    &["wait", "ee"],
+    &["kill", "ee"],
+    &["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ee"],
+    &["rm", "-f", "ee"],
     &["tag", "busybox", "other:tag"],
     &["images", "--format", "{{.Repository}}:{{.Tag}}"],
     &["image", "inspect", "-f", "{{json .RepoTags}} {{.Os}}/{{.Architecture}} {{json .Config.Cmd}} {{json .RootFS}}", "busybox"],
@@ -175,13 +178,13 @@ const SESSION: &[&[&str]] = &[
 fn agreed(words: &[&str]) -> bool {
     let line = words.join(" ");
     let newer = [
-        "rm e",                    // 28: "cannot remove container \"e\": container is running: ..."
-        "kill e",                  // 28: "cannot kill container: e: container ... is not running"
-        "kill -s NOSUCH e",        // 28: "invalid signal: NOSUCH"
+        "rm ee",                   // 28: "cannot remove container \"ee\": container is running: ..."
+        "kill ee",                 // 28: "cannot kill container: ee: container ... is not running"
+        "kill -s NOSUCH ee",       // 28: "invalid signal: NOSUCH"
         "ps --filter bogus=1",     // 28: "invalid filter 'bogus'"
         "run --rm busybox nosuch", // the runtime's own words moved: "unable to start container process: exec: ..."
         "run --rm busybox /etc/passwd",
-        "exec d nosuch",
+        "exec dd nosuch",
         "run --rm -u 33 busybox sh -c grep -E '^(Cap|NoNew|Groups|Uid|Gid)' /proc/self/status", // inheritable sets (CVE-2022-24769)
         "run --rm busybox sh -c grep -E '^(Cap|Sig|Seccomp:|NoNew|Umask|Groups|Uid|Gid)' /proc/self/status",
     ];

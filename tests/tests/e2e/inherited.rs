@@ -48,8 +48,8 @@ fn nothing_of_the_daemon_is_inherited() {
 #[test]
 fn nor_by_an_exec() {
     let engine = messy();
-    engine.ok("run -d --name c busybox sleep 1000");
-    let status = engine.ok("exec c cat /proc/self/status");
+    engine.ok("run -d --name box busybox sleep 1000");
+    let status = engine.ok("exec box cat /proc/self/status");
     let field = |name: &str| {
         status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_else(|| panic!("{name}")).trim().to_string()
     };
@@ -58,10 +58,10 @@ fn nor_by_an_exec() {
         ("0".repeat(16), "0".repeat(16), "0022".into(), "2".into())
     );
     assert_eq!((field("CapEff"), field("CapInh"), field("CapAmb")), ("00000000a80425fb".into(), "0".repeat(16), "0".repeat(16)));
-    assert_eq!(engine.ok("exec c ls /proc/self/fd"), "0\n1\n2\n3");
-    assert_eq!(engine.ok("exec c cat /proc/self/oom_score_adj"), "0");
-    assert_eq!(engine.dhow(["exec", "c", "cut", "-d ", "-f19", "/proc/self/stat"]).ok(), "0");
-    assert!(!engine.ok("exec c env").contains("DHOW_TEST"));
+    assert_eq!(engine.ok("exec box ls /proc/self/fd"), "0\n1\n2\n3");
+    assert_eq!(engine.ok("exec box cat /proc/self/oom_score_adj"), "0");
+    assert_eq!(engine.dhow(["exec", "box", "cut", "-d ", "-f19", "/proc/self/stat"]).ok(), "0");
+    assert!(!engine.ok("exec box env").contains("DHOW_TEST"));
     engine.finish();
 }
 

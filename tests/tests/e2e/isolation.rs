@@ -15,8 +15,8 @@ fn only_its_own_processes() {
 #[test]
 fn its_own_hostname() {
     let engine = Engine::new();
-    let id = engine.ok("run -d --name c busybox sleep 1000");
-    assert_eq!(engine.ok("exec c hostname"), id[..12]);
+    let id = engine.ok("run -d --name box busybox sleep 1000");
+    assert_eq!(engine.ok("exec box hostname"), id[..12]);
     assert_ne!(std::fs::read_to_string("/proc/sys/kernel/hostname").expect("hostname").trim(), &id[..12]);
     engine.finish();
 }
@@ -44,9 +44,9 @@ fn no_mounts_of_the_host() {
 #[test]
 fn a_root_is_mounted_nowhere_on_the_host() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
+    engine.ok("run -d --name box busybox sleep 1000");
     let table = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    let id = engine.inspect("c")["Id"].as_str().expect("an id").to_string();
+    let id = engine.inspect("box")["Id"].as_str().expect("an id").to_string();
     let overlays: Vec<&str> =
         table.lines().filter(|line| line.contains(" - overlay ") && line.contains(engine.dir().to_string_lossy().as_ref())).collect();
     assert!(overlays.is_empty(), "{id}: {overlays:?}");
@@ -91,8 +91,8 @@ fn seccomp_and_capabilities_as_docker_sets_them() {
 #[test]
 fn namespaces_are_its_own() {
     let engine = Engine::new();
-    engine.ok("run -d --name c busybox sleep 1000");
-    let pid = engine.container_pid("c");
+    engine.ok("run -d --name box busybox sleep 1000");
+    let pid = engine.container_pid("box");
     let link = |pid: &str, name: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).expect("a namespace");
     for name in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
         assert_ne!(link(&pid.to_string(), name), link("self", name), "{name}");
@@ -100,7 +100,7 @@ fn namespaces_are_its_own() {
     assert_eq!(link(&pid.to_string(), "user"), link("self", "user"));
     // exec enters all of them.
     for name in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
-        assert_eq!(engine.ok(&format!("exec c readlink /proc/self/ns/{name}")), link(&pid.to_string(), name).to_string_lossy());
+        assert_eq!(engine.ok(&format!("exec box readlink /proc/self/ns/{name}")), link(&pid.to_string(), name).to_string_lossy());
     }
     engine.finish();
 }

@@ -16,12 +16,12 @@ fn control(engine: &Engine, name: &str, v1: (&str, &str), v2: &str) -> String {
 #[test]
 fn limits_reach_the_kernel() {
     let engine = Engine::new();
-    engine.ok("run -d --name c -m 64m --cpus 0.5 --pids-limit 33 busybox sleep 1000");
-    assert_eq!(control(&engine, "c", ("memory", "memory.limit_in_bytes"), "memory.max"), "67108864");
-    assert_eq!(control(&engine, "c", ("pids", "pids.max"), "pids.max"), "33");
-    let quota = control(&engine, "c", ("cpu", "cpu.cfs_quota_us"), "cpu.max");
+    engine.ok("run -d --name box -m 64m --cpus 0.5 --pids-limit 33 busybox sleep 1000");
+    assert_eq!(control(&engine, "box", ("memory", "memory.limit_in_bytes"), "memory.max"), "67108864");
+    assert_eq!(control(&engine, "box", ("pids", "pids.max"), "pids.max"), "33");
+    let quota = control(&engine, "box", ("cpu", "cpu.cfs_quota_us"), "cpu.max");
     assert!(quota == "50000" || quota == "50000 100000", "{quota}");
-    let host = &engine.inspect("c")["HostConfig"];
+    let host = &engine.inspect("box")["HostConfig"];
     assert_eq!(
         (host["Memory"].as_i64(), host["MemorySwap"].as_i64(), host["NanoCpus"].as_i64(), host["PidsLimit"].as_i64()),
         (Some(67_108_864), Some(134_217_728), Some(500_000_000), Some(33))
@@ -41,12 +41,13 @@ fn too_many_processes() {
 fn out_of_memory_is_told() {
     let engine = Engine::new();
     let volume = format!("{}:/attacker:ro", paths::attacker().display());
-    let out =
-        engine.dhow(["run", "--name", "c", "-m", "32m", "--memory-swap", "32m", "-v", &volume, "busybox", "/attacker", "eat", "200"]).run();
+    let out = engine
+        .dhow(["run", "--name", "box", "-m", "32m", "--memory-swap", "32m", "-v", &volume, "busybox", "/attacker", "eat", "200"])
+        .run();
     assert_eq!(out.code, 137, "{out}");
-    let state = &engine.inspect("c")["State"];
+    let state = &engine.inspect("box")["State"];
     assert_eq!((state["OOMKilled"].as_bool(), state["ExitCode"].as_i64()), (Some(true), Some(137)));
-    assert!(engine.ok("events --since 5m --until 0s --format {{.Action}}").lines().any(|action| action == "oom"));
+    assert!(engine.events().iter().any(|action| action == "oom"));
     // A restart forgets it.
     engine.dhow(["run", "-d", "--name", "calm", "-m", "32m", "busybox", "sleep", "1000"]).ok();
     engine.ok("kill calm");
@@ -58,9 +59,9 @@ fn out_of_memory_is_told() {
 fn slow_out_of_memory_in_debian() {
     let engine = Engine::new();
     engine.load("debian");
-    let out = engine.dhow(["run", "--name", "c", "-m", "64m", "debian:bookworm-slim", "sh", "-c", "tail -c 200m /dev/zero | tail"]).run();
+    let out = engine.dhow(["run", "--name", "box", "-m", "64m", "debian:bookworm-slim", "sh", "-c", "tail -c 200m /dev/zero | tail"]).run();
     assert_eq!(out.code, 137, "{out}");
-    assert_eq!(engine.inspect("c")["State"]["OOMKilled"], true);
+    assert_eq!(engine.inspect("box")["State"]["OOMKilled"], true);
     engine.finish();
 }
 

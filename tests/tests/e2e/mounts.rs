@@ -16,7 +16,7 @@ fn binds() {
     assert_eq!(engine.shell(&single, "cat /etc/one").ok(), "from the host");
     let mount = format!("--mount type=bind,source={},target=/in,readonly", dir.display());
     assert_eq!(engine.shell(&mount, "cat /in/file; touch /in/x 2>/dev/null || echo refused").ok(), "from the host\nrefused");
-    let shown = engine.dhow(["create", "--name", "c", "-v", &bind(":ro"), "busybox"]).ok();
+    let shown = engine.dhow(["create", "--name", "box", "-v", &bind(":ro"), "busybox"]).ok();
     let mounts = &engine.inspect(&shown)["Mounts"][0];
     assert_eq!(
         (mounts["Type"].as_str(), mounts["Destination"].as_str(), mounts["RW"].as_bool(), mounts["Mode"].as_str()),

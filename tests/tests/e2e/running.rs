@@ -51,8 +51,8 @@ fn run_cleans_up_after_itself() {
 fn signals_are_forwarded() {
     let engine = Engine::new();
     let script = "trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.02; done";
-    let child = engine.dhow(["run", "--name", "c", "busybox", "sh", "-c", script]).spawn();
-    until("the script runs", || engine.run("logs c").stdout().contains("ready"));
+    let child = engine.dhow(["run", "--name", "box", "busybox", "sh", "-c", script]).spawn();
+    until("the script runs", || engine.run("logs box").stdout().contains("ready"));
     engine::kill(child.id() as i32, 2);
     let out = finish_child(child);
     assert_eq!((out.code, out.stdout().as_str()), (5, "ready\ngot\n"));
@@ -62,9 +62,9 @@ fn signals_are_forwarded() {
 #[test]
 fn a_restarted_container_keeps_its_files() {
     let engine = Engine::new();
-    engine.dhow(["run", "--name", "c", "busybox", "sh", "-c", "echo x >> /kept; cat /kept"]).ok();
-    assert_eq!(engine.ok("start -a c"), "x\nx");
-    assert_eq!(engine.ok("start -a c"), "x\nx\nx");
+    engine.dhow(["run", "--name", "box", "busybox", "sh", "-c", "echo x >> /kept; cat /kept"]).ok();
+    assert_eq!(engine.ok("start -a box"), "x\nx");
+    assert_eq!(engine.ok("start -a box"), "x\nx\nx");
     engine.finish();
 }
 

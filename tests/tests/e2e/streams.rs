@@ -30,14 +30,14 @@ fn yes_head_ends_as_a_pipe_does() {
     // SIGPIPE must have its default disposition in the container.
     assert_eq!(engine.shell("", "yes | head -1").ok(), "y");
     // And the client's own output may be a closed pipe.
-    let mut child = engine.dhow(["run", "--rm", "--name", "y", "busybox", "yes"]).spawn();
+    let mut child = engine.dhow(["run", "--rm", "--name", "yes", "busybox", "yes"]).spawn();
     let mut head = [0_u8; 2];
     std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut head).expect("a line");
     assert_eq!(&head, b"y\n");
     drop(child.stdout.take());
     let out = finish_child(child);
     assert_ne!(out.code, 0, "{out}");
-    engine.ok("rm -f y");
+    engine.ok("rm -f yes");
     engine.finish();
 }
 
@@ -61,25 +61,27 @@ fn a_late_line_of_input() {
 #[test]
 fn attach_and_its_end() {
     let engine = Engine::new();
-    engine.dhow(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read line; echo heard $line; exit 6"]).ok();
-    let out = engine.dhow(["attach", "c"]).input("you\n").run();
+    engine.dhow(["run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", "read line; echo heard $line; exit 6"]).ok();
+    let out = engine.dhow(["attach", "box"]).input("you\n").run();
     assert_eq!((out.stdout().as_str(), out.code), ("heard you\n", 6), "{out}");
+    assert_eq!(engine.ok("logs box"), "heard you");
     engine.finish();
 }
 
 #[test]
 fn large_output_is_whole_and_the_log_is_bounded() {
     let engine = Engine::new();
-    let out =
-        engine.dhow(["run", "--name", "c", "--log-opt", "max-size=100k", "--log-opt", "max-file=2", "busybox", "seq", "1", "200000"]).run();
+    let out = engine
+        .dhow(["run", "--name", "box", "--log-opt", "max-size=100k", "--log-opt", "max-file=2", "busybox", "seq", "1", "200000"])
+        .run();
     let expected: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
     assert!(out.stdout() == expected, "{} bytes of {}", out.bytes().len(), expected.len());
-    let path = engine.inspect("c")["LogPath"].as_str().expect("a path").to_string();
+    let path = engine.inspect("box")["LogPath"].as_str().expect("a path").to_string();
     let size = |path: &str| std::fs::metadata(path).map(|meta| meta.len()).unwrap_or(0);
     assert!(size(&path) <= 110_000 && size(&format!("{path}.1")) <= 110_000, "{} and {}", size(&path), size(&format!("{path}.1")));
     assert_eq!(size(&format!("{path}.2")), 0);
     // What is kept is the end, unbroken.
-    let kept = engine.ok("logs c");
+    let kept = engine.ok("logs box");
     assert!(expected.trim_end().ends_with(&kept) && kept.len() > 10_000, "{} bytes kept", kept.len());
     engine.finish();
 }
