@@ -1,11 +1,21 @@
 //! From an OCI specification to a running process.
 
+use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
-use crate::error::Result;
-use crate::seccomp::Program;
+use crate::child::Luggage;
+use crate::error::{At, Failure, Kind, Result, Step};
+use crate::seccomp::{self, Program};
+use crate::sync::{self, Message};
+use crate::timing::Clock;
+use crate::validate::{self, Plan};
+use crate::{enter, spawn};
+use dhow_sys::clone::Forked;
+use dhow_sys::mount::{self, Propagation};
 use dhow_sys::overlay::Overlay;
+use dhow_sys::{fdpass, process};
 use oci_spec::runtime::Spec;
-use std::os::fd::OwnedFd;
+use rustix::fs::CWD;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// How the root filesystem comes about.
@@ -68,22 +78,128 @@ pub struct Created {
     pub netns: OwnedFd,
     /// How long each phase took, in microseconds, in order.
     pub timings: Vec<(String, u64)>,
-    /// The gate: closing it without a word ends the child.
-    pub(crate) gate: OwnedFd,
+    /// The gate: closing it without a word ends the child. `None` once it was opened.
+    pub(crate) gate: Option<OwnedFd>,
+}
+
+impl Root {
+    /// The root as a detached mount.
+    fn mount(&self) -> Result<OwnedFd> {
+        match self {
+            Self::Overlay(overlay) => overlay.mount_detached().at(Step::Root, "overlay"),
+            Self::Dir(path) => {
+                let tree = mount::clone_tree(CWD, path, true).at_path(Step::Root, path)?;
+                mount::set_attr(&tree, true, 0, 0, Some(Propagation::Private)).at_path(Step::Root, path)?;
+                Ok(tree)
+            }
+        }
+    }
 }
 
 impl Create<'_> {
     /// Makes the container up to, and not including, the exec of its program. On an error nothing is left: no process, no mount.
-    /// The cgroup stays the caller's.
+    /// The cgroup stays the caller's. A [`Created`] that is dropped unstarted ends its process, which the caller still reaps.
     pub fn run(self) -> Result<Created> {
-        todo!()
+        let mut clock = Clock::start();
+        let plan = validate::plan(self.spec)?;
+        agree(plan.process.terminal, &self.stdio)?;
+        let compiled = self.compile()?;
+        let filter = self.seccomp.or(compiled.as_ref());
+        let (join, pid_namespace) = open_namespaces(&plan)?;
+        let cgroup = enter::for_clone(self.cgroup)?;
+        clock.mark("plan");
+        let root = self.root.mount()?;
+        clock.mark("overlay");
+        let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
+        let forked = spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path))?;
+        let Forked::Parent { pid, pidfd } = forked else {
+            drop(ours);
+            let stdio = &self.stdio;
+            let (plan, cgroup) = (&plan, self.cgroup);
+            let luggage = Luggage { plan, cgroup, root: &root, join: &join, stdio, filter, socket: &theirs };
+            in_child(&theirs, || luggage.run(Clock::start()));
+        };
+        drop(theirs);
+        clock.mark("clone");
+        match self.await_ready(&plan, pid, &ours) {
+            Ok(ready) => {
+                clock.phases.extend(ready.timings);
+                let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
+                let timings = clock.phases;
+                Ok(Created { pid, pidfd, start_time, console, root, netns, timings, gate: Some(ours) })
+            }
+            Err(failure) => Err(sync::bury(&pidfd, failure)),
+        }
     }
+
+    fn compile(&self) -> Result<Option<Program>> {
+        let profile = self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        match (self.seccomp, profile) {
+            (None, Some(profile)) => seccomp::compile(profile).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The parent's part while the child works. `Err(None)`: the child ended without a word.
+    fn await_ready(&self, plan: &Plan, pid: i32, socket: &OwnedFd) -> std::result::Result<Ready, Option<Failure>> {
+        let outside = spawn::set_oom_score_adj(pid, plan.process.oom_score_adj);
+        let start_time = process::start_time(pid);
+        let (message, fds) = sync::hear(socket)?.ok_or(None)?;
+        let timings = match message {
+            Message::Ready(timings) => timings,
+            Message::Failed(failure) => return Err(Some(failure)),
+            Message::Exec => return Err(Some(Failure::new(Step::Io, "sync", Kind::Other, "out of turn"))),
+        };
+        outside?;
+        let start_time = start_time.at(Step::Other, "start time")?;
+        let mut fds = fds.into_iter();
+        let netns = fds.next().ok_or_else(|| Failure::new(Step::Io, "sync", Kind::Other, "descriptors are missing"))?;
+        Ok(Ready { timings, netns, console: fds.next(), start_time })
+    }
+}
+
+struct Ready {
+    timings: Vec<(String, u64)>,
+    netns: OwnedFd,
+    console: Option<OwnedFd>,
+    start_time: u64,
+}
+
+/// A terminal is made exactly where the specification asks for one.
+pub(crate) fn agree(terminal: bool, stdio: &Stdio) -> Result<()> {
+    if terminal == matches!(stdio, Stdio::Terminal { .. }) {
+        return Ok(());
+    }
+    Err(Failure::invalid("process.terminal", "does not agree with the given descriptors"))
+}
+
+/// Opens the namespaces to join. The pid namespace comes apart: it is entered by being born in it.
+fn open_namespaces(plan: &Plan) -> Result<(Vec<(u64, OwnedFd)>, Option<OwnedFd>)> {
+    let (mut join, mut pid) = (Vec::new(), None);
+    for (kind, path) in &plan.join {
+        let file = std::fs::File::open(path).at_path(Step::Namespaces, path)?;
+        if *kind == libc::CLONE_NEWPID as u64 {
+            pid = Some(OwnedFd::from(file));
+        } else {
+            join.push((*kind, OwnedFd::from(file)));
+        }
+    }
+    Ok((join, pid))
 }
 
 impl Created {
     /// Opens the gate and returns once exec has succeeded, or with the reason why it did not (the child is then reaped).
     pub fn start(&mut self) -> Result<()> {
-        let _ = &self.gate;
-        todo!()
+        let Some(gate) = self.gate.take() else {
+            return Err(Failure::new(Step::Exec, "start", Kind::Invalid, "was already called"));
+        };
+        let outcome = fdpass::send(&gate, b"go", &[]).at(Step::Io, "gate").and_then(|()| sync::until_exec(&gate));
+        match outcome {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(sync::bury(self.pidfd.as_fd(), None)),
+            // The gate is broken because the child has gone: how it ended says more.
+            Err(failure) if failure.errno == libc::EPIPE => Err(sync::bury(self.pidfd.as_fd(), None)),
+            Err(failure) => Err(sync::bury(self.pidfd.as_fd(), Some(failure))),
+        }
     }
 }

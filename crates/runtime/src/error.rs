@@ -2,6 +2,8 @@
 //! process, crosses to the shim, and from there to the daemon.
 
 use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
 
 /// The steps of a container's way into the world, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,80 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// A failure in words.
+    pub fn new(step: Step, object: impl Into<String>, kind: Kind, message: impl Into<String>) -> Self {
+        Self { step, object: object.into(), kind, errno: 0, message: message.into() }
+    }
+
+    /// A wrong value in a specification; `field` names it as the specification does.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Step::Spec, field, Kind::Invalid, message)
+    }
+
+    /// A refused system call.
+    pub fn io(step: Step, object: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let errno = source.raw_os_error().unwrap_or(0);
+        Self { step, object: object.into(), kind: Kind::Other, errno, message: describe(&source) }
+    }
+}
+
+/// The kernel's reason in the words that people know from strerror, without number, in lower case.
+pub(crate) fn describe(error: &io::Error) -> String {
+    let Some(number) = error.raw_os_error() else { return error.to_string() };
+    let text = nix::errno::Errno::from_raw(number).desc();
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => format!("{}{}", first.to_lowercase(), &text[first.len_utf8()..]),
+        _ => text.to_owned(),
+    }
+}
+
+/// Gives a result's error its step and object.
+pub(crate) trait At<T> {
+    /// With a ready name.
+    fn at(self, step: Step, object: &str) -> Result<T>;
+    /// With a path.
+    fn at_path(self, step: Step, object: &Path) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for std::result::Result<T, E> {
+    fn at(self, step: Step, object: &str) -> Result<T> {
+        self.map_err(|e| Failure::io(step, object, e))
+    }
+    fn at_path(self, step: Step, object: &Path) -> Result<T> {
+        self.map_err(|e| Failure::io(step, object.to_string_lossy(), e))
+    }
+}
+
 /// The runtime's error is the failure itself.
 pub type Error = Failure;
 /// Result with [`Failure`].
 pub type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_in_known_words() {
+        for (errno, expect) in [
+            (libc::ENOENT, "no such file or directory"),
+            (libc::EACCES, "permission denied"),
+            (libc::EIO, "I/O error"),
+            (libc::EISDIR, "is a directory"),
+        ] {
+            assert_eq!(describe(&io::Error::from_raw_os_error(errno)), expect);
+        }
+        let failure = Failure::io(Step::Mount, "/x", io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!((failure.errno, failure.to_string().as_str()), (1, "Mount: /x: operation not permitted"));
+    }
+
+    #[test]
+    fn news_from_a_later_release_is_understood() {
+        let text = r#"{"step":"teleport","object":"o","kind":"odd","errno":3,"message":"m","more":1}"#;
+        let failure: Failure = serde_json::from_str(text).unwrap();
+        assert_eq!((failure.step, failure.kind), (Step::Other, Kind::Other));
+    }
+}

@@ -1,11 +1,21 @@
 //! A further process in a running container.
 
+use crate::become_process::{self as become_, in_child};
 use crate::cgroup::Cgroup;
-use crate::create::Stdio;
-use crate::error::Result;
+use crate::child::open_stdio;
+use crate::create::{Stdio, agree};
+use crate::error::{At, Failure, Kind, Result, Step};
+use crate::procfs::Procfs;
+use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
+use crate::{enter, spawn, sync};
+use dhow_sys::clone::Forked;
+use dhow_sys::{fdpass, mount, process};
 use oci_spec::runtime::Process;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// What [`Exec::run`] needs.
 #[derive(Debug)]
@@ -35,9 +45,68 @@ pub struct ExecStarted {
     pub console: Option<OwnedFd>,
 }
 
+/// All that a container's process lives in, but for the pid namespace, in which one must be born.
+const NAMESPACES: u64 =
+    (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u64;
+
 impl Exec<'_> {
     /// Joins all the container's namespaces (setns by pidfd), its cgroup and its root, and executes. Returns after the exec succeeded.
+    /// [`Kind::NotRunning`] when the container's first process has ended. On an error nothing is left.
     pub fn run(self) -> Result<ExecStarted> {
-        todo!()
+        let plan = procplan::plan(self.process)?;
+        agree(plan.terminal, &self.stdio)?;
+        let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
+        let Forked::Parent { pid, pidfd } = self.fork()? else {
+            drop(ours);
+            in_child(&theirs, || self.child(&plan, &theirs));
+        };
+        drop(theirs);
+        let outside = spawn::set_oom_score_adj(pid, plan.oom_score_adj);
+        match sync::until_exec(&ours).and_then(|fds| outside.map(|()| fds)) {
+            Ok(Some(fds)) => Ok(ExecStarted { pid, pidfd, console: fds.into_iter().next() }),
+            Ok(None) => Err(self.ended(sync::bury(&pidfd, None))),
+            Err(failure) => Err(self.ended(sync::bury(&pidfd, Some(failure)))),
+        }
+    }
+
+    fn fork(&self) -> Result<Forked> {
+        let own = || Some(spawn::PidNamespace::Of(self.init));
+        match spawn::clone(0, enter::for_clone(self.cgroup)?, own()) {
+            // The container has divided its group (a systemd inside does): then only its leaves take processes, and the one of its
+            // first process is where a new one belongs.
+            Err(failure) if failure.errno == libc::EBUSY => {
+                let leaf = enter::leaf_of(self.cgroup, self.init_pid)?;
+                spawn::clone(0, Some(leaf), own()).map_err(|failure| self.ended(failure))
+            }
+            other => other.map_err(|failure| self.ended(failure)),
+        }
+    }
+
+    /// A failure in a container that is no more has that for its cause.
+    fn ended(&self, failure: Failure) -> Failure {
+        match process::pidfd_signal(self.init, 0) {
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {
+                Failure::new(Step::Namespaces, self.init_pid.to_string(), Kind::NotRunning, "is not running")
+            }
+            _ => failure,
+        }
+    }
+
+    fn child(&self, plan: &ProcessPlan, socket: &OwnedFd) -> Result<Infallible> {
+        // Before anything in the container can see this process.
+        process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+        enter::enter(self.cgroup)?;
+        process::setns_pidfd(self.init, NAMESPACES).at(Step::Namespaces, "setns")?;
+        rustix::process::umask(Mode::empty());
+        let root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
+        rustix::process::setsid().at(Step::Io, "session")?;
+        let master = open_stdio(root.as_fd(), &self.stdio, plan, false)?;
+        if let Some(profile) = &plan.apparmor {
+            Procfs::detached()?.apparmor_on_exec(profile)?;
+        }
+        become_::detach(plan)?;
+        let poised = become_::poise(root.as_fd(), plan)?;
+        let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
+        poised.exec(self.seccomp, socket, &fds)
     }
 }

@@ -1,11 +1,29 @@
 //! An OCI runtime specification made into a process: namespaces, mounts, cgroups, devices, capabilities, seccomp.
 //! Knows OCI, nothing of Docker. Single-threaded callers only (the shim; later `dhow runtime`).
 
+mod become_process;
+mod capmask;
 pub mod cgroup;
+mod cgroupmount;
+mod child;
+mod console;
 pub mod create;
+mod devices;
+mod enter;
 pub mod error;
 pub mod exec;
+mod masks;
+mod mountopts;
+mod mounts;
+mod path;
+mod procfs;
+mod procplan;
+mod program;
 pub mod seccomp;
+mod spawn;
+mod sync;
+mod timing;
+mod validate;
 
 pub use create::{Create, Created, Root, Stdio};
 pub use error::{Error, Failure, Kind, Step};

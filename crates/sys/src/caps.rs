@@ -60,15 +60,11 @@ pub fn set(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-/// Drops from the bounding set everything that is not in `keep`. Needs CAP_SETPCAP where there is something to drop.
+/// Drops from the bounding set everything that is not in `keep`. Needs CAP_SETPCAP.
 pub fn bound(keep: u64) -> io::Result<()> {
-    for n in 0..64u32 {
-        if keep & (1 << n) != 0 {
-            continue;
-        }
-        match rustix::thread::capability_is_in_bounding_set(bit(n)) {
-            Ok(true) => rustix::thread::remove_capability_from_bounding_set(bit(n))?,
-            Ok(false) => {}
+    for n in (0..64u32).filter(|n| keep & (1 << n) == 0) {
+        match rustix::thread::remove_capability_from_bounding_set(bit(n)) {
+            Ok(()) => {}
             // Past the last one.
             Err(rustix::io::Errno::INVAL) => break,
             Err(e) => return Err(e.into()),

@@ -24,8 +24,6 @@ pub struct CloneArgs {
     pub namespaces: u64,
     /// A cgroup v2 directory to start in (`CLONE_INTO_CGROUP`).
     pub cgroup: Option<OwnedFd>,
-    /// The child becomes a child of the caller's parent (`CLONE_PARENT`), which then is the one to reap it.
-    pub sibling: bool,
 }
 
 /// The flags that [`CloneArgs::namespaces`] may hold.
@@ -69,11 +67,6 @@ pub fn clone3(args: &CloneArgs) -> io::Result<Forked> {
         set_tid_size: 0,
         cgroup: 0,
     };
-    if args.sibling {
-        // The kernel takes the caller's own exit signal here and refuses another one.
-        raw.flags |= libc::CLONE_PARENT as u64;
-        raw.exit_signal = 0;
-    }
     if let Some(dir) = &args.cgroup {
         raw.flags |= CLONE_INTO_CGROUP;
         raw.cgroup = dir.as_raw_fd() as u64;

@@ -2,7 +2,6 @@
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
@@ -195,13 +194,14 @@ pub fn unshare_fs() -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }?)
 }
 
-/// Leaves the caller's session keyring for a new one named `name`. `ENOSYS` and `EPERM` (a seccomp filter above us) are for
-/// the caller to judge.
-pub fn join_session_keyring(name: &str) -> io::Result<()> {
+/// Leaves the caller's session keyring for a new one without a name, which nobody can join. `ENOSYS` and `EPERM` (a filter above
+/// us) are for the caller to judge.
+pub fn join_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
-    let name = CString::new(name)?;
-    // SAFETY: the second argument is a NUL-terminated string that outlives the call.
-    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
+    // SAFETY: the second argument is the null pointer that the kernel documents as "a new keyring without a name".
+    let ret = unsafe {
+        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -283,7 +283,7 @@ mod tests {
         std::thread::spawn(move || {
             unshare(libc::CLONE_NEWUTS as u64).unwrap();
             setns(&fd, libc::CLONE_NEWUTS as u64).unwrap();
-            join_session_keyring("dhow-test").unwrap();
+            join_session_keyring().unwrap();
         })
         .join()
         .unwrap();

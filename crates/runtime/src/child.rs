@@ -1,0 +1,181 @@
+//! The container's first process on its way, from clone to the gate and through it to its program.
+
+use crate::become_process::{self as become_, Poised};
+use crate::cgroup::Cgroup;
+use crate::create::Stdio;
+use crate::error::{At, Failure, Kind, Result, Step};
+use crate::masks::{self, Null};
+use crate::procfs::Procfs;
+use crate::seccomp::Program;
+use crate::sync::{self, Message};
+use crate::timing::Clock;
+use crate::validate::Plan;
+use crate::{console, devices, enter, mounts};
+use dhow_sys::mount::{self, Propagation};
+use dhow_sys::{fdpass, net, process};
+use rustix::fs::{Mode, OFlags};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What the child takes with it from its parent.
+#[derive(Debug)]
+pub(crate) struct Luggage<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) cgroup: &'a Cgroup,
+    /// The root filesystem, detached.
+    pub(crate) root: &'a OwnedFd,
+    /// Namespaces to join.
+    pub(crate) join: &'a [(u64, OwnedFd)],
+    pub(crate) stdio: &'a Stdio,
+    pub(crate) filter: Option<&'a Program>,
+    pub(crate) socket: &'a OwnedFd,
+}
+
+impl Luggage<'_> {
+    /// Everything. Returns only with a failure.
+    pub(crate) fn run(&self, mut clock: Clock) -> Result<Infallible> {
+        // Until the exec nobody in the container, nor in one that shares its pid namespace, may look into this process.
+        process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+        rustix::process::umask(Mode::empty());
+        let netns = self.namespaces()?;
+        clock.mark("namespaces");
+        self.mounts(&mut clock)?;
+        self.kernel_settings()?;
+        clock.mark("settings");
+        let root = self.root.as_fd();
+        rustix::process::setsid().at(Step::Io, "session")?;
+        let terminal = self.stdio(root)?;
+        let poised = self.settle(root)?;
+        clock.mark("user");
+        let mut fds = vec![netns.as_fd()];
+        fds.extend(terminal.as_ref().map(AsFd::as_fd));
+        sync::say(self.socket, &Message::Ready(clock.phases), &fds)?;
+        self.gate()?;
+        poised.exec(self.filter, self.socket, &[])
+    }
+
+    /// Cgroups and the namespaces that clone did not make. Returns the network namespace.
+    fn namespaces(&self) -> Result<OwnedFd> {
+        enter::enter(self.cgroup)?;
+        if self.plan.new_cgroup {
+            // Only now: its root is the group in which it is made.
+            process::unshare(libc::CLONE_NEWCGROUP as u64).at(Step::Namespaces, "cgroup")?;
+        }
+        for (kind, namespace) in self.join {
+            let path = self.plan.join.iter().find(|(other, _)| other == kind).map(|(_, path)| path.as_path());
+            process::setns(namespace, *kind).at_path(Step::Namespaces, path.unwrap_or(Path::new("namespace")))?;
+        }
+        let name = Path::new("/proc/thread-self/ns/net");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(name, flags, Mode::empty()).at_path(Step::Namespaces, name)
+    }
+
+    fn mounts(&self, clock: &mut Clock) -> Result<()> {
+        let plan = self.plan;
+        let root = self.root.as_fd();
+        let binds = mounts::open_binds(plan)?;
+        // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
+        mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
+        let host_root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
+        mount::attach(root, &host_root).at(Step::Root, "attach")?;
+        drop(host_root);
+        clock.mark("root");
+        let procfs = mounts::make(root, plan, binds, self.cgroup)?;
+        clock.mark("mounts");
+        devices::make(root, plan)?;
+        let null = Null::find(root)?;
+        clock.mark("devices");
+        mount::pivot_root(root).at(Step::Root, "pivot_root")?;
+        clock.mark("pivot");
+        self.through_procfs(procfs)?;
+        masks::readonly(root, &plan.readonly)?;
+        masks::mask(root, &plan.masked, &null)?;
+        clock.mark("masks");
+        crate::path::ensure_dir(root, &plan.process.cwd, crate::path::Links::Follow)
+            .at_path(Step::Cwd, &plan.process.cwd)
+            .map(drop)
+    }
+
+    /// What is written below /proc, before parts of it are covered or made read-only.
+    fn through_procfs(&self, mounted: Option<Procfs>) -> Result<()> {
+        let (sysctls, apparmor) = (&self.plan.sysctls, &self.plan.process.apparmor);
+        if sysctls.is_empty() && apparmor.is_none() {
+            return Ok(());
+        }
+        let procfs = match mounted {
+            Some(procfs) => procfs,
+            None => Procfs::detached()?,
+        };
+        for (path, value) in sysctls {
+            procfs.write(Step::Sysctl, &format!("sys/{path}"), value)?;
+        }
+        apparmor.as_ref().map_or(Ok(()), |profile| procfs.apparmor_on_exec(profile))
+    }
+
+    fn kernel_settings(&self) -> Result<()> {
+        let plan = self.plan;
+        if let Some(name) = &plan.hostname {
+            rustix::system::sethostname(name.as_bytes()).at(Step::Hostname, name)?;
+        }
+        if let Some(name) = &plan.domainname {
+            rustix::system::setdomainname(name.as_bytes()).at(Step::Hostname, name)?;
+        }
+        if plan.new & libc::CLONE_NEWNET as u64 != 0 {
+            net::loopback_up().at(Step::Network, "lo")?;
+        }
+        if let Some(domain) = plan.personality {
+            process::personality(domain).at(Step::User, "personality")?;
+        }
+        Ok(())
+    }
+
+    /// Returns the terminal's master, if there is one.
+    fn stdio(&self, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+        open_stdio(root, self.stdio, &self.plan.process, true)
+    }
+
+    /// The last changes of the root itself, then limits, directory and user.
+    fn settle(&self, root: BorrowedFd<'_>) -> Result<Poised<'_>> {
+        if self.plan.root_readonly {
+            mount::set_attr(root, false, mount::RDONLY, 0, None).at(Step::Root, "read-only")?;
+        }
+        if let Some((propagation, below)) = self.plan.propagation {
+            mount::set_attr(root, below, 0, 0, Some(propagation)).at(Step::Root, "propagation")?;
+        }
+        become_::detach(&self.plan.process)?;
+        become_::poise(root, &self.plan.process)
+    }
+
+    /// Waits for leave. A parent that goes away without a word takes us with it.
+    fn gate(&self) -> Result<()> {
+        match fdpass::recv(self.socket).at(Step::Io, "gate")? {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(Step::Io, "gate", Kind::Other, "was closed")),
+        }
+    }
+}
+
+/// Brings descriptors 0 to 2 in place: given ones, or a new terminal, whose master is returned. The caller leads its session.
+pub(crate) fn open_stdio(
+    root: BorrowedFd<'_>,
+    stdio: &Stdio,
+    plan: &crate::procplan::ProcessPlan,
+    console: bool,
+) -> Result<Option<OwnedFd>> {
+    match stdio {
+        Stdio::Given { stdin, stdout, stderr } => {
+            become_::place_stdio(root, plan, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+            Ok(None)
+        }
+        Stdio::Terminal { size } => {
+            let (master, slave) = console::open(root, *size, plan.uid)?;
+            if console {
+                console::bind(root, &slave)?;
+            }
+            console::control(&slave)?;
+            become_::place_stdio(root, plan, [slave.as_fd(); 3])?;
+            Ok(Some(master))
+        }
+    }
+}

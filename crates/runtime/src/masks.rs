@@ -1,0 +1,96 @@
+//! Masked and read-only paths. What covers a path is known by descriptor, and afterwards the path is opened again and must
+//! lie on that very mount (class 4: /dev/null replaced by a link).
+
+use crate::error::{At, Failure, Kind, Result, Step};
+use crate::path::{self, Links};
+use dhow_sys::mount::{self, Filesystem, Propagation};
+use rustix::fs::{FileType, fstat};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What files are covered with. Made before the host's root is left.
+#[derive(Debug)]
+pub(crate) struct Null(OwnedFd);
+
+impl Null {
+    /// The container's own `/dev/null` if it is one, else the host's.
+    pub(crate) fn find(root: BorrowedFd<'_>) -> Result<Self> {
+        let name = Path::new("/dev/null");
+        let good = |fd: &OwnedFd| path::is_device(fd, FileType::CharacterDevice, 1, 3).unwrap_or(false);
+        if let Ok(own) = path::place(root, name, Links::Refuse)
+            && good(&own)
+        {
+            return Ok(Self(own));
+        }
+        let host = mount::open_path(name).at_path(Step::Mask, name)?;
+        if good(&host) {
+            return Ok(Self(host));
+        }
+        Err(Failure::new(Step::Mask, "/dev/null", Kind::Invalid, "is not the null device"))
+    }
+}
+
+/// Covers every path that exists: files with the null device, directories with an empty read-only tmpfs.
+pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], null: &Null) -> Result<()> {
+    let mut empty: Option<OwnedFd> = None;
+    for name in paths {
+        let Some(place) = existing(root, name)? else { continue };
+        let stat = fstat(&place).at_path(Step::Mask, name)?;
+        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            // One filesystem for all. It can be cloned as soon as it is attached somewhere.
+            let next = match &empty {
+                None => empty_dir().at_path(Step::Mask, name)?,
+                Some(first) => mount::clone_tree(first, Path::new(""), false).at_path(Step::Mask, name)?,
+            };
+            mount::attach(&next, &place).at_path(Step::Mask, name)?;
+            let id = mount::mount_id(&next).at_path(Step::Mask, name)?;
+            empty.get_or_insert(next);
+            id
+        } else {
+            let tree = mount::clone_tree(&null.0, Path::new(""), false).at_path(Step::Mask, name)?;
+            mount::attach(&tree, &place).at_path(Step::Mask, name)?;
+            mount::mount_id(&tree).at_path(Step::Mask, name)?
+        };
+        verify(root, name, cover)?;
+    }
+    Ok(())
+}
+
+/// Makes every path that exists read-only, with all below it.
+pub(crate) fn readonly(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<()> {
+    for name in paths {
+        let Some(place) = existing(root, name)? else { continue };
+        let tree = mount::clone_tree(&place, Path::new(""), true).at_path(Step::Mask, name)?;
+        mount::set_attr(&tree, true, mount::RDONLY, 0, Some(Propagation::Private)).at_path(Step::Mask, name)?;
+        mount::attach(&tree, &place).at_path(Step::Mask, name)?;
+        verify(root, name, mount::mount_id(&tree).at_path(Step::Mask, name)?)?;
+    }
+    Ok(())
+}
+
+/// `None` for what this kernel does not have.
+fn existing(root: BorrowedFd<'_>, name: &Path) -> Result<Option<OwnedFd>> {
+    match path::place(root, name, Links::Follow) {
+        Ok(place) => Ok(Some(place)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(Failure::io(Step::Mask, name.to_string_lossy(), e)),
+    }
+}
+
+fn empty_dir() -> io::Result<OwnedFd> {
+    let fs = Filesystem::open("tmpfs")?;
+    for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"), ("mode", "555")] {
+        fs.string(key, value)?;
+    }
+    fs.mount_or_log(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)
+}
+
+fn verify(root: BorrowedFd<'_>, name: &Path, cover: u64) -> Result<()> {
+    let seen = path::place(root, name, Links::Follow).at_path(Step::Mask, name)?;
+    if mount::mount_id(seen.as_fd()).at_path(Step::Mask, name)? == cover {
+        return Ok(());
+    }
+    Err(Failure::new(Step::Mask, name.to_string_lossy(), Kind::Invalid, "is not covered after mounting"))
+}
+

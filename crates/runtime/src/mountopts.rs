@@ -1,0 +1,143 @@
+//! The options of a mount, as in fstab, parsed into attributes, propagation and what is left for the filesystem.
+
+use dhow_sys::mount::{self, Attr, Propagation};
+
+/// What the options of one mount ask for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Attributes to set.
+    pub(crate) set: Attr,
+    /// Attributes to clear (on a bind, which inherits its source's).
+    pub(crate) clear: Attr,
+    /// Asked for with `bind`, `rbind`: whether with the mounts below.
+    pub(crate) bind: Option<bool>,
+    /// Asked-for propagation, and whether for the mounts below, too.
+    pub(crate) propagation: Option<(Propagation, bool)>,
+    /// An attribute in its recursive form (`rro`, ...) was among them.
+    pub(crate) recursive: bool,
+    /// For the filesystem: keys with or without value.
+    pub(crate) data: Vec<(String, Option<String>)>,
+}
+
+/// Parses them in order; later ones win. The error is the option that cannot be honoured.
+pub(crate) fn parse<'o>(options: impl IntoIterator<Item = &'o str>) -> Result<Options, String> {
+    let mut all = Options::default();
+    for option in options {
+        if option.is_empty() || !known(&mut all, option)? {
+            continue;
+        }
+        let (key, value) = match option.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (option, None),
+        };
+        if value.as_ref().is_some_and(|v| v.len() > 255) || key.len() > 255 {
+            return Err(option.to_owned());
+        }
+        all.data.push((key.to_owned(), value));
+    }
+    Ok(all)
+}
+
+/// Takes one that is not the filesystem's; `Ok(true)` hands it back.
+fn known(all: &mut Options, option: &str) -> Result<bool, String> {
+    if let Some((set, clear)) = attribute(option) {
+        change(all, set, clear);
+        return Ok(false);
+    }
+    if let Some((set, clear)) = option.strip_prefix('r').and_then(attribute) {
+        change(all, set, clear);
+        all.recursive = true;
+        return Ok(false);
+    }
+    match option {
+        "defaults" | "async" | "silent" | "loud" | "nomand" | "nolazytime" | "tmpcopyup" | "copyup" | "nocopy" => {}
+        "bind" => all.bind = Some(false),
+        "rbind" => all.bind = Some(true),
+        "shared" => all.propagation = Some((Propagation::Shared, false)),
+        "rshared" => all.propagation = Some((Propagation::Shared, true)),
+        "slave" => all.propagation = Some((Propagation::Slave, false)),
+        "rslave" => all.propagation = Some((Propagation::Slave, true)),
+        "private" => all.propagation = Some((Propagation::Private, false)),
+        "rprivate" => all.propagation = Some((Propagation::Private, true)),
+        "unbindable" => all.propagation = Some((Propagation::Unbindable, false)),
+        "runbindable" => all.propagation = Some((Propagation::Unbindable, true)),
+        "remount" | "idmap" | "ridmap" => return Err(option.to_owned()),
+        _ => return Ok(true),
+    }
+    Ok(false)
+}
+
+fn change(all: &mut Options, set: Attr, clear: Attr) {
+    all.set = (all.set & !clear) | set;
+    all.clear = (all.clear & !set) | clear;
+}
+
+/// (set, clear) of a mount attribute.
+fn attribute(option: &str) -> Option<(Attr, Attr)> {
+    Some(match option {
+        "ro" => (mount::RDONLY, 0),
+        "rw" => (0, mount::RDONLY),
+        "nosuid" => (mount::NOSUID, 0),
+        "suid" => (0, mount::NOSUID),
+        "nodev" => (mount::NODEV, 0),
+        "dev" => (0, mount::NODEV),
+        "noexec" => (mount::NOEXEC, 0),
+        "exec" => (0, mount::NOEXEC),
+        "nosymfollow" => (mount::NOSYMFOLLOW, 0),
+        "symfollow" => (0, mount::NOSYMFOLLOW),
+        "nodiratime" => (mount::NODIRATIME, 0),
+        "diratime" => (0, mount::NODIRATIME),
+        // The way of access times is one value in several bits: all are cleared, then the wanted one is set.
+        "relatime" | "atime" | "nostrictatime" => (mount::RELATIME, mount::ATIME),
+        "noatime" => (mount::NOATIME, mount::ATIME & !mount::NOATIME),
+        "strictatime" | "norelatime" => (mount::STRICTATIME, mount::ATIME & !mount::STRICTATIME),
+        _ => return None,
+    })
+}
+
+impl Options {
+    /// What to clear in mount_setattr: whoever changes the access times' bits must clear all of them.
+    pub(crate) fn clear_for_setattr(&self) -> Attr {
+        if (self.set | self.clear) & mount::ATIME != 0 { self.clear | mount::ATIME } else { self.clear }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Options {
+        parse(text.split(',')).unwrap()
+    }
+
+    #[test]
+    fn attributes() {
+        let all = of("ro,nosuid,nodev,noexec");
+        assert_eq!(all.set, mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC);
+        assert!(!all.recursive);
+        let later = of("ro,nosuid,rw");
+        assert_eq!((later.set, later.clear), (mount::NOSUID, mount::RDONLY));
+        assert!(of("rbind,rro").recursive);
+        assert_eq!(of("noatime").clear_for_setattr(), mount::ATIME);
+        assert_eq!(of("noatime,relatime").set, 0);
+        assert_eq!(of("ro").clear_for_setattr(), 0);
+    }
+
+    #[test]
+    fn words_that_begin_with_r_but_are_no_recursive_attribute() {
+        let all = of("rbind,rprivate,rslave,relatime,rw");
+        assert_eq!(all.bind, Some(true));
+        assert_eq!(all.propagation, Some((Propagation::Slave, true)));
+        assert!(!all.recursive && all.data.is_empty());
+    }
+
+    #[test]
+    fn the_rest_is_the_filesystems() {
+        let all = of("nosuid,mode=755,size=65536k,newinstance,ptmxmode=0666,tmpcopyup,a=b=c");
+        let expect = [("mode", Some("755")), ("size", Some("65536k")), ("newinstance", None), ("ptmxmode", Some("0666")), ("a", Some("b=c"))];
+        let got: Vec<_> = all.data.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        assert_eq!(got, expect);
+        assert_eq!(parse(["idmap"]), Err("idmap".to_owned()));
+        assert!(parse([format!("x={}", "y".repeat(300)).as_str()]).is_err());
+    }
+}

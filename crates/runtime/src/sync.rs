@@ -1,0 +1,81 @@
+//! The conversation between the parent and the child that becomes the container's process, over one socket.
+//!
+//! ```text
+//!   child                                   parent
+//!   Ready {timings} + descriptors   ->
+//!                                   <-      one packet: go on   (create only; the end of the stream means: end)
+//!   Exec + descriptors              ->
+//!   end of stream (close-on-exec)           the program runs
+//! ```
+//! `Failed` may come at any time instead. The end of the stream without `Exec` before it: the child was killed.
+
+use crate::error::{At, Failure, Kind, Result, Step};
+use dhow_sys::process::{self, Ended};
+use dhow_sys::{fdpass, process::pidfd_signal};
+use rustix::event::{PollFd, PollFlags, poll};
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What a child says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// All is made; the child waits for leave to execute. Descriptors: the network namespace, the terminal's master if any.
+    Ready(Vec<(String, u64)>),
+    /// The child executes now. Descriptors: the terminal's master if it was not sent before.
+    Exec,
+    /// The child gave up and ends.
+    Failed(Failure),
+}
+
+/// Says something to the parent.
+pub(crate) fn say(socket: &OwnedFd, message: &Message, fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let body = serde_json::to_vec(message).map_err(|e| Failure::new(Step::Io, "sync", Kind::Other, e.to_string()))?;
+    fdpass::send(socket, &body, fds).at(Step::Io, "sync")
+}
+
+/// Hears the next message; `None` at the end.
+pub(crate) fn hear(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> {
+    let Some((body, fds)) = fdpass::recv(socket).at(Step::Io, "sync")? else { return Ok(None) };
+    let message =
+        serde_json::from_slice(&body).map_err(|e| Failure::new(Step::Io, "sync", Kind::Other, e.to_string()))?;
+    Ok(Some((message, fds)))
+}
+
+/// Waits until the child executes its program (the stream ends), then reads what it had said. Returns the descriptors it sent.
+pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Option<Vec<OwnedFd>>> {
+    // Only the hang-up wakes us: one switch between processes instead of two.
+    let mut fds = [PollFd::new(socket, PollFlags::empty())];
+    rustix::io::retry_on_intr(|| poll(&mut fds, None)).at(Step::Io, "sync")?;
+    let mut executed = None;
+    while let Some((message, fds)) = hear(socket)? {
+        match message {
+            Message::Exec => executed = Some(fds),
+            Message::Failed(failure) => return Err(failure),
+            Message::Ready(_) => {}
+        }
+    }
+    Ok(executed)
+}
+
+/// Makes sure that the child is gone and reaped. With the failure it reported, if it did, or with how it ended.
+pub(crate) fn bury(pidfd: impl AsFd, reported: Option<Failure>) -> Failure {
+    // A child that ended by itself shows how; one that lives is ended.
+    if let (None, Ok(Some(ended))) = (&reported, process::try_wait(pidfd.as_fd())) {
+        return died(ended);
+    }
+    let killed = pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+    match (process::wait(pidfd.as_fd()), reported) {
+        (_, Some(failure)) => failure,
+        (Ok(ended), None) => died(ended),
+        (Err(e), None) => Failure::io(Step::Other, "init process", killed.err().unwrap_or(e)),
+    }
+}
+
+fn died(ended: Ended) -> Failure {
+    let message = match ended {
+        Ended::Signal(libc::SIGKILL) => "was killed before its program ran (is the memory limit too low?)".to_owned(),
+        Ended::Signal(signal) => format!("was ended by signal {signal} before its program ran"),
+        Ended::Code(code) => format!("exited with code {code} before its program ran"),
+    };
+    Failure::new(Step::Other, "init process", Kind::Other, message)
+}
