@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/             0700, made by the shim
 //! DIR/shim.sock    0600, for later daemons
-//! DIR/state.json   what must be undone: written before anything but the cgroup is made, and again when the program runs
+//! DIR/state.json   what must be undone: written before anything else is made, and again when the program runs
 //! DIR/exit.json    how it ended, before anybody is told
 //! ```
 //!

@@ -62,6 +62,8 @@ fn prepare() -> io::Result<(OwnedFd, Signals)> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // The room was needed for the arguments, which say nothing; without a title the name is just longer.
     let _ = dhow_sys::title::set(NAME);
+    // Looked up once and inherited by every shim.
+    dhow_runtime::cgroup::mode();
     Ok((socket, Signals::block_all()?))
 }
 

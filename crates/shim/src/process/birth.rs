@@ -1,7 +1,7 @@
 //! From a message to a running container, in the order that makes it run soonest.
 //!
 //! ```text
-//! parse > directory > cgroup > state.json > pipes, log > runtime: create, start     (the program runs)
+//! parse > directory > state.json > cgroup > pipes, log > runtime: create, start     (the program runs)
 //!       > shim.sock > Hello, Started                                                (the daemon answers)
 //!       > state.json with the pid, pin, name, score, memory given back              (nobody waits)
 //! ```
@@ -82,18 +82,21 @@ pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, mut phas
     let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
     files::make_dir(&config.dir).map_err(|e| io_fail(&config.dir, e))?;
     let mut undo = Undo { dir: config.dir.clone(), cgroup: None, armed: true };
-    let cgroup = make_cgroup(&config)?;
-    undo.cgroup = Some(cgroup.clone());
+    let linux = config.spec.linux().as_ref();
+    let path = cgroup_path(&config);
     let mut record = Record {
         id: config.id.clone(),
         shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
         pid: None,
         start_time: None,
         at: None,
-        cgroup: cgroup.clone(),
+        cgroup: Cgroup::at(&path)?,
         pin: config.pin_netns.clone(),
     };
+    // First the record of what will have to be undone.
     files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
+    let cgroup = Cgroup::create(&path, linux.and_then(|linux| linux.resources().as_ref()))?;
+    undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
 
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
@@ -140,14 +143,9 @@ fn defaults(spec: &mut Spec) {
     }
 }
 
-fn make_cgroup(config: &ShimConfig) -> Result<Cgroup, Failure> {
-    let linux = config.spec.linux().as_ref();
-    let path = linux.and_then(|linux| linux.cgroups_path().as_ref());
-    let path = match path {
-        Some(path) => path.display().to_string(),
-        None => format!("/{}", config.id),
-    };
-    Cgroup::create(&path, linux.and_then(|linux| linux.resources().as_ref()))
+fn cgroup_path(config: &ShimConfig) -> String {
+    let path = config.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+    path.map_or_else(|| format!("/{}", config.id), |path| path.display().to_string())
 }
 
 fn streams(config: &ShimConfig) -> Result<(Stdio, Ends), Failure> {

@@ -75,7 +75,8 @@ impl Shim {
         if !self.drain(0, late) {
             return;
         }
-        let oom_kills = self.container.cgroup.usage().map_or(0, |usage| usage.oom_kills);
+        // Without the controller there is no limit to be killed for.
+        let oom_kills = self.container.cgroup.oom_kills().unwrap_or_default();
         let oom = oom_kills > self.container.oom_kills;
         if oom {
             self.container.oom_kills = oom_kills;
