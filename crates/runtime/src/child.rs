@@ -4,7 +4,7 @@ use crate::become_process::{self as become_, Poised};
 use crate::cgroup::Cgroup;
 use crate::create::Stdio;
 use crate::error::{At, Failure, Kind, Result, Step};
-use crate::masks::{self, Null};
+use crate::masks::{self, Cover};
 use crate::procfs::Procfs;
 use crate::seccomp::Program;
 use crate::sync::{self, Message};
@@ -84,17 +84,15 @@ impl Luggage<'_> {
         let procfs = mounts::make(root, plan, binds, self.cgroup)?;
         clock.mark("mounts");
         devices::make(root, plan)?;
-        let null = Null::find(root)?;
+        let null = Cover::null(root)?;
         clock.mark("devices");
         mount::pivot_root(root).at(Step::Root, "pivot_root")?;
         clock.mark("pivot");
         self.through_procfs(procfs)?;
         masks::readonly(root, &plan.readonly)?;
-        masks::mask(root, &plan.masked, &null)?;
+        masks::mask(root, &plan.masked, null)?;
         clock.mark("masks");
-        crate::path::ensure_dir(root, &plan.process.cwd, crate::path::Links::Follow)
-            .at_path(Step::Cwd, &plan.process.cwd)
-            .map(drop)
+        crate::path::ensure_dir(root, &plan.process.cwd, crate::path::Links::Follow).at_path(Step::Cwd, &plan.process.cwd).map(drop)
     }
 
     /// What is written below /proc, before parts of it are covered or made read-only.

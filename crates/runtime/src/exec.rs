@@ -46,8 +46,7 @@ pub struct ExecStarted {
 }
 
 /// All that a container's process lives in, but for the pid namespace, in which one must be born.
-const NAMESPACES: u64 =
-    (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u64;
+const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u64;
 
 impl Exec<'_> {
     /// Joins all the container's namespaces (setns by pidfd), its cgroup and its root, and executes. Returns after the exec succeeded.

@@ -9,50 +9,72 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// What files are covered with. Made before the host's root is left.
+/// Something to cover paths with, which can be attached any number of times: first itself, then clones of it (a detached mount
+/// cannot be cloned before Linux 6.15, an attached one can).
 #[derive(Debug)]
-pub(crate) struct Null(OwnedFd);
+pub(crate) struct Cover {
+    mount: OwnedFd,
+    attached: bool,
+}
 
-impl Null {
-    /// The container's own `/dev/null` if it is one, else the host's.
-    pub(crate) fn find(root: BorrowedFd<'_>) -> Result<Self> {
+impl Cover {
+    /// Attaches one more and returns its mount's id.
+    fn attach(&mut self, place: &OwnedFd) -> io::Result<u64> {
+        if self.attached {
+            let next = mount::clone_tree(&self.mount, Path::new(""), false)?;
+            mount::attach(&next, place)?;
+            return mount::mount_id(&next);
+        }
+        mount::attach(&self.mount, place)?;
+        self.attached = true;
+        mount::mount_id(&self.mount)
+    }
+
+    /// The null device, for files: the container's own `/dev/null` if it is one, else the host's. To be called before the
+    /// host's root is left.
+    pub(crate) fn null(root: BorrowedFd<'_>) -> Result<Self> {
         let name = Path::new("/dev/null");
         let good = |fd: &OwnedFd| path::is_device(fd, FileType::CharacterDevice, 1, 3).unwrap_or(false);
         if let Ok(own) = path::place(root, name, Links::Refuse)
             && good(&own)
         {
-            return Ok(Self(own));
+            return Ok(Self { mount: own, attached: true });
         }
         let host = mount::open_path(name).at_path(Step::Mask, name)?;
-        if good(&host) {
-            return Ok(Self(host));
+        if !good(&host) {
+            return Err(Failure::new(Step::Mask, "/dev/null", Kind::Invalid, "is not the null device"));
         }
-        Err(Failure::new(Step::Mask, "/dev/null", Kind::Invalid, "is not the null device"))
+        let mount = mount::clone_tree(&host, Path::new(""), false).at_path(Step::Mask, name)?;
+        Ok(Self { mount, attached: false })
+    }
+
+    /// An empty directory that stays so.
+    fn empty_dir() -> io::Result<Self> {
+        let fs = Filesystem::open("tmpfs")?;
+        for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"), ("mode", "555")] {
+            fs.string(key, value)?;
+        }
+        let mount = fs.mount_or_log(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)?;
+        Ok(Self { mount, attached: false })
     }
 }
 
 /// Covers every path that exists: files with the null device, directories with an empty read-only tmpfs.
-pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], null: &Null) -> Result<()> {
-    let mut empty: Option<OwnedFd> = None;
+pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], mut null: Cover) -> Result<()> {
+    let mut empty: Option<Cover> = None;
     for name in paths {
         let Some(place) = existing(root, name)? else { continue };
         let stat = fstat(&place).at_path(Step::Mask, name)?;
-        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            // One filesystem for all. It can be cloned as soon as it is attached somewhere.
-            let next = match &empty {
-                None => empty_dir().at_path(Step::Mask, name)?,
-                Some(first) => mount::clone_tree(first, Path::new(""), false).at_path(Step::Mask, name)?,
+        let id = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let cover = match &mut empty {
+                Some(cover) => cover,
+                None => empty.insert(Cover::empty_dir().at_path(Step::Mask, name)?),
             };
-            mount::attach(&next, &place).at_path(Step::Mask, name)?;
-            let id = mount::mount_id(&next).at_path(Step::Mask, name)?;
-            empty.get_or_insert(next);
-            id
+            cover.attach(&place)
         } else {
-            let tree = mount::clone_tree(&null.0, Path::new(""), false).at_path(Step::Mask, name)?;
-            mount::attach(&tree, &place).at_path(Step::Mask, name)?;
-            mount::mount_id(&tree).at_path(Step::Mask, name)?
+            null.attach(&place)
         };
-        verify(root, name, cover)?;
+        verify(root, name, id.at_path(Step::Mask, name)?)?;
     }
     Ok(())
 }
@@ -78,14 +100,6 @@ fn existing(root: BorrowedFd<'_>, name: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn empty_dir() -> io::Result<OwnedFd> {
-    let fs = Filesystem::open("tmpfs")?;
-    for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"), ("mode", "555")] {
-        fs.string(key, value)?;
-    }
-    fs.mount_or_log(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)
-}
-
 fn verify(root: BorrowedFd<'_>, name: &Path, cover: u64) -> Result<()> {
     let seen = path::place(root, name, Links::Follow).at_path(Step::Mask, name)?;
     if mount::mount_id(seen.as_fd()).at_path(Step::Mask, name)? == cover {
@@ -93,4 +107,3 @@ fn verify(root: BorrowedFd<'_>, name: &Path, cover: u64) -> Result<()> {
     }
     Err(Failure::new(Step::Mask, name.to_string_lossy(), Kind::Invalid, "is not covered after mounting"))
 }
-

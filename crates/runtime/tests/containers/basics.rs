@@ -1,0 +1,261 @@
+//! What a container sees, and what it inherits: nothing.
+
+use crate::support::{DEFAULT_CAPS, Place, field, finish, host_mounts, pipes};
+use dhow_runtime::seccomp::Program;
+use serde_json::json;
+use std::os::fd::AsRawFd;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("basics::its_own_world", its_own_world),
+    ("basics::mounts_are_its_own", mounts_are_its_own),
+    ("basics::masks_and_read_only_paths", masks_and_read_only_paths),
+    ("basics::devices", devices),
+    ("basics::nothing_is_inherited", nothing_is_inherited),
+    ("basics::users_and_groups", users_and_groups),
+    ("basics::rlimits_umask_and_cwd", rlimits_umask_and_cwd),
+    ("basics::binds", binds),
+    ("basics::read_only_root", read_only_root),
+    ("basics::namespaces_by_path", namespaces_by_path),
+    ("basics::cgroups_inside", cgroups_inside),
+    ("basics::root_outlives_the_process", root_outlives_the_process),
+    ("basics::timings", timings),
+];
+
+fn its_own_world() {
+    let mut place = Place::new();
+    let (text, code) = place
+        .run("echo $$; hostname 2>/dev/null || cat /proc/sys/kernel/hostname; ps | grep -c '^ '; cat /proc/net/dev | grep -c :; exit 7");
+    assert_eq!(code, 7, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "1");
+    assert_eq!(lines[1], "inside");
+    assert!(lines[2].parse::<u32>().unwrap() <= 5, "only its own processes: {text}");
+    assert_eq!(lines[3], "1", "only the loopback interface");
+    assert!(place.upper().read_dir().unwrap().count() <= 1, "nothing but what was made is in the upper");
+}
+
+fn mounts_are_its_own() {
+    let before = host_mounts();
+    let mut place = Place::new();
+    place.set("/process/args", json!(["cat", "/proc/self/mountinfo"]));
+    let (stdio, output) = pipes();
+    let mut created = place.create(stdio).unwrap();
+    assert_eq!(host_mounts(), before, "nothing shows on the host while it is made");
+    created.start().unwrap();
+    assert_eq!(host_mounts(), before);
+    let (text, code) = finish(&created.pidfd, output);
+    assert_eq!(code, 0);
+    for line in text.lines() {
+        let at = line.split(' ').nth(4).unwrap();
+        let known = ["/", "/proc", "/dev", "/sys"].iter().any(|own| at == *own || at.starts_with(&format!("{own}/")));
+        assert!(known, "{line}");
+        assert!(!line.contains("shared:") && !line.contains("master:"), "{line}");
+    }
+    for at in [
+        " / / rw,",
+        " /proc rw,nosuid,nodev,noexec,relatime",
+        " /sys ro,nosuid,nodev,noexec",
+        " /dev/shm rw,nosuid,nodev,noexec",
+        " /dev/mqueue ",
+    ] {
+        assert!(text.contains(at), "{at} in {text}");
+    }
+}
+
+fn masks_and_read_only_paths() {
+    let mut place = Place::new();
+    let text = place.ok(
+        "cat /proc/interrupts /proc/keys | head -c 1; ls /sys/firmware; for f in /proc/interrupts /proc/keys; do stat -c '%F %t:%T' $f; done; \
+         (echo 1 > /proc/sys/net/ipv4/ip_forward) 2>&1; (echo 1 > /proc/irq/default_smp_affinity) 2>&1; (touch /sys/firmware/x) 2>&1; \
+         cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
+    );
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(&lines[..2], ["character special file 1:3", "character special file 1:3"], "{text}");
+    assert_eq!(text.matches("Read-only file system").count(), 3, "{text}");
+    assert_eq!(*lines.last().unwrap(), "0", "sysctls were set: {text}");
+}
+
+fn devices() {
+    let mut place = Place::new();
+    place.set(
+        "/linux/devices",
+        json!([{"path": "/dev/net/tun", "type": "c", "major": 10, "minor": 200, "fileMode": 0o640, "uid": 7, "gid": 8}]),
+    );
+    let text = place.ok("cd /dev; stat -c '%n %F %a %t:%T %u' null zero full random urandom tty net/tun; for l in fd stdin stdout stderr ptmx core; do readlink $l; done; true");
+    for line in
+        ["null character special file 666 1:3 0", "tty character special file 666 5:0 0", "net/tun character special file 640 a:c8 7"]
+    {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(text.contains("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n"), "{text}");
+    assert_eq!(text.contains("/proc/kcore"), std::path::Path::new("/proc/kcore").exists());
+}
+
+fn nothing_is_inherited() {
+    let mut place = Place::new();
+    place.filter = Some(Program { instructions: vec![(0x06, 0, 0, 0x7fff_0000)], flags: 0 });
+    // The caller blocks and ignores signals, leaks descriptors, is nice, has a umask and an oom score.
+    let leaked = std::fs::File::open("/etc").unwrap();
+    let low = rustix::io::dup(&leaked).unwrap();
+    let high = rustix::io::fcntl_dupfd_cloexec(&leaked, 700).unwrap();
+    rustix::io::fcntl_setfd(&high, rustix::io::FdFlags::empty()).unwrap();
+    assert!(!rustix::io::fcntl_getfd(&low).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+    let _signals = dhow_sys::signal::Signals::block_all().unwrap();
+    rustix::process::umask(0o077.into());
+    std::fs::write("/proc/self/oom_score_adj", "300").unwrap();
+    rustix::process::setpriority_process(None, 5).unwrap();
+    let text = place.ok("ls /proc/$$/fd; cat /proc/self/status; echo oom: $(cat /proc/self/oom_score_adj); echo nice: $(cut -d' ' -f19 /proc/self/stat 2>/dev/null || cat /proc/self/stat); echo umask: $(umask); echo sid: $(cat /proc/$$/stat); echo env: $(env)");
+    for name in ["SigBlk", "SigIgn", "ShdPnd"] {
+        assert_eq!(u64::from_str_radix(field(&text, name), 16).unwrap(), 0, "{name}: {text}");
+    }
+    for (name, value) in [("CapInh", 0), ("CapPrm", DEFAULT_CAPS), ("CapEff", DEFAULT_CAPS), ("CapBnd", DEFAULT_CAPS), ("CapAmb", 0)] {
+        assert_eq!(u64::from_str_radix(field(&text, name), 16).unwrap(), value, "{name}: {text}");
+    }
+    assert_eq!(field(&text, "Seccomp"), "2");
+    assert_eq!(field(&text, "Groups"), "");
+    assert_eq!(field(&text, "NoNewPrivs"), "0");
+    assert!(text.starts_with("0\n1\n2\nName:"), "class 2: {} and {} stay outside: {text}", low.as_raw_fd(), high.as_raw_fd());
+    assert_eq!(field(&text, "oom"), "0");
+    assert_eq!(field(&text, "umask"), "0022");
+    assert_eq!(
+        field(&text, "env"),
+        "HOME=/root PATH=/usr/bin:/bin PWD=/ SHLVL=1".split(' ').filter(|v| field(&text, "env").contains(v)).collect::<Vec<_>>().join(" ")
+    );
+    let stat: Vec<&str> = field(&text, "sid").rsplit(") ").next().unwrap().split(' ').collect();
+    assert_eq!((stat[2], stat[3], stat[4]), ("1", "1", "0"), "its own group and session, no terminal");
+    assert_eq!(stat[16], "0", "nice");
+}
+
+fn users_and_groups() {
+    let mut place = Place::new();
+    place.set("/process/user", json!({"uid": 1000, "gid": 1001, "additionalGids": [5, 6]}));
+    place.set("/process/noNewPrivileges", json!(true));
+    let text = place.ok("id -u; id -g; cat /proc/self/status; echo $HOME; echo out > /dev/stdout; (touch /x) 2>&1; true");
+    assert!(text.starts_with("1000\n1001\n"), "{text}");
+    assert_eq!(field(&text, "Groups"), "5 6");
+    assert_eq!(field(&text, "Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(field(&text, "NoNewPrivs"), "1");
+    for name in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+        assert_eq!(u64::from_str_radix(field(&text, name), 16).unwrap(), 0, "class 19: {name}");
+    }
+    assert!(text.contains("/home/u\nout\n"), "{text}");
+    assert!(text.contains("Permission denied"), "{text}");
+    // With ambient capabilities a user keeps what was asked for.
+    let caps = json!(["CAP_NET_RAW"]);
+    place.set(
+        "/process/capabilities",
+        json!({"bounding": caps, "effective": caps, "permitted": caps, "inheritable": caps, "ambient": caps}),
+    );
+    let text = place.ok("cat /proc/self/status");
+    for name in ["CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd"] {
+        assert_eq!(u64::from_str_radix(field(&text, name), 16).unwrap(), 1 << 13, "{name}");
+    }
+}
+
+fn rlimits_umask_and_cwd() {
+    let mut place = Place::new();
+    place.set(
+        "/process/rlimits",
+        json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]),
+    );
+    place.set("/process/user/umask", json!(0o027));
+    place.set("/process/cwd", json!("/made/for/it"));
+    let text = place.ok("ulimit -Sn; ulimit -Hn; ulimit -c; umask; pwd; stat -c %a .");
+    assert_eq!(text, "100\n200\n0\n0027\n/made/for/it\n755\n");
+}
+
+fn binds() {
+    let mut place = Place::new();
+    let source = place.dir.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "content").unwrap();
+    place.push("/mounts", json!({"destination": "/rw", "type": "bind", "source": source, "options": ["rbind", "rprivate"]}));
+    place.push("/mounts", json!({"destination": "/ro", "type": "bind", "source": source, "options": ["rbind", "ro", "nosuid"]}));
+    place.push("/mounts", json!({"destination": "/a/new/file", "type": "bind", "source": source.join("file"), "options": ["bind", "ro"]}));
+    place.push("/mounts", json!({"destination": "/hostproc", "type": "bind", "source": "/proc", "options": ["rbind", "ro", "rslave"]}));
+    let text = place.ok("cat /rw/file /ro/file /a/new/file; echo; touch /rw/made; (touch /ro/x) 2>&1; (echo >> /a/new/file) 2>&1; (echo 1 > /hostproc/sys/vm/drop_caches) 2>&1; cat /proc/self/mountinfo");
+    assert!(text.starts_with("contentcontentcontent\n"), "{text}");
+    assert_eq!(text.matches("Read-only file system").count(), 3, "{text}");
+    assert!(source.join("made").exists());
+    let shared = host_mounts().lines().any(|line| line.split(' ').nth(4) == Some("/proc") && line.contains("shared:"));
+    let slave = text.lines().any(|line| line.split(' ').nth(4) == Some("/hostproc") && line.contains("master:"));
+    assert_eq!(slave, shared, "a slave of the host's mount, if that is shared: {text}");
+}
+
+fn read_only_root() {
+    let mut place = Place::new();
+    place.set("/root/readonly", json!(true));
+    let text = place.ok("(touch /x) 2>&1; touch /dev/shm/y && echo fine");
+    assert!(text.contains("Read-only file system") && text.ends_with("fine\n"), "{text}");
+}
+
+fn namespaces_by_path() {
+    let mut first = Place::new();
+    let (created, _output) = first.start("sleep 100");
+    let mut second = Place::new();
+    let path = |kind: &str| format!("/proc/{}/ns/{kind}", created.pid);
+    second.set(
+        "/linux/namespaces",
+        json!([{"type": "mount"}, {"type": "cgroup"},
+        {"type": "network", "path": path("net")}, {"type": "ipc", "path": path("ipc")},
+        {"type": "uts", "path": path("uts")}, {"type": "pid", "path": path("pid")}]),
+    );
+    second.set("/hostname", json!(""));
+    let text = second.ok("for n in net ipc uts pid; do readlink /proc/self/ns/$n; done; cat /proc/sys/kernel/hostname; ps");
+    for (line, kind) in text.lines().zip(["net", "ipc", "uts", "pid"]) {
+        assert_eq!(line, std::fs::read_link(path(kind)).unwrap().to_str().unwrap());
+    }
+    assert!(text.contains("inside") && text.contains("sleep 100"), "{text}");
+    // The caller's own children are still born where they should be.
+    let own = std::process::Command::new("readlink").arg("/proc/self/ns/pid").output().unwrap().stdout;
+    assert_eq!(String::from_utf8(own).unwrap().trim(), std::fs::read_link("/proc/self/ns/pid").unwrap().to_str().unwrap());
+}
+
+fn cgroups_inside() {
+    let mut place = Place::limited(&json!({"pids": {"limit": 20}}));
+    let text = place.ok("cat /proc/self/cgroup; echo --; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; (mkdir /sys/fs/cgroup/x) 2>&1; (mkdir /sys/fs/cgroup/pids/x) 2>&1; grep cgroup /proc/self/mountinfo");
+    let (groups, rest) = text.split_once("--\n").unwrap();
+    for line in groups.lines() {
+        assert!(line.ends_with(":/"), "class 20: {line}");
+    }
+    assert!(rest.starts_with("20\n"), "{rest}");
+    assert!(rest.contains("Read-only file system"), "{rest}");
+    for line in rest.lines().filter(|line| line.contains(" - cgroup")) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert_eq!(fields[3], "/", "{line}");
+        assert!(fields[5].starts_with("ro,nosuid,nodev,noexec"), "{line}");
+    }
+}
+
+fn root_outlives_the_process() {
+    let mut place = Place::new();
+    let (created, output) = place.start("echo text > /kept");
+    assert_eq!(finish(&created.pidfd, output).1, 0);
+    let kept = rustix::fs::openat(&created.root, "kept", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+    assert_eq!(std::io::read_to_string(std::fs::File::from(kept)).unwrap(), "text\n");
+    assert!(place.upper().join("kept").exists());
+}
+
+fn timings() {
+    let mut place = Place::new();
+    place.set("/process/args", json!(["true"]));
+    let count: usize = std::env::var("DHOW_TIMINGS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut all = Vec::new();
+    for _ in 0..count {
+        if count > 1 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let (stdio, output) = pipes();
+        let begin = std::time::Instant::now();
+        let mut created = place.create(stdio).unwrap();
+        let made = begin.elapsed();
+        created.start().unwrap();
+        let started = begin.elapsed();
+        finish(&created.pidfd, output);
+        all.push((started, made, created.timings.clone()));
+        assert!(created.timings.iter().any(|(name, _)| name == "mounts"));
+    }
+    all.sort_by_key(|(started, ..)| *started);
+    let (started, made, phases) = &all[all.len() / 2];
+    println!("create {made:?} started {started:?} {phases:?}");
+}

@@ -1,0 +1,230 @@
+//! A root filesystem with busybox, a specification as Docker writes it, and a container made of both.
+
+use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::seccomp::Program;
+use dhow_runtime::{Create, Created, Exec, ExecStarted, Failure, Root, Stdio};
+use dhow_sys::overlay::Overlay;
+use dhow_sys::process;
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A place for one container. Dropped, it leaves nothing.
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) spec: Value,
+    pub(crate) filter: Option<Program>,
+}
+
+pub(crate) const DEFAULT_CAPS: u64 = 0xa804_25fb;
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self::limited(&json!({}))
+    }
+
+    pub(crate) fn limited(resources: &Value) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let dir = tempfile::tempdir().unwrap();
+        let lower = dir.path().join("lower");
+        for name in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
+            fs::create_dir_all(lower.join(name)).unwrap();
+        }
+        for name in ["upper", "work"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::copy("/bin/busybox", lower.join("bin/busybox")).unwrap();
+        for name in [
+            "sh", "cat", "ls", "id", "stat", "mount", "sleep", "true", "ps", "stty", "tty", "touch", "mkdir", "readlink", "grep", "env",
+            "head", "tail",
+        ] {
+            symlink("busybox", lower.join("bin").join(name)).unwrap();
+        }
+        fs::write(lower.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n").unwrap();
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/dhow-runtime-test/{}-{n}", std::process::id());
+        let cgroup = Cgroup::create(&path, Some(&serde_json::from_value(resources.clone()).unwrap())).unwrap();
+        Self { dir, cgroup, spec: spec(), filter: None }
+    }
+
+    pub(crate) fn lower(&self) -> PathBuf {
+        self.dir.path().join("lower")
+    }
+
+    pub(crate) fn upper(&self) -> PathBuf {
+        self.dir.path().join("upper")
+    }
+
+    /// Changes a field by JSON pointer.
+    pub(crate) fn set(&mut self, pointer: &str, value: Value) -> &mut Self {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        self.spec.pointer_mut(parent).unwrap()[key] = value;
+        self
+    }
+
+    pub(crate) fn push(&mut self, pointer: &str, value: Value) -> &mut Self {
+        self.spec.pointer_mut(pointer).unwrap().as_array_mut().unwrap().push(value);
+        self
+    }
+
+    pub(crate) fn create(&self, stdio: Stdio) -> Result<Created, Failure> {
+        let spec: Spec = serde_json::from_value(self.spec.clone()).unwrap();
+        let root = Root::Overlay(Overlay {
+            lower: vec![self.lower()],
+            upper: Some(self.upper()),
+            work: Some(self.dir.path().join("work")),
+            volatile: false,
+        });
+        Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio }.run()
+    }
+
+    /// Starts `sh -c script` and hands back the container and what reads its output and errors.
+    pub(crate) fn start(&mut self, script: &str) -> (Created, File) {
+        self.set("/process/args", json!(["sh", "-c", script]));
+        let (stdio, output) = pipes();
+        let mut created = self.create(stdio).unwrap();
+        created.start().unwrap();
+        (created, output)
+    }
+
+    /// Runs `sh -c script` to its end: output and exit code.
+    pub(crate) fn run(&mut self, script: &str) -> (String, i32) {
+        let (created, output) = self.start(script);
+        finish(&created.pidfd, output)
+    }
+
+    /// Runs it and demands success.
+    pub(crate) fn ok(&mut self, script: &str) -> String {
+        let (text, code) = self.run(script);
+        assert_eq!(code, 0, "{text}");
+        text
+    }
+
+    /// The reason why it does not start; asserts that nothing is left.
+    pub(crate) fn fails(&mut self, args: &[&str]) -> Failure {
+        self.set("/process/args", json!(args));
+        let (stdio, _output) = pipes();
+        let failure = match self.create(stdio) {
+            Err(failure) => failure,
+            Ok(mut created) => created.start().unwrap_err(),
+        };
+        assert!(process::reap_any().unwrap().is_none(), "a child is left");
+        assert_eq!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).unwrap_err(), rustix::io::Errno::CHILD);
+        assert!(self.cgroup.pids().unwrap().is_empty());
+        failure
+    }
+
+    pub(crate) fn exec(&self, created: &Created, args: &[&str], stdio: Stdio) -> Result<ExecStarted, Failure> {
+        let mut process = self.spec["process"].clone();
+        process["args"] = json!(args);
+        process["terminal"] = json!(matches!(stdio, Stdio::Terminal { .. }));
+        self.exec_process(created, process, stdio)
+    }
+
+    pub(crate) fn exec_process(&self, created: &Created, process: Value, stdio: Stdio) -> Result<ExecStarted, Failure> {
+        Exec {
+            process: &serde_json::from_value(process).unwrap(),
+            init: created.pidfd.as_fd(),
+            init_pid: created.pid,
+            cgroup: &self.cgroup,
+            seccomp: self.filter.as_ref(),
+            stdio,
+        }
+        .run()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.cgroup.kill();
+        while let Ok(Some(_)) = process::reap_any() {}
+        let _ = self.cgroup.remove();
+    }
+}
+
+/// `/dev/null` in, one pipe out for both outputs.
+pub(crate) fn pipes() -> (Stdio, File) {
+    let (read, write) = std::io::pipe().unwrap();
+    let write = OwnedFd::from(write);
+    let stdin = OwnedFd::from(File::open("/dev/null").unwrap());
+    let stderr = write.try_clone().unwrap();
+    (Stdio::Given { stdin, stdout: write, stderr }, File::from(OwnedFd::from(read)))
+}
+
+/// Everything that comes out, and the exit code.
+pub(crate) fn finish(pidfd: &OwnedFd, mut output: File) -> (String, i32) {
+    let mut text = Vec::new();
+    // A terminal's master says EIO at the end.
+    let _ = output.read_to_end(&mut text);
+    let code = process::wait(pidfd).unwrap().code();
+    (String::from_utf8_lossy(&text).into_owned(), code)
+}
+
+pub(crate) fn host_mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+/// The value of a line `name:` in a status file.
+pub(crate) fn field<'t>(text: &'t str, name: &str) -> &'t str {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_else(|| panic!("{name} in {text}")).trim()
+}
+
+pub(crate) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn spec() -> Value {
+    let caps = json!([
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FSETID",
+        "CAP_FOWNER",
+        "CAP_MKNOD",
+        "CAP_NET_RAW",
+        "CAP_SETGID",
+        "CAP_SETUID",
+        "CAP_SETFCAP",
+        "CAP_SETPCAP",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_SYS_CHROOT",
+        "CAP_KILL",
+        "CAP_AUDIT_WRITE"
+    ]);
+    let plain = ["nosuid", "noexec", "nodev"];
+    json!({
+        "ociVersion": "1.2.0",
+        "hostname": "inside",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["sh"],
+            "env": ["PATH=/usr/bin:/bin"],
+            "cwd": "/",
+            "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+        },
+        "root": {"path": "rootfs"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": plain},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]},
+            {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": plain},
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+             "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"]},
+        ],
+        "linux": {
+            "namespaces": [{"type": "mount"}, {"type": "network"}, {"type": "uts"}, {"type": "pid"}, {"type": "ipc"}, {"type": "cgroup"}],
+            "sysctl": {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"},
+            "maskedPaths": ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    })
+}
