@@ -56,6 +56,11 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Program> {
     Ok(Program { instructions, flags: flags(profile) })
 }
 
+/// There is a system call of this name, on this machine or another.
+pub fn is_known(name: &str) -> bool {
+    table::CALLS.binary_search_by_key(&name, |(known, _)| known).is_ok()
+}
+
 /// The ranges of each architecture as the kernel tells them apart, this machine's own first.
 fn groups(profile: &LinuxSeccomp) -> Result<Vec<(u32, Ranges)>> {
     let mut abis = vec![Abi::NATIVE];
