@@ -5,7 +5,7 @@ use super::wire::Wire;
 use super::{DEADLINE, Error};
 use crate::config::ShimConfig;
 use crate::process::hello;
-use crate::protocol::{FromShim, FromSpawner, State, ToShim};
+use crate::protocol::{FromShim, FromSpawner, State, ToShim, ToSpawner};
 use crate::spawner::{NAME, PADDING};
 use dhow_sys::{fdpass, sealed};
 use serde::Serialize;
@@ -132,7 +132,13 @@ impl Spawner {
         let Ok(answer) = tokio::time::timeout(DEADLINE, answer).await else {
             return Err(Attempt::Failed(Error::Deadline { id: config.id.clone() }));
         };
-        let mut running = answer?;
+        let mut running = match answer {
+            // The shim itself may have died, and then there is no reason to hope for better luck.
+            Err(Attempt::Unread) if live.wire.send(&ToSpawner::Hello(hello()), &[]).await.is_ok() => {
+                return Err(Attempt::Failed(Error::Gone { id: config.id.clone() }));
+            }
+            other => other?,
+        };
         running.timings.push(("total".to_owned(), began.elapsed().as_micros() as u64));
         Ok(running)
     }

@@ -48,7 +48,7 @@ impl Phases {
     }
 }
 
-/// What was made so far. Dropped before the container runs it takes all of it away again.
+/// What was made so far. Dropped before the daemon knows that the container runs it takes all of it away again.
 struct Undo {
     dir: PathBuf,
     cgroup: Option<Cgroup>,
@@ -61,17 +61,56 @@ impl Drop for Undo {
             return;
         }
         // The failure that led here is what the daemon is told; it cleans up after us if the directory stays.
-        let removed = self.cgroup.as_ref().map_or(Ok(()), |cgroup| files::undo(cgroup, None));
+        let removed = self.cgroup.as_ref().map_or(Ok(()), |cgroup| {
+            let killed = cgroup.kill().map_err(io::Error::other);
+            killed.and(files::undo(cgroup, None))
+        });
         if removed.is_ok() {
             let _ = files::remove_files(&self.dir);
         }
     }
 }
 
+/// Why there is no container. Nothing is left of it but, perhaps, our descriptor of its root: that goes when the daemon knows, since the
+/// last unmount of an overlay may have to wait for a disk.
+pub(crate) struct Stillborn {
+    id: String,
+    failure: Failure,
+    _root: Option<Created>,
+}
+
+impl Stillborn {
+    /// Tells the daemon.
+    pub(crate) fn announce(self, control: &OwnedFd) {
+        for message in [super::greeting(&self.id, State::Starting), FromShim::StartFailed { failure: self.failure }] {
+            // Nobody else is there to be told.
+            let _ = dhow_sys::fdpass::send(control, &super::peers::encode(&message), &[]);
+        }
+        super::peers::discard_input(control);
+    }
+}
+
 /// Makes the container that `raw` (a [`ShimConfig`]) describes. `control` is the daemon's connection, `clients` are the sockets of
 /// `config.attach`.
-pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, mut phases: Phases) -> Result<Shim, Failure> {
-    let mut config: ShimConfig = serde_json::from_slice(raw).map_err(|e| fail(Step::Spec, "the shim's configuration", &e.into()))?;
+pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, phases: Phases) -> Result<Shim, Box<Stillborn>> {
+    let stillborn = |id, failure, root| Box::new(Stillborn { id, failure, _root: root });
+    let mut config: ShimConfig = match serde_json::from_slice(raw) {
+        Ok(config) => config,
+        Err(e) => return Err(stillborn(String::new(), fail(Step::Spec, "the shim's configuration", &e.into()), None)),
+    };
+    let mut root = None;
+    let made = make(&mut config, control, clients, phases, &mut root);
+    made.map_err(|failure| stillborn(config.id, failure, root))
+}
+
+/// The steps. On a failure everything is undone; what was created goes to `root`.
+fn make(
+    config: &mut ShimConfig,
+    control: &OwnedFd,
+    clients: Vec<OwnedFd>,
+    mut phases: Phases,
+    root: &mut Option<Created>,
+) -> Result<Shim, Failure> {
     defaults(&mut config.spec);
     if clients.len() != config.attach.len() {
         let what = format!("{} sockets for {} clients", clients.len(), config.attach.len());
@@ -83,7 +122,7 @@ pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, mut phas
     files::make_dir(&config.dir).map_err(|e| io_fail(&config.dir, e))?;
     let mut undo = Undo { dir: config.dir.clone(), cgroup: None, armed: true };
     let linux = config.spec.linux().as_ref();
-    let path = cgroup_path(&config);
+    let path = cgroup_path(config);
     let mut record = Record {
         id: config.id.clone(),
         shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
@@ -100,27 +139,25 @@ pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, mut phas
     phases.done("cgroup");
 
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
-    let (stdio, ends) = streams(&config)?;
+    let (stdio, ends) = streams(config)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
-    let (mut created, ends) = create(&config, &cgroup, stdio, ends)?;
+    let (mut created, ends) = create(config, &cgroup, stdio, ends)?;
     phases.list.extend(created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)));
     phases.done("create");
     if let Err(failure) = created.start() {
-        // Our descriptor of the root goes last, after the daemon knows: the last unmount of an overlay may have to wait for a disk.
-        drop(undo);
-        announce_failure(control, &config.id, failure.clone());
+        *root = Some(created);
         return Err(failure);
     }
-    undo.armed = false;
     let at = now();
     phases.done("start");
 
-    let mut shim = assemble(&config, created.pid, created.start_time, at, cgroup, ends, log)?;
+    let mut shim = assemble(config, created.pid, created.start_time, at, cgroup, ends, log)?;
     shim.container.pidfd = Some(created.pidfd);
     shim.container.root = Some(created.root);
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     phases.done("announce");
     announce(&mut shim, control, phases.list)?;
+    undo.armed = false;
 
     record.pid = Some(shim.container.pid);
     record.start_time = Some(shim.container.start_time);
@@ -240,14 +277,6 @@ fn announce(shim: &mut Shim, control: &OwnedFd, timings: Vec<(String, u64)>) -> 
     let (pid, start_time, at) = (shim.container.pid, shim.container.start_time, shim.container.at);
     shim.peers.announce(&FromShim::Started { pid, start_time, at, timings }, false);
     Ok(())
-}
-
-/// Tells the daemon that there will be no container.
-pub(crate) fn announce_failure(control: &OwnedFd, id: &str, failure: Failure) {
-    for message in [super::greeting(id, State::Starting), FromShim::StartFailed { failure }] {
-        // Nobody else is there to be told.
-        let _ = dhow_sys::fdpass::send(control, &super::peers::encode(&message), &[]);
-    }
 }
 
 /// What nobody waits for: the name in `ps`, the score, memory that only the start needed.

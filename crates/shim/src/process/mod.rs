@@ -104,7 +104,10 @@ pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>) -> i32 
             drop((raw, control));
             shim.serve()
         }
-        Err(_) => 1,
+        Err(stillborn) => {
+            stillborn.announce(&control);
+            1
+        }
     }
 }
 

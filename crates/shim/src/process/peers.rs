@@ -56,6 +56,7 @@ impl Peers {
 
     /// Closes all connections.
     pub(crate) fn clear(&mut self) {
+        self.peers.values().for_each(|peer| discard_input(&peer.socket));
         self.peers.clear();
     }
 
@@ -135,6 +136,14 @@ impl Peer {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads away what a daemon has sent. Unread input at the close would reach it as a reset, which overtakes what we have sent.
+pub(crate) fn discard_input(socket: impl AsFd) {
+    let socket = socket.as_fd();
+    if rustix::io::ioctl_fionbio(socket, true).is_ok() {
+        while let Ok(Some(_)) = fdpass::recv(socket) {}
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! The spawner executes a copy of this very binary, so it has its own `main` and understands what `cargo test` and nextest ask of one.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this main is its own test harness")]
+
 mod fixture;
 mod lives;
 mod streams;

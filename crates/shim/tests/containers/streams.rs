@@ -54,7 +54,8 @@ fn two_clients() {
 fn terminal() {
     block_on(async {
         let place = Place::new();
-        let mut config = place.tty_script("tty; stty size; trap 'stty size' WINCH; echo ready; read x; echo \"<$x>\"; exit 6");
+        let mut config =
+            place.tty_script("tty; stty size; trap 'stty size' WINCH; echo ready; until read x; do :; done; echo \"<$x>\"; exit 6");
         config.open_stdin = true;
         config.console_size = Some((24, 80));
         config.attach = vec![everything()];
