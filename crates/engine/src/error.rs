@@ -39,6 +39,46 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
+
+    /// An internal error: what was done, to what, and why it failed.
+    pub(crate) fn internal(
+        operation: &str,
+        object: impl std::fmt::Display,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let cause = cause.into();
+        Self { kind: Kind::Internal, message: format!("{operation} {object}: {cause}"), source: Some(cause) }
+    }
+
+    /// The same error with words before its message.
+    pub(crate) fn prefixed(mut self, prefix: &str) -> Self {
+        self.message.insert_str(0, prefix);
+        self
+    }
+
+    /// The same words again, for a further listener.
+    pub(crate) fn again(&self) -> Self {
+        Self { kind: self.kind, message: self.message.clone(), source: None }
+    }
+}
+
+impl From<dhow_image::Error> for Error {
+    fn from(error: dhow_image::Error) -> Self {
+        use dhow_image::Error as Image;
+        let kind = match &error {
+            Image::NotFound(_) => Kind::NotFound,
+            Image::Reference(_) | Image::Archive(_) => Kind::Invalid,
+            Image::Conflict(_) => Kind::Conflict,
+            _ => Kind::Internal,
+        };
+        Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}
+
+impl From<dhow_storage::Error> for Error {
+    fn from(error: dhow_storage::Error) -> Self {
+        Self { kind: Kind::Internal, message: error.to_string(), source: Some(Box::new(error)) }
+    }
 }
 
 /// Result with [`Error`].

@@ -1,10 +1,32 @@
 //! What a container, an image and a sandbox are, their states and legal moves, events, exec. A library: it never prints, never reads the
 //! environment, and knows nothing of HTTP or of namespaces. It runs on the caller's tokio runtime.
 
+mod accounts;
+mod adopt;
+mod attach;
+mod clock;
+pub mod container;
+mod create;
 pub mod engine;
 pub mod error;
 pub mod events;
+mod exec;
+mod failure;
+mod host;
+mod ids;
+mod images;
+mod init;
+mod logs;
 pub mod model;
+mod names;
+pub mod policy;
+mod registry;
+mod roots;
+mod sandbox;
+mod signal;
+mod spec;
+mod store;
+mod tasks;
 
 pub use engine::{Engine, Options};
 pub use error::{Error, Kind};

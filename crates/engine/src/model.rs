@@ -265,7 +265,7 @@ pub struct State {
 }
 
 /// One container, as published for readers: immutable, replaced as a whole at each change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Container {
     /// 64 hex.
     pub id: String,
@@ -283,15 +283,20 @@ pub struct Container {
     pub args: Vec<String>,
     /// Life.
     pub state: State,
-    /// Ids of its execs.
+    /// Ids of its execs that were made or run.
+    #[serde(skip)]
     pub execs: Vec<String>,
     /// Sandbox it refers to.
+    #[serde(default)]
     pub sandbox: Sandbox,
     /// Restarts by policy.
+    #[serde(default)]
     pub restart_count: u64,
     /// json-file path, empty before the first start or with driver `none`.
+    #[serde(default)]
     pub log_path: String,
     /// Directories of its overlay as Docker's GraphDriver.Data (LowerDir, UpperDir, WorkDir, MergedDir).
+    #[serde(default)]
     pub graph: BTreeMap<String, String>,
 }
 

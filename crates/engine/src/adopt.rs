@@ -1,0 +1,204 @@
+//! Opening: containers that run are found again, those that ended while nobody looked are recorded, half-made things are removed.
+
+use crate::container::{self, Slot, delete_content, is_active, tell};
+use crate::engine::Parts;
+use crate::error::Result;
+use crate::model::{Container, Status};
+use crate::{clock, ids};
+use dhow_shim::handle::{Shim, clean_up, recorded_exit};
+use dhow_shim::protocol::{Exit, State};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Exit code of a container that was killed with its shim.
+const KILLED: i32 = 137;
+/// Exit code of a container of which nothing is left, as after a restart of the machine.
+const LOST: i32 = 255;
+
+/// Takes up every container of the store, all at once.
+pub(crate) async fn adopt(parts: &Arc<Parts>, containers: Vec<Container>) -> Result<()> {
+    let mut work = JoinSet::new();
+    for container in containers {
+        if let Err(error) = parts.registry.reserve(&container.name, &container.id) {
+            tracing::error!(container = container.id, %error, "two containers have one name");
+            continue;
+        }
+        let parts = parts.clone();
+        work.spawn(async move { one(&parts, container).await });
+    }
+    while let Some(done) = work.join_next().await {
+        if let Err(error) = done {
+            tracing::error!(%error, "a container was not taken up");
+        }
+    }
+    sweep(parts).await;
+    Ok(())
+}
+
+async fn one(parts: &Arc<Parts>, mut container: Container) {
+    let dir = parts.shim_dir(&container.id);
+    let was_active = is_active(container.state.status);
+    if !was_active && !dir.exists() {
+        return at_rest(parts, container).await;
+    }
+    match Shim::connect(&container.id, &dir).await {
+        Ok(running) => {
+            match &running.state {
+                State::Running { pid, start_time, at } => {
+                    if !was_active {
+                        container.state.status = Status::Running;
+                    }
+                    container.state.pid = *pid;
+                    container.state.pid_start_time = *start_time;
+                    container.state.started_at = Some(*at);
+                    container.state.finished_at = None;
+                    parts.store.state_later(&container.id, &container.state);
+                }
+                // An end that is not recorded yet: the actor does that.
+                State::Exited(exit) if container.state.finished_at != Some(exit.at) => {
+                    container.state.status = Status::Running;
+                    container.state.started_at.get_or_insert(exit.at);
+                }
+                State::Exited(_) | State::Starting | State::Unknown => {}
+            }
+            tracing::info!(container = container.id, shim = running.shim.pid(), "adopted");
+            let slot = container::spawn(parts, container, Some(running));
+            parts.registry.insert(slot);
+        }
+        Err(error) => {
+            tracing::warn!(container = container.id, %error, "its shim cannot be reached");
+            lost(parts, container, dir).await;
+        }
+    }
+}
+
+/// It does not run. One that was to be removed at its end, and has ended, is.
+async fn at_rest(parts: &Arc<Parts>, container: Container) {
+    if container.request.auto_remove || container.state.status == Status::Removing {
+        return remove(parts, container).await;
+    }
+    let slot = container::spawn(parts, container, None);
+    parts.registry.insert(slot);
+}
+
+/// Its shim is gone: what is on disk says how it ended.
+async fn lost(parts: &Arc<Parts>, mut container: Container, dir: PathBuf) {
+    let existed = dir.exists();
+    let exit = recorded_exit(&dir).unwrap_or_else(|error| {
+        tracing::warn!(container = container.id, %error, "the recorded exit cannot be read");
+        None
+    });
+    let exit = exit.unwrap_or(Exit { code: if existed { KILLED } else { LOST }, at: clock::now(), oom: false });
+    clean(dir).await;
+    if is_active(container.state.status) || existed {
+        let state = &mut container.state;
+        state.status = Status::Exited;
+        state.pid = 0;
+        state.pid_start_time = 0;
+        state.exit_code = exit.code;
+        state.oom_killed |= exit.oom;
+        state.started_at.get_or_insert(exit.at);
+        state.finished_at = Some(exit.at);
+        if let Err(error) = parts.store.state(&container.id, &container.state).await {
+            tracing::error!(container = container.id, %error, "the exit was not recorded");
+        }
+        tell(parts, &container, "die", &[("exitCode", exit.code.to_string())]);
+    }
+    at_rest(parts, container).await;
+}
+
+async fn remove(parts: &Arc<Parts>, container: Container) {
+    if let Err(error) = parts.store.delete(&container.id).await {
+        tracing::error!(container = container.id, %error, "it was not removed");
+        let slot = container::spawn(parts, container, None);
+        parts.registry.insert(slot);
+        return;
+    }
+    parts.registry.remove(&container.id);
+    tell(parts, &container, "destroy", &[]);
+    let (parts, id) = (parts.clone(), container.id);
+    if let Err(error) = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await {
+        tracing::error!(%error, "a removal failed");
+    }
+}
+
+async fn clean(dir: PathBuf) {
+    let shown = dir.display().to_string();
+    let cleaned = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r);
+    if let Err(error) = cleaned {
+        tracing::warn!(directory = shown, %error, "not all that a shim left was removed");
+    }
+}
+
+/// Names in a directory; a missing one has none.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Removes what no record speaks of: shims whose container was removed in the same instant, directories, pinned namespaces.
+async fn sweep(parts: &Arc<Parts>) {
+    let known: HashSet<String> = parts.registry.all().iter().map(|s: &Arc<Slot>| s.id.clone()).collect();
+    let short: HashSet<&str> = known.iter().map(|id| ids::short(id)).collect();
+    let containers = parts.options.data_root.join("containers");
+    let orphans: Vec<String> = names(&containers).into_iter().filter(|n| !known.contains(n)).collect();
+    let shims = parts.options.exec_root.join("c");
+    for name in names(&shims).into_iter().filter(|n| !short.contains(n.as_str())) {
+        let dir = shims.join(&name);
+        // Its record went before its directory, so the directory still tells the whole id.
+        if let Some(id) = orphans.iter().find(|id| ids::short(id) == name) {
+            end_orphan(id, &dir).await;
+        }
+        if dir.exists() {
+            clean(dir).await;
+        }
+    }
+    for id in orphans {
+        if ids::is_full(&id) {
+            let parts = parts.clone();
+            let done = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await;
+            if let Err(error) = done {
+                tracing::error!(%error, "a removal failed");
+            }
+        }
+    }
+    let pins = parts.options.exec_root.join("netns");
+    for name in names(&pins).into_iter().filter(|n| !short.contains(n.as_str())) {
+        let pin = pins.join(name);
+        let flags = rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW;
+        match rustix::mount::unmount(&pin, flags) {
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => tracing::warn!(pin = %pin.display(), %error, "a pinned namespace was not unmounted"),
+        }
+        if let Err(error) = std::fs::remove_file(&pin) {
+            tracing::warn!(pin = %pin.display(), %error, "a pinned namespace was not removed");
+        }
+    }
+}
+
+/// A shim without a record: its container was removed, or was never recorded. It ends.
+async fn end_orphan(id: &str, dir: &Path) {
+    let Ok(running) = Shim::connect(id, dir).await else { return };
+    if !matches!(running.state, State::Exited(_)) {
+        tracing::warn!(container = id, "it runs without a record and is killed");
+        if let Err(error) = running.shim.kill(crate::signal::KILL, true).await {
+            tracing::warn!(container = id, %error, "it was not killed");
+        }
+        let mut events = running.events;
+        let ended = async {
+            while let Some(event) = events.recv().await {
+                if matches!(event, dhow_shim::handle::Event::Exited(_) | dhow_shim::handle::Event::Gone) {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.is_err() {
+            tracing::warn!(container = id, "it did not end");
+        }
+    }
+    if let Err(error) = running.shim.release().await {
+        tracing::warn!(container = id, %error, "its shim did not end as asked");
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be asked of a container's actor.
+
+use crate::engine::WaitFor;
+use crate::error::Result;
+use crate::model::{Container, Resources};
+use crate::spec::user::Resolved;
+use dhow_shim::config::AttachConfig;
+use dhow_shim::handle::Shim;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Where the answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// A client to be attached.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) config: AttachConfig,
+    pub(crate) client: OwnedFd,
+}
+
+/// What an exec needs of its container.
+#[derive(Debug)]
+pub(crate) struct ExecBase {
+    pub(crate) shim: Shim,
+    pub(crate) container: Arc<Container>,
+    /// Whom the container's own process runs as, where that is known.
+    pub(crate) user: Option<Resolved>,
+}
+
+/// One command.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start(Reply<()>),
+    /// `keep`: it is not removed at this end, because it is to be started again.
+    Stop {
+        signal: Option<i32>,
+        timeout: Option<i64>,
+        keep: bool,
+        reply: Reply<()>,
+    },
+    Kill {
+        signal: i32,
+        reply: Reply<()>,
+    },
+    Remove {
+        force: bool,
+        reply: Reply<()>,
+    },
+    Rename {
+        to: String,
+        reply: Reply<()>,
+    },
+    Pause(Reply<()>),
+    Unpause(Reply<()>),
+    Update {
+        resources: Box<Resources>,
+        reply: Reply<Vec<String>>,
+    },
+    Wait {
+        until: WaitFor,
+        waiter: oneshot::Sender<(i64, Option<String>)>,
+        reply: Reply<()>,
+    },
+    Attach {
+        attach: Attach,
+        reply: Reply<()>,
+    },
+    /// The shim of a running container.
+    Shim(Reply<Shim>),
+    ExecBase(Reply<ExecBase>),
+    /// Whom the container's own process runs as, found out by an exec.
+    KnownUser(Resolved),
+    /// An exec was made.
+    ExecMade {
+        id: String,
+        reply: Reply<()>,
+    },
+    /// An exec did not run.
+    ExecEnded(String),
+    /// Answers once everything that the shim told before is dealt with.
+    Settle(Reply<()>),
+    /// Ends the actor; the container goes on.
+    Quit(Reply<()>),
+}

@@ -1,0 +1,183 @@
+//! Ends: the exit is recorded, then announced, then cleaned up after.
+
+use super::actor::{Actor, Live};
+use super::machine::{Move, is_active};
+use crate::clock;
+use crate::engine::{Parts, WaitFor};
+use crate::error::{Error, Kind, Result};
+use crate::model::Status;
+use dhow_shim::handle::{clean_up, recorded_exit};
+use dhow_shim::protocol::Exit;
+use dhow_storage::SnapshotKey;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Exit code of a container whose shim was killed.
+const KILLED: i32 = 137;
+
+impl Actor {
+    /// The shim is gone without a word.
+    pub(super) async fn on_gone(&mut self) {
+        if self.live.take().is_none() {
+            return;
+        }
+        let dir = self.parts.shim_dir(&self.container.id);
+        let exit = match recorded_exit(&dir) {
+            Ok(Some(exit)) => exit,
+            Ok(None) => Exit { code: KILLED, at: clock::now(), oom: false },
+            Err(error) => {
+                tracing::warn!(container = self.container.id, %error, "the recorded exit cannot be read");
+                Exit { code: KILLED, at: clock::now(), oom: false }
+            }
+        };
+        tracing::warn!(container = self.container.id, code = exit.code, "the shim was killed");
+        // Its processes may still run: the end is true only after the clean-up.
+        if let Err(error) = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r) {
+            tracing::warn!(container = self.container.id, %error, "not all that a killed shim left was removed");
+        }
+        self.on_exit(exit).await;
+    }
+
+    /// The program has ended. A second message about it is nothing.
+    pub(super) async fn on_exit(&mut self, exit: Exit) {
+        if !is_active(self.container.state.status) {
+            return;
+        }
+        let live = self.live.take();
+        self.settle_execs();
+        self.step(Move::Exit);
+        let started = self.container.state.started_at.unwrap_or(exit.at);
+        let state = &mut self.container.state;
+        state.pid = 0;
+        state.pid_start_time = 0;
+        state.exit_code = exit.code;
+        state.oom_killed |= exit.oom;
+        state.finished_at = Some(exit.at);
+        let ending = self.ending.take().unwrap_or_default();
+        let removed = ending.remove || (self.container.request.auto_remove && !ending.keep);
+        let recorded = if removed {
+            self.parts.store.delete(&self.container.id).await
+        } else {
+            self.parts.store.state(&self.container.id, &self.container.state).await
+        };
+        if let Err(error) = &recorded {
+            tracing::error!(container = self.container.id, %error, "the exit was not recorded");
+        }
+        self.publish();
+        if removed {
+            self.parts.registry.remove(&self.container.id);
+        }
+        self.answer_waiters(removed);
+        let seconds = exit.at.saturating_sub(started).max(0) / 1_000_000_000;
+        self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
+        if ending.stop {
+            self.tell("stop", &[]);
+        }
+        if removed {
+            self.tell("destroy", &[]);
+            let cleanup = live.map(|live| self.release(live));
+            self.bury(cleanup);
+        } else if recorded.is_ok() {
+            self.cleanup = live.map(|live| self.release(live));
+        } else {
+            // The shim keeps the exit on disk until it is released: a later engine can still learn of it.
+            self.unrecorded = live;
+        }
+        for reply in ending.replies {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    /// Whatever else ran in it ended with it.
+    fn settle_execs(&mut self) {
+        for exec in std::mem::take(&mut self.container.execs) {
+            if self.parts.execs.finish_running(&exec, KILLED) {
+                self.tell("exec_die", &[("execID", exec), ("exitCode", KILLED.to_string())]);
+            }
+        }
+    }
+
+    pub(super) fn answer_waiters(&mut self, removed: bool) {
+        let outcome = self.outcome();
+        for waiter in std::mem::take(&mut self.waiters) {
+            if waiter.until == WaitFor::Removed && !removed {
+                self.waiters.push(waiter);
+            } else {
+                let _ = waiter.sender.send(outcome.clone());
+            }
+        }
+    }
+
+    /// Lets the shim clean up and end, in the background.
+    fn release(&self, live: Live) -> JoinHandle<()> {
+        let parts = self.parts.clone();
+        let id = self.container.id.clone();
+        self.parts.background.spawn(async move {
+            if let Err(error) = live.shim.release().await {
+                tracing::warn!(container = id, %error, "the shim did not end as asked");
+                let dir = parts.shim_dir(&id);
+                let cleaned = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r);
+                if let Err(error) = cleaned {
+                    tracing::warn!(container = id, %error, "not all that the shim left was removed");
+                }
+            }
+        })
+    }
+
+    /// The clean-up of the run before, begun now if it was not.
+    pub(super) fn take_cleanup(&mut self) -> Option<JoinHandle<()>> {
+        self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live)))
+    }
+
+    /// Removes a container that does not run.
+    pub(super) async fn remove_now(&mut self) -> Result<()> {
+        if self.container.state.status == Status::Removing {
+            let text = format!("removal of container {} is already in progress", self.container.name);
+            return Err(Error::new(Kind::Conflict, text));
+        }
+        self.parts.store.delete(&self.container.id).await.map_err(|e| e.prefixed("cannot remove container: "))?;
+        self.step(Move::Remove);
+        self.publish();
+        self.parts.registry.remove(&self.container.id);
+        self.answer_waiters(true);
+        self.tell("destroy", &[]);
+        let cleanup = self.take_cleanup();
+        self.bury(cleanup);
+        Ok(())
+    }
+
+    /// The record is gone; the rest follows in the background, and at the next opening if that is cut short.
+    fn bury(&mut self, after: Option<JoinHandle<()>>) {
+        self.gone = true;
+        // Those that waited for a start wait no more.
+        self.pending.clear();
+        self.parts.execs.forget_container(&self.container.id);
+        let parts = self.parts.clone();
+        let id = self.container.id.clone();
+        self.parts.background.spawn(async move {
+            if let Some(after) = after
+                && let Err(error) = after.await
+            {
+                tracing::error!(container = id, %error, "clean-up failed");
+            }
+            let work = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await;
+            if let Err(error) = work {
+                tracing::error!(%error, "a removal failed");
+            }
+        });
+    }
+}
+
+/// Deletes snapshot and directory of a container without a record. Goes on after errors: the next opening sweeps up.
+pub(crate) fn delete_content(parts: &Arc<Parts>, id: &str) {
+    match parts.layers.remove(&SnapshotKey(id.to_owned())) {
+        Ok(()) | Err(dhow_storage::Error::NoSnapshot(_)) => {}
+        Err(error) => tracing::warn!(container = id, %error, "its snapshot was not removed"),
+    }
+    let dir = parts.container_dir(id);
+    match std::fs::remove_dir_all(&dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(container = id, %error, "its directory was not removed"),
+    }
+}

@@ -1,0 +1,255 @@
+//! Starts: everything is computed here, the shim does the rest.
+
+use super::actor::{Actor, Live};
+use super::is_active;
+use super::machine::Move;
+use crate::engine::Parts;
+use crate::error::{Error, Kind, Result};
+use crate::failure::{self, NotRun};
+use crate::model::{Container, MountKind, NamespaceMode, NetworkMode, Sandbox, Status};
+use crate::spec::{self, Inputs, Joins, user};
+use crate::{clock, create, policy, sandbox};
+use dhow_shim::ShimConfig;
+use dhow_shim::handle::Running;
+use dhow_shim::protocol;
+use dhow_storage::SnapshotKey;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What the engine found out for one start.
+struct Prepared {
+    config: ShimConfig,
+    sandbox: Sandbox,
+    user: user::Resolved,
+    log_path: String,
+}
+
+impl Actor {
+    /// Starts the container, or says why it does not run.
+    pub(super) async fn start(&mut self) -> Result<()> {
+        match self.container.state.status {
+            Status::Running | Status::Restarting => return Err(Error::new(Kind::NotModified, "container is already running")),
+            Status::Paused => return Err(Error::new(Kind::Conflict, "cannot start a paused container, try unpause instead")),
+            Status::Removing | Status::Dead => {
+                return Err(Error::new(Kind::Conflict, "container is marked for removal and cannot be started"));
+            }
+            Status::Created | Status::Exited => {}
+        }
+        if self.parts.is_closing() {
+            return Err(Error::new(Kind::Unavailable, "the engine is closing"));
+        }
+        if let Some(cleanup) = self.take_cleanup()
+            && let Err(error) = cleanup.await
+        {
+            tracing::error!(container = self.container.id, %error, "clean-up failed");
+        }
+        let begun = Instant::now();
+        let prepared = match prepare(&self.parts, &self.container) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
+                self.start_failed(not_run).await;
+                return Err(error);
+            }
+        };
+        let Prepared { mut config, sandbox, user, log_path } = prepared;
+        let (attach, clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .filter(|p| !crate::attach::hung_up(&p.client))
+            .map(|p| (p.config, p.client))
+            .unzip();
+        config.attach = attach;
+        let computed = begun.elapsed();
+        match self.parts.spawner.spawn(config, clients).await {
+            Ok(running) => {
+                self.container.sandbox = sandbox;
+                self.container.log_path = log_path;
+                let timings = [("engine.compute", computed), ("engine.spawn", begun.elapsed().saturating_sub(computed))]
+                    .map(|(name, time)| (name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
+                self.slot.set_timings(timings.into_iter().chain(running.timings.iter().cloned()).collect());
+                self.started(running, user).await;
+                Ok(())
+            }
+            Err(error) => {
+                let not_run = failure::of_start(&error);
+                let answer = not_run.error();
+                self.start_failed(not_run).await;
+                Err(answer)
+            }
+        }
+    }
+
+    async fn started(&mut self, running: Running, user: user::Resolved) {
+        let first = self.container.state.started_at.is_none();
+        self.step(Move::Start);
+        let state = &mut self.container.state;
+        (state.pid, state.pid_start_time) = (0, 0);
+        state.started_at = Some(clock::now());
+        if let protocol::State::Running { pid, start_time, at } = running.state {
+            (state.pid, state.pid_start_time, state.started_at) = (pid, start_time, Some(at));
+        }
+        state.exit_code = 0;
+        state.error.clear();
+        state.oom_killed = false;
+        state.finished_at = None;
+        // Not waited for: should the engine die before it is written, the shim is found by its directory.
+        if first {
+            self.parts.store.update_later(&self.container);
+        } else {
+            self.parts.store.state_later(&self.container.id, &self.container.state);
+        }
+        self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user) });
+        self.publish();
+        self.tell("start", &[]);
+        if let protocol::State::Exited(exit) = running.state {
+            self.on_exit(exit).await;
+        }
+    }
+
+    /// The state stays what it was; the reason is kept.
+    async fn start_failed(&mut self, why: NotRun) {
+        self.pending.clear();
+        if self.container.request.auto_remove {
+            self.container.state.exit_code = why.code;
+            self.container.state.error = why.message;
+            if let Err(error) = self.remove_now().await {
+                tracing::error!(container = self.container.id, %error, "a container that did not start was not removed");
+            }
+            return;
+        }
+        self.container.state.exit_code = why.code;
+        self.container.state.error = why.message;
+        if let Err(error) = self.parts.store.state(&self.container.id, &self.container.state).await {
+            tracing::error!(container = self.container.id, %error, "the reason of a failed start was not saved");
+        }
+        self.publish();
+    }
+}
+
+/// Computes all that the shim is told. What touches the disk here takes microseconds.
+fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
+    let request = &container.request;
+    let host = &request.host;
+    let (joins, joined) = joins(parts, container)?;
+    bind_sources(container)?;
+    let overlay = {
+        let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
+        overlay.volatile = request.auto_remove;
+        overlay
+    };
+    let accounts = parts.accounts.stopped(&overlay)?;
+    let user = user::resolve(&request.user, &host.group_add, &accounts)?;
+    let capabilities = capabilities(container)?;
+    let seccomp = parts.filters.get(&host.seccomp, host.privileged, &capabilities, &parts.host)?;
+    let sandbox = sandbox::prepare(parts, container, joined.as_ref())?;
+    let mut with_sandbox = container.clone();
+    with_sandbox.sandbox = sandbox.clone();
+    let init = if host.init && host.pid == NamespaceMode::Private { Some(parts.init_program()?) } else { None };
+    let spec = spec::build(Inputs {
+        container: &with_sandbox,
+        host: &parts.host,
+        user: &user,
+        capabilities: &capabilities,
+        joins: &joins,
+        cgroup: cgroup_path(parts, container),
+        init: init.as_deref(),
+        devices: if host.privileged { policy::devices::host_devices() } else { Vec::new() },
+    });
+    let log_file = parts.container_dir(&container.id).join(format!("{}-json.log", container.id));
+    let log = create::log_config(request, log_file, (&container.id, &container.name))?;
+    let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
+    let config = ShimConfig {
+        id: container.id.clone(),
+        spec,
+        root: overlay,
+        seccomp: seccomp.map(|program| (*program).clone()),
+        dir: parts.shim_dir(&container.id),
+        log,
+        tty: request.tty,
+        console_size: request.console_size,
+        open_stdin: request.open_stdin,
+        stdin_once: request.stdin_once,
+        pin_netns: sandbox::pin(parts, container),
+        attach: Vec::new(),
+    };
+    Ok(Prepared { config, sandbox, user, log_path })
+}
+
+/// The capabilities of a container's processes.
+pub(crate) fn capabilities(container: &Container) -> Result<Vec<oci_spec::runtime::Capability>> {
+    let host = &container.request.host;
+    if host.privileged {
+        return Ok(policy::capabilities::all());
+    }
+    policy::capabilities::resolve(&host.cap_add, &host.cap_drop).map_err(|message| Error::new(Kind::Invalid, message))
+}
+
+fn cgroup_path(parts: &Parts, container: &Container) -> String {
+    let parent = container.request.host.cgroup_parent.as_deref().filter(|p| !p.is_empty()).unwrap_or(&parts.options.cgroup_parent);
+    format!("/{}/{}", parent.trim_matches('/'), container.id)
+}
+
+/// The namespaces of other containers that it joins, and the sandbox, where that is another's.
+fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>)> {
+    let host = &container.request.host;
+    let mut joins = Joins::default();
+    let mut joined = None;
+    if let NetworkMode::Container(id) = &host.network {
+        let other = parts.registry.get(id)?.get();
+        if other.id == container.id {
+            return Err(Error::new(Kind::Invalid, "cannot join own network namespace"));
+        }
+        if !is_active(other.state.status) {
+            let text = format!(
+                "cannot join network namespace of a non running container: container {} is {}",
+                other.name,
+                other.state.status.as_str()
+            );
+            return Err(Error::new(Kind::Conflict, text));
+        }
+        joins.network = Some(match other.request.host.network {
+            NetworkMode::Host => namespace_of(&other, "net")?,
+            _ => PathBuf::from(&other.sandbox.key),
+        });
+        joined = Some(other.sandbox.clone());
+    }
+    if let NamespaceMode::Container(id) = &host.pid {
+        let other = parts.registry.get(id)?.get();
+        if !is_active(other.state.status) {
+            return Err(Error::new(Kind::Conflict, format!("container {} is not running", other.id)));
+        }
+        joins.pid = Some(namespace_of(&other, "pid")?);
+    }
+    Ok((joins, joined))
+}
+
+/// A namespace of another container by its process, which must still be the one that was started.
+fn namespace_of(other: &Container, kind: &str) -> Result<PathBuf> {
+    let pid = other.state.pid;
+    match dhow_sys::process::start_time(pid) {
+        Ok(time) if pid > 0 && time == other.state.pid_start_time => Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}"))),
+        _ => Err(super::not_running(&other.id)),
+    }
+}
+
+/// Makes missing sources of `-v`; refuses missing ones of `--mount`.
+fn bind_sources(container: &Container) -> Result<()> {
+    for mount in container.request.host.mounts.iter().filter(|m| m.kind == MountKind::Bind) {
+        if mount.source.symlink_metadata().is_ok() {
+            continue;
+        }
+        let source = mount.source.display();
+        if !mount.create_source {
+            let text = format!("invalid mount config for type \"bind\": bind source path does not exist: {source}");
+            return Err(Error::new(Kind::Invalid, text));
+        }
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&mount.source).map_err(|e| Error {
+            kind: Kind::Internal,
+            message: format!("error while creating mount source path '{source}': mkdir {source}: {e}"),
+            source: Some(Box::new(e)),
+        })?;
+    }
+    Ok(())
+}

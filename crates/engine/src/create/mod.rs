@@ -1,0 +1,135 @@
+//! Making a container: everything is validated, then the pieces are made in order; a failure takes the made ones away again.
+
+mod limits;
+mod log;
+mod merge;
+mod validate;
+
+pub(crate) use limits::merge_update;
+pub(crate) use log::log_config;
+pub(crate) use validate::clean;
+
+use crate::container;
+use crate::engine::Parts;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Container, Request, Sandbox, State, Status};
+use crate::{clock, ids, names};
+use dhow_db::Durability;
+use dhow_storage::SnapshotKey;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+
+/// Makes one; answers its id and warnings.
+pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(String, Vec<String>)> {
+    if parts.is_closing() {
+        return Err(Error::new(Kind::Unavailable, "the engine is closing"));
+    }
+    if let Some(name) = request.name.as_deref().filter(|n| !n.is_empty()) {
+        names::check(name)?;
+    }
+    let image = crate::images::resolve(parts, &request.image).await?;
+    let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
+    validate::references(&request, &parts.registry)?;
+    let id = ids::fresh()?;
+    let command = merge::image(&mut request, &image.config, &id)?;
+    warnings.extend(validate::merged(&request)?);
+
+    let name = reserve(parts, request.name.as_deref(), &id)?;
+    let container = Container {
+        id: id.clone(),
+        name: name.clone(),
+        created: clock::now(),
+        image_id: image.id.clone(),
+        path: command.0,
+        args: command.1,
+        state: State::fresh(),
+        execs: Vec::new(),
+        sandbox: Sandbox { id: ids::fresh()?, ..Sandbox::default() },
+        restart_count: 0,
+        log_path: String::new(),
+        graph: std::collections::BTreeMap::new(),
+        request,
+    };
+    let container = match make(parts, container, image.chain.as_ref()).await {
+        Ok(container) => container,
+        Err(error) => {
+            parts.registry.release(&name, &id);
+            return Err(error);
+        }
+    };
+    let slot = container::spawn(parts, container, None);
+    parts.registry.insert(slot.clone());
+    crate::container::tell(parts, &slot.get(), "create", &[]);
+    Ok((id, warnings))
+}
+
+fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {
+    match name.filter(|n| !n.is_empty()) {
+        Some(name) => {
+            let name = names::check(name)?;
+            parts.registry.reserve(name, id)?;
+            Ok(name.to_owned())
+        }
+        None => parts.registry.reserve_random(id),
+    }
+}
+
+/// Snapshot, directory, record: in this order, so that a crash leaves nothing that a record promises and is not there.
+async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Container> {
+    let key = SnapshotKey(container.id.clone());
+    parts.layers.prepare(&key, chain)?;
+    let made = async {
+        let overlay = parts.layers.mount(&key)?;
+        container.graph = graph(&overlay);
+        let dir = parts.container_dir(&container.id);
+        std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| Error::internal("create", dir.display(), e))?;
+        let durability = if container.request.auto_remove { Durability::Process } else { Durability::Power };
+        parts.store.insert(&container, durability).await
+    }
+    .await;
+    if let Err(error) = made {
+        if let Err(e) = std::fs::remove_dir(parts.container_dir(&container.id))
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(container = container.id, error = %e, "a directory was left behind");
+        }
+        if let Err(e) = parts.layers.remove(&key) {
+            tracing::warn!(container = container.id, error = %e, "a snapshot was left behind");
+        }
+        return Err(error);
+    }
+    Ok(container)
+}
+
+/// The overlay's directories under the names that Docker's `GraphDriver.Data` gives them.
+fn graph(overlay: &dhow_sys::overlay::Overlay) -> std::collections::BTreeMap<String, String> {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let lower: Vec<String> = overlay.lower.iter().map(|p| text(p)).collect();
+    let mut graph = std::collections::BTreeMap::from([("LowerDir".to_owned(), lower.join(":"))]);
+    if let Some(upper) = &overlay.upper {
+        graph.insert("UpperDir".into(), text(upper));
+        if let Some(parent) = upper.parent() {
+            graph.insert("MergedDir".into(), text(&parent.join("merged")));
+        }
+    }
+    if let Some(work) = &overlay.work {
+        graph.insert("WorkDir".into(), text(work));
+    }
+    graph
+}
+
+impl State {
+    /// Of a container that never ran.
+    pub(crate) fn fresh() -> Self {
+        Self {
+            status: Status::Created,
+            pid: 0,
+            pid_start_time: 0,
+            exit_code: 0,
+            error: String::new(),
+            oom_killed: false,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What a request may not say. Everything is checked here, before anything is made.
+
+use super::{limits, log};
+use crate::container::is_active;
+use crate::error::{Error, Kind, Result};
+use crate::host::Host;
+use crate::model::{self, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
+use crate::registry::Registry;
+use crate::{policy, signal, spec};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path};
+
+fn bad<T>(message: impl Into<String>) -> Result<T> {
+    Err(Error::new(Kind::Invalid, message))
+}
+
+/// Checks what stands in the request alone, and completes limits. Answers warnings.
+pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    for entry in &request.env {
+        if entry.is_empty() || entry.starts_with('=') || entry.contains('\0') {
+            return bad(format!("invalid environment variable: {entry}"));
+        }
+    }
+    if request.domainname.len() > 64 || request.hostname.len() > 64 {
+        return bad("host and domain names have at most 64 characters");
+    }
+    let h = &mut request.host;
+    let warnings = limits::check(&mut h.resources, host)?;
+    policy::capabilities::resolve(&h.cap_add, &h.cap_drop).map_err(|message| Error::new(Kind::Invalid, message))?;
+    mounts(&h.mounts)?;
+    log::own_defaults(&mut h.log, log_defaults);
+    log::check(&h.log)?;
+    ulimits(h)?;
+    sysctls(h)?;
+    if !(-1000..=1000).contains(&h.oom_score_adj) {
+        return bad(format!("Invalid value {}, range for oom score adj is [-1000, 1000]", h.oom_score_adj));
+    }
+    if let Seccomp::Profile(text) = &h.seccomp {
+        spec::seccomp::parse(text, &[], host)?;
+    }
+    if h.cgroup_parent.as_ref().is_some_and(|p| Path::new(p).components().any(|c| c == Component::ParentDir)) {
+        return bad("invalid cgroup parent: it must not contain '..'");
+    }
+    restart(request)?;
+    modes(request)?;
+    Ok(warnings)
+}
+
+/// Checks what may have come from the image too.
+pub(crate) fn merged(request: &Request) -> Result<Vec<String>> {
+    let dir = &request.working_dir;
+    if !dir.is_empty() && !dir.starts_with('/') {
+        return bad(format!("the working directory '{dir}' is invalid, it needs to be an absolute path"));
+    }
+    if let Some(text) = request.stop_signal.as_deref().filter(|s| !s.is_empty()) {
+        signal::parse(text)?;
+    }
+    if request.env.iter().any(|e| e.contains('\0')) {
+        return bad("invalid environment variable: it contains a zero byte");
+    }
+    spec::user::parse(&request.user)?;
+    Ok(Vec::new())
+}
+
+/// Checks that the containers which it refers to exist.
+pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
+    let h = &request.host;
+    if let NetworkMode::Container(id) = &h.network {
+        registry.get(id)?;
+    }
+    for mode in [&h.pid, &h.ipc, &h.uts, &h.cgroupns] {
+        if let NamespaceMode::Container(id) = mode {
+            let slot = registry.get(id)?;
+            // Not needed for Docker's answer, but better told now than at the start.
+            if !is_active(slot.get().state.status) {
+                tracing::debug!(container = id, "a container refers to one that does not run");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn restart(request: &Request) -> Result<()> {
+    let Some((name, maximum)) = &request.host.restart else { return Ok(()) };
+    match name.as_str() {
+        "" | "no" | "always" | "unless-stopped" if *maximum > 0 => {
+            bad("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+        }
+        "on-failure" if *maximum < 0 => bad("invalid restart policy: maximum retry count cannot be negative"),
+        "" | "no" => Ok(()),
+        "always" | "unless-stopped" | "on-failure" if request.auto_remove => bad("can't create 'AutoRemove' container with restart policy"),
+        "always" | "unless-stopped" | "on-failure" => Ok(()),
+        other => {
+            bad(format!("invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"))
+        }
+    }
+}
+
+fn modes(request: &Request) -> Result<()> {
+    let h = &request.host;
+    if matches!(h.network, NetworkMode::Container(_)) {
+        if !request.hostname.is_empty() {
+            return bad("conflicting options: hostname and the network mode");
+        }
+        if !h.extra_hosts.is_empty() {
+            return bad("conflicting options: custom host-to-IP mapping and the network mode");
+        }
+    }
+    if h.uts == NamespaceMode::Host && !request.hostname.is_empty() {
+        return bad("conflicting options: hostname and the UTS mode");
+    }
+    if matches!(h.uts, NamespaceMode::Container(_)) {
+        return bad("invalid UTS mode: container");
+    }
+    if matches!(h.cgroupns, NamespaceMode::Container(_)) {
+        return bad("invalid cgroup namespace mode: container");
+    }
+    if matches!(h.ipc, NamespaceMode::Container(_)) {
+        return Err(Error::new(Kind::NotImplemented, "sharing the IPC namespace of another container is not supported yet"));
+    }
+    for line in &h.extra_hosts {
+        match line.split_once(':') {
+            Some((name, address)) if !name.is_empty() && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok()) => {}
+            _ => return bad(format!("bad format for add-host: \"{line}\"")),
+        }
+    }
+    Ok(())
+}
+
+const PROPAGATIONS: [&str; 7] = ["", "private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
+fn mounts(mounts: &[Mount]) -> Result<()> {
+    let mut targets = HashSet::new();
+    for mount in mounts {
+        let kind = match mount.kind {
+            MountKind::Bind => "bind",
+            MountKind::Tmpfs => "tmpfs",
+        };
+        let refuse = |why: String| bad(format!("invalid mount config for type \"{kind}\": {why}"));
+        let target = clean(&mount.target);
+        if !mount.target.is_absolute() {
+            return refuse(format!("invalid mount path: '{}' mount path must be absolute", mount.target.display()));
+        }
+        if target == Path::new("/") {
+            return refuse("invalid specification: destination can't be '/'".into());
+        }
+        if mount.kind == MountKind::Bind {
+            if !mount.source.is_absolute() {
+                return refuse(format!("invalid mount path: '{}' mount path must be absolute", mount.source.display()));
+            }
+            if !PROPAGATIONS.contains(&mount.propagation.as_str()) {
+                return refuse(format!("invalid propagation mode: {}", mount.propagation));
+            }
+            if !mount.create_source && !mount.source.exists() {
+                return refuse(format!("bind source path does not exist: {}", mount.source.display()));
+            }
+        }
+        if !targets.insert(target.clone()) {
+            return bad(format!("Duplicate mount point: {}", target.display()));
+        }
+    }
+    Ok(())
+}
+
+/// A path without `.`, `..` and doubled slashes, by its text alone. (Where it leads is decided inside the container's root.)
+pub(crate) fn clean(path: &Path) -> std::path::PathBuf {
+    let mut out = std::path::PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::Normal(name) => out.push(name),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}
+
+fn ulimits(host: &model::Host) -> Result<()> {
+    for limit in &host.ulimits {
+        if spec::resources::rlimit_type(&limit.name).is_none() {
+            return bad(format!("invalid ulimit type: {}", limit.name));
+        }
+        // -1 stands for no limit.
+        if limit.hard != -1 && (limit.soft == -1 || limit.soft > limit.hard) {
+            return bad(format!("ulimit soft limit must be less than or equal to hard limit: {} > {}", limit.soft, limit.hard));
+        }
+    }
+    Ok(())
+}
+
+/// Parameters that belong to the ipc namespace.
+const IPC: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+fn sysctls(host: &model::Host) -> Result<()> {
+    for name in host.sysctls.keys() {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/')) && !name.contains("..");
+        if !plain {
+            return bad(format!("invalid sysctl name: {name}"));
+        }
+        let dotted = name.replace('/', ".");
+        if dotted.starts_with("net.") {
+            if host.network != NetworkMode::None {
+                return bad(format!("sysctl \"{name}\" not allowed in host network namespace"));
+            }
+        } else if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
+            if host.ipc != NamespaceMode::Private {
+                return bad(format!("sysctl \"{name}\" not allowed in host ipc namespace"));
+            }
+        } else if !matches!(dotted.as_str(), "kernel.domainname") {
+            return bad(format!("sysctl \"{name}\" is not in a separate kernel namespace"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dhow_runtime::cgroup::Mode;
+    use std::path::PathBuf;
+
+    fn host() -> Host {
+        Host { cpus: 2, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
+    }
+
+    fn refused(change: impl FnOnce(&mut Request), message: &str) {
+        let mut r = Request::default();
+        change(&mut r);
+        let error = request(&mut r, &host(), &BTreeMap::new()).and_then(|_| merged(&r)).unwrap_err();
+        assert_eq!(error.message, message);
+    }
+
+    fn bind(source: &str, target: &str) -> Mount {
+        Mount {
+            kind: MountKind::Bind,
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+            propagation: String::new(),
+            create_source: false,
+            options: vec![],
+        }
+    }
+
+    #[test]
+    fn refusals_in_dockers_words() {
+        refused(|r| r.env = vec!["=x".into()], "invalid environment variable: =x");
+        refused(|r| r.working_dir = "rel".into(), "the working directory 'rel' is invalid, it needs to be an absolute path");
+        refused(|r| r.stop_signal = Some("FOO".into()), "invalid signal: FOO");
+        refused(
+            |r| r.host.mounts = vec![bind("/", "/")],
+            "invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+        );
+        refused(
+            |r| r.host.mounts = vec![bind("/nowhere/at/all", "/x")],
+            "invalid mount config for type \"bind\": bind source path does not exist: /nowhere/at/all",
+        );
+        refused(|r| r.host.mounts = vec![bind("/tmp", "/x"), bind("/var", "/x/")], "Duplicate mount point: /x");
+        refused(
+            |r| r.host.restart = Some(("always".into(), 3)),
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        );
+        refused(
+            |r| r.host.restart = Some(("foo".into(), 0)),
+            "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+        );
+        refused(
+            |r| {
+                r.auto_remove = true;
+                r.host.restart = Some(("always".into(), 0));
+            },
+            "can't create 'AutoRemove' container with restart policy",
+        );
+        refused(
+            |r| {
+                r.hostname = "h".into();
+                r.host.network = NetworkMode::Container("x".into());
+            },
+            "conflicting options: hostname and the network mode",
+        );
+        refused(|r| r.host.oom_score_adj = 2000, "Invalid value 2000, range for oom score adj is [-1000, 1000]");
+        refused(
+            |r| r.host.ulimits = vec![model::Ulimit { name: "nofile".into(), soft: 2, hard: 1 }],
+            "ulimit soft limit must be less than or equal to hard limit: 2 > 1",
+        );
+        refused(|r| r.host.ulimits = vec![model::Ulimit { name: "nope".into(), soft: 1, hard: 1 }], "invalid ulimit type: nope");
+        refused(
+            |r| drop(r.host.sysctls.insert("kernel.core_pattern".into(), "|x".into())),
+            "sysctl \"kernel.core_pattern\" is not in a separate kernel namespace",
+        );
+        refused(|r| drop(r.host.sysctls.insert("net.../../x".into(), "1".into())), "invalid sysctl name: net.../../x");
+        refused(|r| r.host.extra_hosts = vec!["x".into()], "bad format for add-host: \"x\"");
+    }
+
+    #[test]
+    fn paths_are_cleaned_by_text() {
+        for (path, expect) in [("/a/../b", "/b"), ("/..", "/"), ("/a//b/./c/", "/a/b/c")] {
+            assert_eq!(clean(Path::new(path)), PathBuf::from(expect));
+        }
+    }
+}

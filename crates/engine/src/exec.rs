@@ -1,0 +1,334 @@
+//! Execs: further processes in running containers, known by ids of their own.
+
+use crate::attach;
+use crate::container::{Command, ExecBase, start_capabilities};
+use crate::engine::{Client, Parts};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Container, ExecRequest, ExecState};
+use crate::spec::{self, user};
+use crate::{accounts, failure, ids, policy};
+use dhow_shim::config::{AttachConfig, ExecConfig};
+use dhow_shim::handle::Shim;
+use oci_spec::runtime::Process;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an ended exec can still be inspected.
+const KEPT: Duration = Duration::from_secs(300);
+/// Execs of one container that were made and never started, or still run.
+const OPEN: usize = 4096;
+
+/// One exec and where it stands.
+#[derive(Debug)]
+struct Entry {
+    state: Arc<ExecState>,
+    claimed: bool,
+    ended: Option<Instant>,
+}
+
+/// All execs of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Execs {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+fn no_such(id: &str) -> Error {
+    Error::new(Kind::NotFound, format!("No such exec instance: {id}"))
+}
+
+impl Execs {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One exec.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<ExecState>> {
+        self.lock().get(id).map(|e| e.state.clone()).ok_or_else(|| no_such(id))
+    }
+
+    /// Keeps a new one; those that ended long ago go.
+    fn insert(&self, state: ExecState) -> Result<()> {
+        let mut entries = self.lock();
+        entries.retain(|_, e| e.ended.is_none_or(|at| at.elapsed() < KEPT));
+        if entries.values().filter(|e| e.state.container == state.container && e.ended.is_none()).count() >= OPEN {
+            return Err(Error::new(Kind::Unavailable, "too many execs of this container are open"));
+        }
+        entries.insert(state.id.clone(), Entry { state: Arc::new(state), claimed: false, ended: None });
+        Ok(())
+    }
+
+    /// Marks it started; once only.
+    fn claim(&self, id: &str) -> Result<Arc<ExecState>> {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(id).ok_or_else(|| no_such(id))?;
+        if entry.claimed {
+            return Err(Error::new(Kind::Conflict, format!("exec command {id} has already run")));
+        }
+        entry.claimed = true;
+        Ok(entry.state.clone())
+    }
+
+    /// Its program runs. It may have ended already.
+    fn started(&self, id: &str, pid: i32) {
+        if let Some(entry) = self.lock().get_mut(id)
+            && entry.ended.is_none()
+        {
+            entry.state = Arc::new(ExecState { running: true, pid, ..(*entry.state).clone() });
+        }
+    }
+
+    /// It has ended. True if it had not before.
+    pub(crate) fn finish(&self, id: &str, code: i32) -> bool {
+        match self.lock().get_mut(id) {
+            Some(entry) if entry.ended.is_none() => {
+                entry.state = Arc::new(ExecState { running: false, exit_code: Some(code), ..(*entry.state).clone() });
+                entry.ended = Some(Instant::now());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// As [`Execs::finish`], for one that was started; one that was not is closed without a word.
+    pub(crate) fn finish_running(&self, id: &str, code: i32) -> bool {
+        let claimed = self.lock().get(id).is_some_and(|e| e.claimed);
+        if claimed {
+            return self.finish(id, code);
+        }
+        if let Some(entry) = self.lock().get_mut(id) {
+            entry.ended = Some(Instant::now());
+        }
+        false
+    }
+
+    /// Its container is no more: its execs can still be inspected for a while.
+    pub(crate) fn forget_container(&self, container: &str) {
+        self.lock().retain(|_, e| e.state.container != container || e.ended.is_some_and(|at| at.elapsed() < KEPT));
+    }
+}
+
+/// Makes an exec.
+pub(crate) async fn create(parts: &Parts, name: &str, request: ExecRequest) -> Result<String> {
+    if request.command.is_empty() {
+        return Err(Error::new(Kind::Invalid, "No exec command specified"));
+    }
+    attach::detach_keys(request.detach_keys.as_deref())?;
+    user::parse(&request.user)?;
+    if let Some(entry) = request.env.iter().find(|e| e.is_empty() || e.starts_with('=') || e.contains('\0')) {
+        return Err(Error::new(Kind::Invalid, format!("invalid environment variable: {entry}")));
+    }
+    let slot = parts.registry.get(name)?;
+    let base = slot.ask(Command::ExecBase).await?;
+    let id = ids::fresh()?;
+    let action = action("exec_create", &request);
+    let state = ExecState { id: id.clone(), container: slot.id.clone(), request, running: false, exit_code: None, pid: 0 };
+    parts.execs.insert(state)?;
+    slot.ask(|reply| Command::ExecMade { id: id.clone(), reply }).await?;
+    crate::container::tell(parts, &base.container, &action, &[("execID", id.clone())]);
+    Ok(id)
+}
+
+/// Docker's action: the command's first word, a blank, and the rest.
+fn action(name: &str, request: &ExecRequest) -> String {
+    let (first, rest) = request.command.split_first().map_or(("", &[][..]), |(f, r)| (f.as_str(), r));
+    format!("{name}: {first} {}", rest.join(" "))
+}
+
+/// Checks that it may start, and takes it.
+pub(crate) async fn claim(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
+    let state = parts.execs.get(id)?;
+    let slot = parts.registry.get(&state.container).map_err(|_| no_such(id))?;
+    slot.ask(Command::ExecBase).await?;
+    parts.execs.claim(id)
+}
+
+/// One exec, after everything that its shim has told is dealt with: who saw its output end finds its exit code here.
+pub(crate) async fn inspect(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
+    let state = parts.execs.get(id)?;
+    if !state.running {
+        return Ok(state);
+    }
+    if let Ok(slot) = parts.registry.get(&state.container)
+        && let Ok(shim) = slot.ask(Command::Shim).await
+    {
+        // An error means that the container's end is near, which is told too.
+        if let Err(error) = shim.sync().await {
+            tracing::debug!(exec = id, %error, "not in step with the shim");
+        }
+        slot.ask(Command::Settle).await.ok();
+    }
+    parts.execs.get(id)
+}
+
+/// Starts a claimed exec.
+pub(crate) async fn start(parts: Arc<Parts>, id: String, client: Option<Client>, size: Option<(u16, u16)>) -> Result<()> {
+    let state = parts.execs.get(&id)?;
+    let keep = match &client {
+        Some(client) => Some(client.socket.try_clone().map_err(|e| Error::internal("keep the client of exec", &id, e))?),
+        None => None,
+    };
+    let begun = begin(&parts, &state, client, size).await;
+    let Err(why) = begun else { return Ok(()) };
+    parts.execs.finish(&id, why.code);
+    if let Ok(slot) = parts.registry.get(&state.container) {
+        slot.send(Command::ExecEnded(id.clone())).await.ok();
+    }
+    match keep {
+        Some(socket) if state.request.attach_stdout || state.request.attach_stderr || state.request.attach_stdin => {
+            let text = format!("{}\r\n", why.message);
+            let bytes = if state.request.tty { text.into_bytes() } else { attach::frame(1, text.as_bytes()) };
+            if let Err(error) = attach::write_all(&socket, &bytes).await {
+                tracing::debug!(exec = id, %error, "the client did not take the reason");
+            }
+            Ok(())
+        }
+        _ => Err(why.error()),
+    }
+}
+
+async fn begin(
+    parts: &Parts,
+    state: &ExecState,
+    client: Option<Client>,
+    size: Option<(u16, u16)>,
+) -> std::result::Result<(), failure::NotRun> {
+    let refuse = |e: Error| failure::NotRun { message: e.message, code: 126, kind: e.kind };
+    let slot = parts.registry.get(&state.container).map_err(refuse)?;
+    let base = slot.ask(Command::ExecBase).await.map_err(refuse)?;
+    let user = find_user(&base, &state.request).await.map_err(refuse)?;
+    if state.request.user.is_empty() && base.user.is_none() {
+        slot.send(Command::KnownUser(user.clone())).await.map_err(refuse)?;
+    }
+    let config = config(parts, state, &base.container, &user, client.as_ref(), size.or(state.request.console_size)).map_err(refuse)?;
+    crate::container::tell(parts, &base.container, &action("exec_start", &state.request), &[("execID", state.id.clone())]);
+    let pid = base.shim.exec(config, client.map(|c| c.socket)).await.map_err(|e| failure::of_exec(&e))?;
+    parts.execs.started(&state.id, pid);
+    Ok(())
+}
+
+/// Whom it runs as: the container's user where it says nothing, else looked up in the container as it is now.
+async fn find_user(base: &ExecBase, request: &ExecRequest) -> Result<user::Resolved> {
+    let container = &base.container.request;
+    if request.user.is_empty()
+        && let Some(user) = &base.user
+    {
+        return Ok(user.clone());
+    }
+    let text = if request.user.is_empty() { &container.user } else { &request.user };
+    user::parse(text)?;
+    let accounts = accounts::running(root(&base.shim, &base.container.id).await?).await?;
+    user::resolve(text, &container.host.group_add, &accounts)
+}
+
+async fn root(shim: &Shim, id: &str) -> Result<OwnedFd> {
+    shim.root().await.map_err(|e| Error::internal("reach the root filesystem of container", id, e))
+}
+
+fn config(
+    parts: &Parts,
+    state: &ExecState,
+    container: &Container,
+    user: &user::Resolved,
+    client: Option<&Client>,
+    size: Option<(u16, u16)>,
+) -> Result<ExecConfig> {
+    let request = &state.request;
+    let own = start_capabilities(container)?;
+    let seccomp = if request.privileged {
+        None
+    } else {
+        parts.filters.get(&container.request.host.seccomp, container.request.host.privileged, &own, &parts.host)?
+    };
+    let attach = match client {
+        Some(client) => Some(AttachConfig {
+            stdin: request.attach_stdin,
+            stdout: request.attach_stdout,
+            stderr: request.attach_stderr,
+            framed: !request.tty,
+            detach_keys: if request.tty { attach::detach_keys(request.detach_keys.as_deref())? } else { Vec::new() },
+            early: client.early.clone(),
+            replay: false,
+            stream: true,
+        }),
+        None => None,
+    };
+    Ok(ExecConfig {
+        id: state.id.clone(),
+        process: process(container, request, user, &own, size),
+        seccomp: seccomp.map(|program| (*program).clone()),
+        tty: request.tty,
+        console_size: size,
+        attach,
+    })
+}
+
+fn process(
+    container: &Container,
+    request: &ExecRequest,
+    user: &user::Resolved,
+    own: &[oci_spec::runtime::Capability],
+    size: Option<(u16, u16)>,
+) -> Process {
+    let all = policy::capabilities::all();
+    let capabilities = if request.privileged { &all[..] } else { own };
+    let mut process = spec::common_process(&container.request, user, capabilities);
+    let dir = if request.working_dir.is_empty() { &container.request.working_dir } else { &request.working_dir };
+    process
+        .set_terminal(Some(request.tty))
+        .set_args(Some(request.command.clone()))
+        .set_env(Some(spec::env::exec(&container.request, request.tty, &request.env, &user.home)))
+        .set_cwd(spec::working_dir(dir));
+    if let Some((height, width)) = size.filter(|_| request.tty) {
+        process.set_console_size(spec::console_size(height, width));
+    }
+    process
+}
+
+/// Resizes its terminal.
+pub(crate) async fn resize(parts: &Parts, id: &str, height: u16, width: u16) -> Result<()> {
+    let state = parts.execs.get(id)?;
+    let slot = parts.registry.get(&state.container).map_err(|_| no_such(id))?;
+    let shim = slot.ask(Command::Shim).await?;
+    shim.resize(Some(id), height, width).await.map_err(|e| Error::internal("resize exec", id, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(id: &str) -> ExecState {
+        ExecState { id: id.into(), container: "c".into(), request: ExecRequest::default(), running: false, exit_code: None, pid: 0 }
+    }
+
+    #[test]
+    fn an_exec_runs_once_and_its_end_may_come_first() {
+        let execs = Execs::default();
+        execs.insert(exec("a")).unwrap();
+        execs.claim("a").unwrap();
+        let again = execs.claim("a").unwrap_err();
+        assert_eq!((again.kind, again.message.as_str()), (Kind::Conflict, "exec command a has already run"));
+        assert!(execs.finish("a", 3));
+        assert!(!execs.finish("a", 4));
+        execs.started("a", 7);
+        let state = execs.get("a").unwrap();
+        assert_eq!((state.running, state.exit_code), (false, Some(3)));
+        assert_eq!(execs.get("b").unwrap_err().message, "No such exec instance: b");
+    }
+
+    #[test]
+    fn what_was_never_started_ends_silently() {
+        let execs = Execs::default();
+        execs.insert(exec("a")).unwrap();
+        assert!(!execs.finish_running("a", 137));
+        assert_eq!(execs.get("a").unwrap().exit_code, None);
+    }
+
+    #[test]
+    fn actions_end_with_a_blank_where_there_are_no_words() {
+        let request = |words: &[&str]| ExecRequest { command: words.iter().map(|w| (*w).to_owned()).collect(), ..ExecRequest::default() };
+        assert_eq!(action("exec_create", &request(&["ls"])), "exec_create: ls ");
+        assert_eq!(action("exec_start", &request(&["ls", "-l", "/"])), "exec_start: ls -l /");
+    }
+}

@@ -1,0 +1,122 @@
+//! Why a program does not run, in Docker's words, composed in this one place.
+
+use crate::error::{Error, Kind};
+use dhow_runtime::{Failure, Kind as Cause, Step};
+use dhow_shim::handle;
+
+const START: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ";
+const EXEC: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
+
+/// A start or an exec that did not happen: the message, the exit code that stands for it, and the kind of error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotRun {
+    pub(crate) message: String,
+    pub(crate) code: i32,
+    pub(crate) kind: Kind,
+}
+
+impl NotRun {
+    /// As an error.
+    pub(crate) fn error(&self) -> Error {
+        Error::new(self.kind, self.message.clone())
+    }
+}
+
+/// Of a container's start.
+pub(crate) fn of_start(error: &handle::Error) -> NotRun {
+    match error {
+        handle::Error::Refused(failure) => compose(START, failure, ": unknown", 128),
+        other => NotRun { message: format!("failed to create task for container: {other}"), code: 128, kind: Kind::Internal },
+    }
+}
+
+/// Of an exec.
+pub(crate) fn of_exec(error: &handle::Error) -> NotRun {
+    match error {
+        handle::Error::Refused(failure) => compose(EXEC, failure, "", 126),
+        other => NotRun { message: format!("OCI runtime exec failed: {other}"), code: 126, kind: Kind::Internal },
+    }
+}
+
+fn compose(prefix: &str, failure: &Failure, suffix: &str, other: i32) -> NotRun {
+    let (code, kind) = match failure.kind {
+        Cause::NotFound => (127, Kind::Invalid),
+        Cause::NotExecutable | Cause::IsDirectory => (126, Kind::Invalid),
+        Cause::NotRunning => (other, Kind::Conflict),
+        Cause::Invalid => (other, Kind::Invalid),
+        Cause::Other => (other, Kind::Internal),
+    };
+    NotRun { message: format!("{prefix}{}{suffix}", detail(failure)), code, kind }
+}
+
+/// `exec: "x": why` for the program itself, the step and the object for all else.
+fn detail(failure: &Failure) -> String {
+    let object = &failure.object;
+    let why = match failure.kind {
+        Cause::NotFound if object.contains('/') => format!("stat {object}: no such file or directory"),
+        Cause::NotFound => "executable file not found in $PATH".to_owned(),
+        Cause::NotExecutable if failure.message.is_empty() => "permission denied".to_owned(),
+        Cause::NotExecutable => failure.message.clone(),
+        Cause::IsDirectory => "is a directory".to_owned(),
+        _ if failure.step == Step::Cwd => {
+            return format!("chdir to cwd (\"{object}\") set in config.json failed: {}", failure.message);
+        }
+        _ if failure.step == Step::Mount => return format!("error mounting \"{object}\": {}", failure.message),
+        _ if failure.step == Step::Exec => failure.message.clone(),
+        _ => return format!("{}: {object}: {}", step(failure.step), failure.message),
+    };
+    format!("exec: \"{object}\": {why}")
+}
+
+fn step(step: Step) -> &'static str {
+    match step {
+        Step::Spec => "specification",
+        Step::Cgroup => "cgroup",
+        Step::Namespaces => "namespaces",
+        Step::Root => "root filesystem",
+        Step::Mount => "mount",
+        Step::Device => "device",
+        Step::Mask => "mask",
+        Step::Console => "console",
+        Step::Hostname => "hostname",
+        Step::Sysctl => "sysctl",
+        Step::Network => "network",
+        Step::User => "user",
+        Step::Rlimit => "rlimit",
+        Step::Capabilities => "capabilities",
+        Step::Seccomp => "seccomp",
+        Step::Cwd => "working directory",
+        Step::Exec => "exec",
+        Step::Hook => "hook",
+        Step::Io => "io",
+        Step::Other => "start",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(object: &str, kind: Cause, message: &str) -> handle::Error {
+        handle::Error::Refused(Failure { step: Step::Exec, object: object.into(), kind, errno: 0, message: message.into() })
+    }
+
+    #[test]
+    fn start_failures_in_dockers_words() {
+        let check = |error: handle::Error, code: i32, tail: &str| {
+            let got = of_start(&error);
+            assert_eq!((got.code, got.message), (code, format!("{START}{tail}: unknown")));
+        };
+        check(failure("nosuch", Cause::NotFound, "x"), 127, "exec: \"nosuch\": executable file not found in $PATH");
+        check(failure("/x", Cause::NotFound, "x"), 127, "exec: \"/x\": stat /x: no such file or directory");
+        check(failure("/etc/passwd", Cause::NotExecutable, "permission denied"), 126, "exec: \"/etc/passwd\": permission denied");
+        check(failure("/etc", Cause::IsDirectory, ""), 126, "exec: \"/etc\": is a directory");
+    }
+
+    #[test]
+    fn exec_failures_in_dockers_words() {
+        let got = of_exec(&failure("nosuch", Cause::NotFound, ""));
+        assert_eq!(got.message, format!("{EXEC}exec: \"nosuch\": executable file not found in $PATH"));
+        assert_eq!(got.code, 127);
+    }
+}

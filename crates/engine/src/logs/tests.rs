@@ -1,0 +1,126 @@
+use super::*;
+use proptest::prelude::*;
+use std::io::Write;
+
+fn record(text: &str, second: u32) -> String {
+    format!(
+        "{{\"log\":{},\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:{second:02}.000000001Z\"}}\n",
+        serde_json::to_string(text).unwrap()
+    )
+}
+
+fn write(path: &Path, lines: &[String]) {
+    std::fs::write(path, lines.concat()).unwrap();
+}
+
+fn collect(files: Vec<(File, u64)>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (file, position) in files {
+        let mut lines = Lines::new(file, position);
+        loop {
+            let batch = lines.batch().unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            out.extend(batch.into_iter().map(|l| String::from_utf8(l.text).unwrap()));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_line_is_taken_apart() {
+    let line = line::parse(br#"{"log":"a\u001b\n","stream":"stderr","time":"1970-01-01T00:00:01.5Z","attrs":{"k":"v"},"new":1}"#).unwrap();
+    assert_eq!((line.stream, line.at, line.text.as_slice()), (2, 1_500_000_000, &b"a\x1b\n"[..]));
+    assert_eq!(line.attrs["k"], "v");
+    for junk in [&b""[..], b"{", b"[]", b"{\"log\":\"x\"}", b"\xff"] {
+        assert!(line::parse(junk).is_none());
+    }
+}
+
+#[test]
+fn rotated_files_are_read_oldest_first_and_the_tail_reaches_into_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    write(&rotated(&path, 2), &[record("a", 1), record("b", 2)]);
+    write(&rotated(&path, 1), &[record("c", 3)]);
+    write(&path, &[record("d", 4), record("e", 5)]);
+    let all = collect(open_all(&path).into_iter().map(|f| (f, 0)).collect());
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+    for wanted in 0..7u64 {
+        let got = collect(tail::positions(open_all(&path), wanted).unwrap());
+        let skip = all.len().saturating_sub(usize::try_from(wanted).unwrap());
+        assert_eq!(got, all[skip..], "{wanted}");
+    }
+}
+
+#[test]
+fn junk_and_overlong_lines_are_passed_over_and_an_unfinished_one_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    let long = format!("{{\"log\":\"{}\"}}\n", "x".repeat(3 << 20));
+    write(&path, &[record("a", 1), "junk\n".into(), long, record("b", 2), "{\"log\":\"c\",".into()]);
+    let mut lines = Lines::new(File::open(&path).unwrap(), 0);
+    let mut got = Vec::new();
+    loop {
+        let batch = lines.batch().unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        got.extend(batch.into_iter().map(|l| l.text));
+    }
+    assert_eq!(got, [b"a", b"b"]);
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"\"stream\":\"stdout\",\"time\":\"2024-01-01T00:00:00Z\"}\n").unwrap();
+    assert_eq!(lines.batch().unwrap()[0].text, b"c");
+}
+
+#[tokio::test]
+async fn following_sees_new_lines_rotation_and_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    write(&path, &[record("1", 1)]);
+    let mut container = crate::container::testing::container("x", "x");
+    container.state.status = crate::model::Status::Running;
+    let news = tokio::sync::watch::Sender::new(Arc::new(container.clone()));
+    let (sender, mut receiver) = mpsc::channel(4);
+    let request = LogRequest { stdout: true, follow: true, tail: Some(0), ..LogRequest::default() };
+    let watch = news.subscribe();
+    let task = {
+        let path = path.clone();
+        tokio::spawn(async move { serve(path, request, watch, &sender).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(record("2", 2).as_bytes()).unwrap();
+    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"2");
+    file.write_all(record("3", 3).as_bytes()).unwrap();
+    std::fs::rename(&path, rotated(&path, 1)).unwrap();
+    write(&path, &[record("4", 4)]);
+    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"3");
+    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"4");
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(record("5", 5).as_bytes()).unwrap();
+    container.state.status = crate::model::Status::Exited;
+    news.send_replace(Arc::new(container));
+    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"5");
+    assert!(receiver.recv().await.is_none());
+    task.await.unwrap().unwrap();
+}
+
+proptest! {
+    #[test]
+    fn a_tail_is_the_end_of_the_whole(counts in proptest::collection::vec(0usize..5, 1..4), wanted in 0u64..12, size in 1usize..40_000) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let mut number = 0;
+        for (n, count) in counts.iter().enumerate().rev() {
+            let lines: Vec<String> = (0..*count).map(|_| { number += 1; record(&format!("{number}{}", "y".repeat(size)), 1) }).collect();
+            write(&if n == 0 { path.clone() } else { rotated(&path, u32::try_from(n).unwrap()) }, &lines);
+        }
+        let all = collect(open_all(&path).into_iter().map(|f| (f, 0)).collect());
+        prop_assert_eq!(all.len(), number);
+        let got = collect(tail::positions(open_all(&path), wanted).unwrap());
+        let skip = all.len().saturating_sub(usize::try_from(wanted).unwrap());
+        prop_assert_eq!(&got[..], &all[skip..]);
+    }
+}

@@ -1,0 +1,153 @@
+//! The mounts of a container, in the order in which they are made.
+
+use crate::create::clean;
+use crate::host::Host;
+use crate::model::{Container, Mount as Asked, MountKind, NamespaceMode};
+use oci_spec::runtime::Mount;
+use std::path::Path;
+
+const SHM: u64 = 64 * 1024 * 1024;
+/// Mounts of ours that stay writable with a read-only root.
+const ALWAYS_WRITABLE: [&str; 5] = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"];
+
+/// The default mounts, then those of the user and the files of the sandbox, parents before children.
+pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Path)>) -> Vec<Mount> {
+    let request = &container.request;
+    let mut own: Vec<Mount> = request.host.mounts.iter().map(|m| asked(m, host)).collect();
+    for (target, source) in files(container) {
+        if !own.iter().any(|m| m.destination() == Path::new(target)) {
+            own.push(file(source, Path::new(target), request.host.read_only));
+        }
+    }
+    if let Some((source, target)) = init {
+        own.push(file(source, target, true));
+    }
+    own.sort_by_key(|m| m.destination().components().count());
+    let mut all = defaults(container);
+    all.retain(|m| !own.iter().any(|o| o.destination() == m.destination()));
+    all.extend(own);
+    all
+}
+
+fn files(container: &Container) -> Vec<(&'static str, &Path)> {
+    let sandbox = &container.sandbox;
+    [("/etc/resolv.conf", &sandbox.resolv_conf), ("/etc/hostname", &sandbox.hostname), ("/etc/hosts", &sandbox.hosts)]
+        .into_iter()
+        .filter(|(_, source)| !source.as_os_str().is_empty())
+        .map(|(target, source)| (target, source.as_path()))
+        .collect()
+}
+
+fn mount(target: impl AsRef<Path>, kind: &str, source: impl AsRef<Path>, options: Vec<String>) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(target.as_ref().to_owned())
+        .set_typ(Some(kind.to_owned()))
+        .set_source(Some(source.as_ref().to_owned()))
+        .set_options(Some(options));
+    mount
+}
+
+fn file(source: &Path, target: &Path, read_only: bool) -> Mount {
+    let mut options = vec!["rbind".to_owned(), "rprivate".to_owned()];
+    if read_only {
+        options.push("ro".into());
+    }
+    mount(target, "bind", source, options)
+}
+
+fn defaults(container: &Container) -> Vec<Mount> {
+    let host = &container.request.host;
+    let shm = if host.shm_size == 0 { SHM } else { host.shm_size };
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut all = vec![
+        mount("/proc", "proc", "proc", words("nosuid noexec nodev")),
+        mount("/dev", "tmpfs", "tmpfs", words("nosuid strictatime mode=755 size=65536k")),
+        mount("/dev/pts", "devpts", "devpts", words("nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5")),
+        mount("/sys", "sysfs", "sysfs", words("nosuid noexec nodev ro")),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", words("ro nosuid noexec nodev")),
+        mount("/dev/mqueue", "mqueue", "mqueue", words("nosuid noexec nodev")),
+    ];
+    all.push(match host.ipc {
+        NamespaceMode::Host => mount("/dev/shm", "bind", "/dev/shm", words("rbind rprivate nosuid noexec nodev")),
+        _ => mount("/dev/shm", "tmpfs", "shm", words(&format!("nosuid noexec nodev mode=1777 size={shm}"))),
+    });
+    for mount in &mut all {
+        let target = mount.destination().to_string_lossy().into_owned();
+        let Some(options) = mount.options_mut() else { continue };
+        if host.privileged && target.starts_with("/sys") {
+            options.retain(|o| o != "ro");
+        }
+        let has_ro = options.iter().any(|o| o == "ro");
+        if host.read_only && !has_ro && !ALWAYS_WRITABLE.contains(&target.as_str()) {
+            options.push("ro".into());
+        }
+    }
+    all
+}
+
+fn asked(asked: &Asked, host: &Host) -> Mount {
+    let target = clean(&asked.target);
+    match asked.kind {
+        MountKind::Bind => {
+            let propagation = if asked.propagation.is_empty() { "rprivate" } else { &asked.propagation };
+            let mut options = vec!["rbind".to_owned(), propagation.to_owned()];
+            if asked.read_only {
+                options.push(if host.recursive_read_only { "rro" } else { "ro" }.into());
+            }
+            mount(target, "bind", &asked.source, options)
+        }
+        MountKind::Tmpfs => mount(target, "tmpfs", "tmpfs", tmpfs_options(asked)),
+    }
+}
+
+/// Docker's own options under the given ones; of two that exclude each other the later stays.
+fn tmpfs_options(asked: &Asked) -> Vec<String> {
+    let mut options: Vec<String> = ["noexec", "nosuid", "nodev", "rprivate"].map(str::to_owned).to_vec();
+    for option in &asked.options {
+        let opposite = match option.as_str() {
+            "exec" | "suid" | "dev" | "atime" | "diratime" => format!("no{option}"),
+            "ro" => "rw".into(),
+            "rw" => "ro".into(),
+            other => other.strip_prefix("no").unwrap_or_default().to_owned(),
+        };
+        options.retain(|o| *o != opposite && o != option);
+        options.push(option.clone());
+    }
+    if asked.read_only && !options.iter().any(|o| o == "ro") {
+        options.push("ro".into());
+    }
+    options
+}
+
+/// Mounts that are shared with the host, or follow it, need a root that does.
+pub(crate) fn root_propagation(mounts: &[Asked]) -> Option<String> {
+    let any = |names: [&str; 2]| mounts.iter().any(|m| names.contains(&m.propagation.as_str()));
+    if any(["shared", "rshared"]) {
+        Some("shared".into())
+    } else if any(["slave", "rslave"]) {
+        Some("slave".into())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_tmpfs_options_win() {
+        let asked = |options: &[&str]| Asked {
+            kind: MountKind::Tmpfs,
+            source: Default::default(),
+            target: "/t".into(),
+            read_only: false,
+            propagation: String::new(),
+            create_source: false,
+            options: options.iter().map(|o| (*o).to_owned()).collect(),
+        };
+        assert_eq!(tmpfs_options(&asked(&[])), ["noexec", "nosuid", "nodev", "rprivate"]);
+        assert_eq!(tmpfs_options(&asked(&["exec", "size=1m", "nosuid"])), ["nodev", "rprivate", "exec", "size=1m", "nosuid"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! The engine's memory on disk: `state.db`, one row for each container, behind a thread of its own with a queue.
+//!
+//! Requests are done in the order in which they were given, so a caller need not wait for one before it sends the next about the same
+//! object. What survives what is said with each request; the write-ahead log is folded back by a second connection while nothing else
+//! happens, so that no request waits for the disk because of it.
+
+use crate::error::{Error, Result};
+use crate::model::{Container, State};
+use dhow_db::Durability;
+use rusqlite::{Connection, params};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE containers (
+        id      TEXT PRIMARY KEY NOT NULL,
+        name    TEXT NOT NULL UNIQUE,
+        created INTEGER NOT NULL,
+        record  TEXT NOT NULL,
+        state   TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Quiet time after which the log is folded back.
+const IDLE: Duration = Duration::from_secs(3);
+
+enum Request {
+    Insert { container: Box<Container>, durability: Durability, reply: Reply },
+    Update { container: Box<Container>, reply: Option<Reply> },
+    State { id: String, state: Box<State>, reply: Option<Reply> },
+    Rename { id: String, name: String, reply: Reply },
+    Delete { id: String, reply: Reply },
+    Stop { reply: oneshot::Sender<()> },
+}
+
+type Reply = oneshot::Sender<Result<()>>;
+
+/// The handle. Its thread ends when the last one is dropped, after what was asked for is done.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    queue: Sender<Request>,
+}
+
+impl Store {
+    /// Opens the database and reads every container.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Container>)> {
+        let connection = dhow_db::open(path, MIGRATIONS).map_err(|e| Error::internal("open", path.display(), e))?;
+        let containers = load(&connection)?;
+        let (queue, requests) = channel();
+        let path = path.to_owned();
+        std::thread::Builder::new()
+            .name("state".into())
+            .stack_size(512 * 1024)
+            .spawn(move || serve(&connection, &path, &requests))
+            .map_err(|e| Error::internal("start the thread of", "state.db", e))?;
+        Ok((Self { queue }, containers))
+    }
+
+    /// A new container. With [`Durability::Power`] it survives a power cut.
+    pub(crate) async fn insert(&self, container: &Container, durability: Durability) -> Result<()> {
+        let container = Box::new(container.clone());
+        self.ask(|reply| Request::Insert { container, durability, reply }).await
+    }
+
+    /// All of a container that is there.
+    pub(crate) async fn update(&self, container: &Container) -> Result<()> {
+        let container = Box::new(container.clone());
+        self.ask(|reply| Request::Update { container, reply: Some(reply) }).await
+    }
+
+    /// Only its state. Survives the death of the engine.
+    pub(crate) async fn state(&self, id: &str, state: &State) -> Result<()> {
+        let (id, state) = (id.to_owned(), Box::new(state.clone()));
+        self.ask(|reply| Request::State { id, state, reply: Some(reply) }).await
+    }
+
+    /// All of it, without waiting for it to be written.
+    pub(crate) fn update_later(&self, container: &Container) {
+        self.later(&container.id, Request::Update { container: Box::new(container.clone()), reply: None });
+    }
+
+    /// Its state, without waiting for it to be written.
+    pub(crate) fn state_later(&self, id: &str, state: &State) {
+        self.later(id, Request::State { id: id.to_owned(), state: Box::new(state.clone()), reply: None });
+    }
+
+    fn later(&self, id: &str, request: Request) {
+        if self.queue.send(request).is_err() {
+            tracing::error!(container = id, "state.db is closed");
+        }
+    }
+
+    /// A new name.
+    pub(crate) async fn rename(&self, id: &str, name: &str) -> Result<()> {
+        let (id, name) = (id.to_owned(), name.to_owned());
+        self.ask(|reply| Request::Rename { id, name, reply }).await
+    }
+
+    /// Forgets it.
+    pub(crate) async fn delete(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.ask(|reply| Request::Delete { id, reply }).await
+    }
+
+    /// Writes what was asked for, folds the log back and ends the thread.
+    pub(crate) async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.queue.send(Request::Stop { reply }).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || Error::new(crate::error::Kind::Unavailable, "the engine is closing");
+        self.queue.send(request(reply)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+    move |e| Error::internal(operation, "state.db", e)
+}
+
+fn load(connection: &Connection) -> Result<Vec<Container>> {
+    let mut query = connection.prepare("SELECT id, name, record, state FROM containers ORDER BY created").map_err(database("read"))?;
+    let rows = query
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?)))
+        .map_err(database("read"))?;
+    let mut containers = Vec::new();
+    for row in rows {
+        let (id, name, record, state) = row.map_err(database("read"))?;
+        match parse(&name, &record, &state) {
+            Ok(container) => containers.push(container),
+            Err(e) => tracing::error!(container = id, error = %e, "a record of state.db cannot be read; the container is left out"),
+        }
+    }
+    Ok(containers)
+}
+
+fn parse(name: &str, record: &str, state: &str) -> serde_json::Result<Container> {
+    let mut container: Container = serde_json::from_str(record)?;
+    container.name = name.to_owned();
+    container.state = serde_json::from_str(state)?;
+    Ok(container)
+}
+
+fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
+    let mut written = false;
+    loop {
+        let wait = if written { IDLE } else { Duration::MAX };
+        let request =
+            if wait == Duration::MAX { requests.recv().map_err(|_| RecvTimeoutError::Disconnected) } else { requests.recv_timeout(wait) };
+        match request {
+            Ok(Request::Stop { reply }) => {
+                fold(connection);
+                let _ = reply.send(());
+                return;
+            }
+            Ok(request) => {
+                handle(connection, request);
+                written = true;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                fold_aside(path.to_owned());
+                written = false;
+            }
+            Err(RecvTimeoutError::Disconnected) => return fold(connection),
+        }
+    }
+}
+
+fn handle(connection: &Connection, request: Request) {
+    let (result, reply) = match request {
+        Request::Insert { container, durability, reply } => (insert(connection, &container, durability), Some(reply)),
+        Request::Update { container, reply } => (update(connection, &container), reply),
+        Request::State { id, state, reply } => (save_state(connection, &id, &state), reply),
+        Request::Rename { id, name, reply } => {
+            let done = execute(connection, "UPDATE containers SET name = ?2 WHERE id = ?1", params![id, name]);
+            (done, Some(reply))
+        }
+        Request::Delete { id, reply } => (execute(connection, "DELETE FROM containers WHERE id = ?1", params![id]), Some(reply)),
+        Request::Stop { reply } => {
+            let _ = reply.send(());
+            return;
+        }
+    };
+    match reply {
+        // Who asked may have gone: the request is done all the same.
+        Some(reply) => drop(reply.send(result)),
+        None => {
+            if let Err(error) = result {
+                tracing::error!(%error, "a state was not saved");
+            }
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<()> {
+    connection.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(|_| ()).map_err(database("write"))
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal("write", "a record", e))
+}
+
+fn insert(connection: &Connection, container: &Container, durability: Durability) -> Result<()> {
+    if durability == Durability::Power {
+        dhow_db::set_durability(connection, Durability::Power).map_err(database("set up"))?;
+    }
+    let done = execute(
+        connection,
+        "INSERT INTO containers (id, name, created, record, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![container.id, container.name, container.created, json(container)?, json(&container.state)?],
+    );
+    if durability == Durability::Power {
+        dhow_db::set_durability(connection, Durability::Process).map_err(database("set up"))?;
+    }
+    done
+}
+
+fn update(connection: &Connection, container: &Container) -> Result<()> {
+    execute(
+        connection,
+        "UPDATE containers SET record = ?2, state = ?3 WHERE id = ?1",
+        params![container.id, json(container)?, json(&container.state)?],
+    )
+}
+
+fn save_state(connection: &Connection, id: &str, state: &State) -> Result<()> {
+    execute(connection, "UPDATE containers SET state = ?2 WHERE id = ?1", params![id, json(state)?])
+}
+
+fn fold(connection: &Connection) {
+    if let Err(error) = dhow_db::checkpoint(connection) {
+        tracing::debug!(%error, "the log of state.db was not folded back");
+    }
+}
+
+/// On a thread and a connection of its own: folding syncs, and a busy disk must not hold the queue.
+fn fold_aside(path: PathBuf) {
+    let work = move || match dhow_db::open(&path, MIGRATIONS) {
+        Ok(connection) => fold(&connection),
+        Err(error) => tracing::debug!(%error, "state.db could not be opened a second time"),
+    };
+    if let Err(error) = std::thread::Builder::new().name("state-fold".into()).stack_size(256 * 1024).spawn(work) {
+        tracing::debug!(%error, "no thread to fold the log of state.db back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::testing::container;
+    use crate::model::Status;
+
+    #[tokio::test]
+    async fn what_is_saved_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let (store, found) = Store::open(&path).unwrap();
+        assert!(found.is_empty());
+        let mut one = container(&"1".repeat(64), "one");
+        store.insert(&one, Durability::Power).await.unwrap();
+        store.insert(&container(&"2".repeat(64), "two"), Durability::Process).await.unwrap();
+        assert!(store.insert(&container(&"3".repeat(64), "two"), Durability::Process).await.is_err());
+        one.state.status = Status::Exited;
+        one.state.exit_code = 3;
+        store.state_later(&one.id, &one.state);
+        store.rename(&one.id, "uno").await.unwrap();
+        store.delete(&"2".repeat(64)).await.unwrap();
+        store.close().await;
+
+        let (_store, found) = Store::open(&path).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].name, "uno");
+        assert_eq!(found[0].state, one.state);
+    }
+}
