@@ -27,9 +27,9 @@ impl Tar {
         self.entry(tar::EntryType::Symlink, path, target, 0o777, &[], (0, 0))
     }
 
-    /// A hard link.
+    /// A hard link. Its header says 0755, which some engines apply to the target.
     pub fn hard_link(self, path: &str, target: &str) -> Self {
-        self.entry(tar::EntryType::Link, path, target, 0o644, &[], (0, 0))
+        self.entry(tar::EntryType::Link, path, target, 0o755, &[], (0, 0))
     }
 
     /// A character device.

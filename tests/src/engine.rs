@@ -380,7 +380,7 @@ impl Drop for Engine {
     }
 }
 
-/// Whether `DHOW_BIN` is the original in disguise (docs/testing.md): the tests are proven on it, what it leaves behind is its own affair.
+/// Whether `DHOW_BIN` is the original in disguise (CONTRIBUTING.md): the tests are proven on it, what it leaves behind is its own affair.
 pub fn original() -> bool {
     std::env::var_os("DHOW_ORIGINAL").is_some()
 }

@@ -47,9 +47,7 @@ impl Layer {
         if let Some(target) = link {
             header.set_link_name(target).with_context(|| format!("link {path} to {target}"))?;
         }
-        self.0
-            .append_data(&mut header, path, content)
-            .with_context(|| format!("add {path} to the layer"))
+        self.0.append_data(&mut header, path, content).with_context(|| format!("add {path} to the layer"))
     }
 
     /// The finished tar.

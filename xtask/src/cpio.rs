@@ -14,10 +14,7 @@ const CHARACTER: u32 = 0o020_000;
 impl Cpio {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            inode: 1,
-        }
+        Self { bytes: Vec::new(), inode: 1 }
     }
 
     /// A directory.
@@ -48,21 +45,7 @@ impl Cpio {
 
     fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         // Fields in order: inode, mode, uid, gid, links, mtime, size, device twice, length of the name with its zero, checksum.
-        let fields = [
-            self.inode,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            content.len() as u32,
-            0,
-            0,
-            device.0,
-            device.1,
-            path.len() as u32 + 1,
-            0,
-        ];
+        let fields = [self.inode, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, device.0, device.1, path.len() as u32 + 1, 0];
         self.inode += 1;
         self.bytes.extend_from_slice(b"070701");
         for field in fields {

@@ -12,13 +12,9 @@ const RECIPE: &str = "1";
 /// Makes what is missing and tells where the archives are.
 pub(crate) fn run() -> Result<PathBuf> {
     let dir = cached("images")?;
-    let busybox = find("busybox")
-        .or_else(|| find("../bin/busybox"))
-        .context("busybox is not installed: run `cargo xtask setup`")?;
+    let busybox = find("busybox").or_else(|| find("../bin/busybox")).context("busybox is not installed: run `cargo xtask setup`")?;
     let version = output(&mut command("dpkg-query", &["-W", "-f", "${Version}", "busybox-static"])).unwrap_or_default();
-    make(&dir, "busybox", &format!("{RECIPE} {version}"), |target| {
-        make_busybox(&busybox, target)
-    })?;
+    make(&dir, "busybox", &format!("{RECIPE} {version}"), |target| make_busybox(&busybox, target))?;
     make(&dir, "debian", RECIPE, make_debian)?;
     Ok(dir)
 }
@@ -38,27 +34,11 @@ fn make(dir: &Path, name: &str, stamp: &str, recipe: impl FnOnce(&Path) -> Resul
 /// busybox:latest, one program under all its names, as hard links.
 fn make_busybox(busybox: &Path, target: &Path) -> Result<()> {
     let program = std::fs::read(busybox).with_context(|| format!("read {}", busybox.display()))?;
-    let mut applets: Vec<String> = output(&mut command(&busybox.to_string_lossy(), &["--list"]))?
-        .lines()
-        .map(str::to_string)
-        .collect();
+    let mut applets: Vec<String> = output(&mut command(&busybox.to_string_lossy(), &["--list"]))?.lines().map(str::to_string).collect();
     applets.sort();
 
     let mut layer = Layer::new();
-    for dir in [
-        "bin",
-        "dev",
-        "etc",
-        "home",
-        "proc",
-        "sys",
-        "usr",
-        "usr/bin",
-        "usr/sbin",
-        "var",
-        "var/spool",
-        "var/www",
-    ] {
+    for dir in ["bin", "dev", "etc", "home", "proc", "sys", "usr", "usr/bin", "usr/sbin", "var", "var/spool", "var/www"] {
         layer.dir(dir, 0o755)?;
     }
     layer.dir("root", 0o700)?;
@@ -94,11 +74,7 @@ fn make_debian(target: &Path) -> Result<()> {
     for dir in ["doc", "man", "locale", "info", "lintian"] {
         debstrap.arg(format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
     }
-    debstrap
-        .arg("bookworm")
-        .arg(&tar)
-        .env("SOURCE_DATE_EPOCH", EPOCH.to_string())
-        .env("TMPDIR", scratch.path());
+    debstrap.arg("bookworm").arg(&tar).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).env("TMPDIR", scratch.path());
     quiet(&mut debstrap).context("mmdebstrap could not build Debian (can a mirror be reached?)")?;
     let layer = trim(&std::fs::read(&tar).context("read what mmdebstrap made")?)?;
     write(target, "debian:bookworm-slim", &layer, &["bash"])
@@ -112,13 +88,7 @@ fn trim(tar: &[u8]) -> Result<Vec<u8>> {
         let path = entry.path()?.into_owned();
         let shown = path.to_string_lossy().trim_start_matches("./").to_string();
         let kind = entry.header().entry_type();
-        let leftover = [
-            "var/lib/apt/lists/",
-            "var/cache/apt/archives/",
-            "var/cache/apt/pkgcache",
-            "var/cache/apt/srcpkgcache",
-            "var/log/",
-        ];
+        let leftover = ["var/lib/apt/lists/", "var/cache/apt/archives/", "var/cache/apt/pkgcache", "var/cache/apt/srcpkgcache", "var/log/"];
         if kind.is_character_special() || kind.is_block_special() || (!kind.is_dir() && leftover.iter().any(|dir| shown.starts_with(dir))) {
             continue;
         }

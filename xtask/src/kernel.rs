@@ -22,10 +22,7 @@ pub(crate) const KERNELS: &[(&str, &str)] = &[("6.1", "bookworm"), ("6.12", "tri
 /// The kernel of that name, fetched if the cache lacks it.
 pub(crate) fn get(name: &str) -> Result<Kernel> {
     let Some((name, suite)) = KERNELS.iter().find(|(known, _)| *known == name) else {
-        bail!(
-            "no such kernel: {name} (known: {})",
-            KERNELS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-        );
+        bail!("no such kernel: {name} (known: {})", KERNELS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
     };
     let dir = cached("kernels")?.join(name);
     if !dir.join("boot").is_dir() {
@@ -66,16 +63,9 @@ fn fetch(suite: &str, target: &Path) -> Result<()> {
     quiet(apt.command("apt-get", &["download", "-qq", &package]).current_dir(scratch.path()))?;
     let deb = only(scratch.path(), "linux-image-")?;
     let unpacked = target.with_extension(format!("partial-{}", std::process::id()));
-    quiet(&mut command(
-        "dpkg-deb",
-        &["-x", &deb.to_string_lossy(), &unpacked.to_string_lossy()],
-    ))?;
+    quiet(&mut command("dpkg-deb", &["-x", &deb.to_string_lossy(), &unpacked.to_string_lossy()]))?;
     let version = only(&modules_root(&unpacked), "")?;
-    let version = version
-        .file_name()
-        .context("modules without a version")?
-        .to_string_lossy()
-        .into_owned();
+    let version = version.file_name().context("modules without a version")?.to_string_lossy().into_owned();
     // depmod looks below lib/modules only.
     if !unpacked.join("lib").exists() {
         std::os::unix::fs::symlink("usr/lib", unpacked.join("lib")).context("link lib")?;
@@ -116,10 +106,7 @@ impl Apt {
 
 /// The mirror that this machine uses for Debian itself: the first one with the suite `bookworm` in apt's own lists.
 fn mirror() -> Result<String> {
-    let shown = output(&mut command(
-        "apt-get",
-        &["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)"],
-    ))?;
+    let shown = output(&mut command("apt-get", &["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)"]))?;
     shown
         .lines()
         .map(|line| line.split(' ').collect::<Vec<_>>())

@@ -40,11 +40,7 @@ fn main() -> ExitCode {
         "tidy" => test::tidy(),
         _ => {
             print!("{HELP}");
-            return if name.is_empty() || name == "help" || name == "--help" {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(2)
-            };
+            return if name.is_empty() || name == "help" || name == "--help" { ExitCode::SUCCESS } else { ExitCode::from(2) };
         }
     };
     match done {

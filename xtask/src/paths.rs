@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The project's directory.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// The cache, outside the tree: `$XDG_CACHE_HOME/dhow` or `~/.cache/dhow`.

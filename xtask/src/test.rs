@@ -22,10 +22,7 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
         command("cargo", &["test", "--workspace", "--no-fail-fast"])
     };
     tests.args(filters).current_dir(root());
-    tests
-        .env("DHOW_BIN", &dhow)
-        .env("DHOW_IMAGES", &images)
-        .env("DHOW_SKIPPED", &skipped);
+    tests.env("DHOW_BIN", &dhow).env("DHOW_IMAGES", &images).env("DHOW_SKIPPED", &skipped);
     let passed = execute(&mut tests).context("some tests failed");
     report(&std::fs::read_to_string(&skipped).unwrap_or_default());
     passed?;
@@ -34,13 +31,7 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
 
 /// The tests that hold the house in order: the allowed edges between crates, and tidiness.
 pub(crate) fn tidy() -> Result<()> {
-    execute(
-        command(
-            "cargo",
-            &["test", "--quiet", "-p", "dhow-tests", "--test", "tidy", "--test", "edges"],
-        )
-        .current_dir(root()),
-    )
+    execute(command("cargo", &["test", "--quiet", "-p", "dhow-tests", "--test", "tidy", "--test", "edges"]).current_dir(root()))
 }
 
 /// Builds with the given selection and tells where the executable of that name is.

@@ -14,15 +14,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Emulation is slow: without a filter of the caller these run.
-const SELECTION: &[&str] = &[
-    "hello::",
-    "isolation::",
-    "limits::",
-    "crash::",
-    "class",
-    "two_engines::",
-    "lifecycle::run_",
-];
+const SELECTION: &[&str] = &["hello::", "isolation::", "limits::", "crash::", "class", "two_engines::", "lifecycle::run_"];
 /// What needs programs that the machine lacks, or minutes.
 const LEFT_OUT: &[&str] = &["terminal::", "differential::", "docker_client", "slow_", "debian"];
 /// The longest that one machine may take.
@@ -49,11 +41,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     for name in kernels {
         failed |= !boot(&get(&name)?, &e2e, &images, &filters)?;
     }
-    if failed {
-        bail!("tests failed in the virtual machine")
-    } else {
-        Ok(())
-    }
+    if failed { bail!("tests failed in the virtual machine") } else { Ok(()) }
 }
 
 /// As part of `cargo xtask test`: every kernel, unless there is no emulator or no kernel to be had.
@@ -74,11 +62,7 @@ pub(crate) fn run_all(dhow: &Path, images: &Path) -> Result<()> {
             Err(error) => println!("SKIPPED: virtual machine with Linux {name}: {error:#}"),
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        bail!("tests failed in the virtual machine with Linux {}", failed.join(", "))
-    }
+    if failed.is_empty() { Ok(()) } else { bail!("tests failed in the virtual machine with Linux {}", failed.join(", ")) }
 }
 
 /// What goes into the machine.
@@ -90,19 +74,7 @@ struct Programs {
 
 impl Programs {
     fn build(dhow: PathBuf) -> Result<Self> {
-        let mut cargo = command(
-            "cargo",
-            &[
-                "test",
-                "--quiet",
-                "--no-run",
-                "--message-format=json",
-                "-p",
-                "dhow-tests",
-                "--test",
-                "e2e",
-            ],
-        );
+        let mut cargo = command("cargo", &["test", "--quiet", "--no-run", "--message-format=json", "-p", "dhow-tests", "--test", "e2e"]);
         let tests = executable(&mut cargo, "e2e")?;
         let attacker = build(&["-p", "dhow-tests", "--bin", "attacker"], "attacker")?;
         Ok(Self { dhow, tests, attacker })
@@ -118,30 +90,12 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
     std::fs::write(&initrd, initramfs(kernel)?).context("write the initial RAM file system")?;
     println!("Linux {}: booting", kernel.name);
 
-    let mut qemu = command(
-        "qemu-system-x86_64",
-        &[
-            "-accel",
-            "tcg,thread=multi",
-            "-smp",
-            "2",
-            "-m",
-            "2048",
-            "-no-reboot",
-            "-nic",
-            "none",
-        ],
-    );
+    let mut qemu = command("qemu-system-x86_64", &["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"]);
     qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initrd);
     qemu.args(["-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all"]);
-    qemu.arg("-drive")
-        .arg(format!("file={},if=virtio,format=raw,cache=unsafe", disk.display()));
-    let mut machine = qemu
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start qemu-system-x86_64")?;
+    qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=unsafe", disk.display()));
+    let mut machine = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start qemu-system-x86_64")?;
     let console = machine.stdout.take().context("the machine has no console")?;
 
     let (sender, lines) = std::sync::mpsc::channel();
@@ -176,11 +130,7 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
     let seconds = started.elapsed().as_secs();
     match code {
         Some(0) => println!("Linux {}: all passed ({seconds} s)", kernel.name),
-        Some(code) => println!(
-            "{}\nLinux {}: tests failed with exit code {code} ({seconds} s)",
-            told.join("\n"),
-            kernel.name
-        ),
+        Some(code) => println!("{}\nLinux {}: tests failed with exit code {code} ({seconds} s)", told.join("\n"), kernel.name),
         None => println!("{}\nLinux {}: no result after {seconds} s", told.join("\n"), kernel.name),
     }
     Ok(code == Some(0))
@@ -189,9 +139,7 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
 /// The machine's disk is its root filesystem: ext4, so that overlays lie on what servers use.
 fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[String]) -> Result<PathBuf> {
     let tree = scratch.join("tree");
-    for dir in [
-        "bin", "dev", "etc", "proc", "root", "run", "sbin", "sys", "t", "t/images", "tmp", "usr/bin", "usr/sbin", "var/lib",
-    ] {
+    for dir in ["bin", "dev", "etc", "proc", "root", "run", "sbin", "sys", "t", "t/images", "tmp", "usr/bin", "usr/sbin", "var/lib"] {
         std::fs::create_dir_all(tree.join(dir)).with_context(|| format!("make {dir}"))?;
     }
     let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
@@ -211,10 +159,7 @@ fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[Stri
     std::fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n").context("write hosts")?;
     write_script(&tree.join("init"), &second_stage(filters))?;
     let disk = scratch.join("disk");
-    quiet(&mut command(
-        "mke2fs",
-        &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "3G"],
-    ))?;
+    quiet(&mut command("mke2fs", &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "3G"]))?;
     std::fs::remove_dir_all(&tree).context("remove the disk's tree")?;
     Ok(disk)
 }
@@ -293,11 +238,8 @@ fn initramfs(kernel: &Kernel) -> Result<Vec<u8>> {
 /// The files of the wanted modules, each after what it depends on. What is built in needs none.
 fn module_order(dir: &Path) -> Result<Vec<PathBuf>> {
     let table = std::fs::read_to_string(dir.join("modules.dep")).with_context(|| format!("read modules.dep of {}", dir.display()))?;
-    let depends: BTreeMap<&str, Vec<&str>> = table
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(file, needs)| (file, needs.split_whitespace().collect()))
-        .collect();
+    let depends: BTreeMap<&str, Vec<&str>> =
+        table.lines().filter_map(|line| line.split_once(':')).map(|(file, needs)| (file, needs.split_whitespace().collect())).collect();
     let mut order: Vec<&str> = Vec::new();
     for wanted in MODULES {
         let Some((file, needs)) = depends.iter().find(|(file, _)| module_name(file) == *wanted) else {

@@ -87,7 +87,7 @@ fn class19_cve_2026_30892_exec_user() {
     assert_eq!(engine.ok("exec box id -u"), "1000");
     assert_eq!(engine.ok("exec -u 0 box id -u"), "0");
     assert_eq!(engine.ok("exec -u www-data box id"), "uid=33(www-data) gid=33(www-data) groups=33(www-data)");
-    assert_eq!(engine.ok("exec -u 5:6 box id"), "uid=5 gid=6 groups=6");
+    assert_eq!(engine.ok("exec -u 5:4000 box id"), "uid=5 gid=4000 groups=4000");
     assert_ne!(engine.run("exec -u nosuch box id").code, 0);
     // A user without capabilities does not get the container's.
     assert_eq!(field(&engine.ok("exec -u 1000 box cat /proc/self/status"), "CapEff"), "0000000000000000");

@@ -1,0 +1,279 @@
+//! Who is measured: each with roots of its own in the scratch directory, ended by process id.
+
+use crate::shell::{command, find, output, quiet};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One engine, or the bare kernel.
+pub(crate) trait Candidate {
+    /// Name in the tables.
+    fn name(&self) -> &str;
+    /// What it is, for the report.
+    fn version(&self) -> String;
+    /// The command line for words after the program's name; `None` where it knows no such thing.
+    fn command(&self, words: &[&str]) -> Option<Command>;
+    /// Its resident daemons: process ids.
+    fn daemons(&self) -> Vec<i32>;
+    /// Its API's socket, if it has one.
+    fn socket(&self) -> Option<PathBuf>;
+}
+
+/// The bare kernel.
+pub(crate) struct Floor {
+    program: PathBuf,
+    layer: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Floor {
+    /// Unpacks the layer of the image.
+    pub(crate) fn new(scratch: &Path, program: &Path, archive: &Path) -> Result<Self> {
+        let (layer, own) = (scratch.join("layer"), scratch.join("floor"));
+        std::fs::create_dir_all(&layer).context("make the layer")?;
+        std::fs::create_dir_all(&own).context("make the floor's directory")?;
+        let mut outer = tar::Archive::new(std::fs::File::open(archive).context("open the image")?);
+        for entry in outer.entries()? {
+            let entry = entry?;
+            if entry.path()?.ends_with("layer.tar") {
+                let mut inner = tar::Archive::new(entry);
+                inner.set_preserve_permissions(true);
+                inner.unpack(&layer).context("unpack the layer")?;
+            }
+        }
+        Ok(Self { program: program.into(), layer, scratch: own })
+    }
+}
+
+impl Candidate for Floor {
+    fn name(&self) -> &str {
+        "bare kernel"
+    }
+    fn version(&self) -> String {
+        "clone3, overlay, mounts, pivot_root, exec, wait (bench/floor)".into()
+    }
+    fn command(&self, words: &[&str]) -> Option<Command> {
+        let position = words.iter().position(|word| *word == "busybox")?;
+        if words[0] != "run" {
+            return None;
+        }
+        let mut command = Command::new(&self.program);
+        command.arg(&self.layer).arg(&self.scratch).arg(format!("/bin/{}", words[position + 1])).args(&words[position + 2..]);
+        Some(command)
+    }
+    fn daemons(&self) -> Vec<i32> {
+        Vec::new()
+    }
+    fn socket(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// A daemon of ours, ended when dropped.
+struct Daemon {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    fn start(mut command: Command, socket: PathBuf, log: &Path) -> Result<Self> {
+        let file = std::fs::File::create(log).with_context(|| format!("make {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let shown = format!("{command:?}");
+        let mut child = command.spawn().with_context(|| format!("run {shown}"))?;
+        let end = Instant::now() + Duration::from_secs(30);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if child.try_wait()?.is_some() || Instant::now() > end {
+                let _killed = child.kill();
+                let _status = child.wait();
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("it does not start: {}", said.lines().last().unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Self { child, socket })
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.pid()) {
+            let _sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// This project.
+pub(crate) struct Dhow {
+    program: PathBuf,
+    daemon: Daemon,
+}
+
+impl Dhow {
+    /// A daemon with roots of its own and the image.
+    pub(crate) fn start(scratch: &Path, program: &Path, archive: &Path) -> Result<Self> {
+        let socket = scratch.join("dhow.sock");
+        let mut command = Command::new(program);
+        command.arg("daemon").arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
+        command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
+        let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"))?;
+        let dhow = Self { program: program.into(), daemon };
+        load(&dhow, archive)?;
+        Ok(dhow)
+    }
+}
+
+impl Candidate for Dhow {
+    fn name(&self) -> &str {
+        "dhow"
+    }
+    fn version(&self) -> String {
+        format!("dhow {}", env!("CARGO_PKG_VERSION"))
+    }
+    fn command(&self, words: &[&str]) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("DOCKER_HOST", format!("unix://{}", self.daemon.socket.display()));
+        Some(command)
+    }
+    fn daemons(&self) -> Vec<i32> {
+        let own = self.daemon.pid();
+        std::iter::once(own).chain(children(own)).collect()
+    }
+    fn socket(&self) -> Option<PathBuf> {
+        Some(self.daemon.socket.clone())
+    }
+}
+
+/// The docker client and a dockerd without bridge and firewall.
+pub(crate) struct Docker {
+    program: PathBuf,
+    daemon: Daemon,
+}
+
+impl Docker {
+    /// A dockerd with roots of its own and the image.
+    pub(crate) fn start(scratch: &Path, archive: &Path) -> Result<Self> {
+        let program = find("docker").context("the docker client is not installed")?;
+        let dockerd = find("dockerd").context("dockerd is not installed")?;
+        let socket = scratch.join("docker.sock");
+        let config = scratch.join("docker.json");
+        std::fs::write(&config, "{}").context("write a configuration that says nothing")?;
+        let mut command = Command::new(dockerd);
+        command.arg("--config-file").arg(config).arg("--data-root").arg(scratch.join("od")).arg("--exec-root").arg(scratch.join("ox"));
+        command.arg("--pidfile").arg(scratch.join("op")).arg("-H").arg(format!("unix://{}", socket.display()));
+        command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"]);
+        let daemon = Daemon::start(command, socket, &scratch.join("docker.log"))?;
+        let docker = Self { program, daemon };
+        load(&docker, archive)?;
+        Ok(docker)
+    }
+}
+
+impl Candidate for Docker {
+    fn name(&self) -> &str {
+        "docker"
+    }
+    fn version(&self) -> String {
+        let part = |field: &str| {
+            let mut command = self.command(&["version", "--format", field])?;
+            output(&mut command).ok().map(|text| text.trim().to_string())
+        };
+        format!(
+            "docker client {}, dockerd {}",
+            part("{{.Client.Version}}").unwrap_or_default(),
+            part("{{.Server.Version}}").unwrap_or_default()
+        )
+    }
+    fn command(&self, words: &[&str]) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("DOCKER_HOST", format!("unix://{}", self.daemon.socket.display()));
+        Some(command)
+    }
+    fn daemons(&self) -> Vec<i32> {
+        let own = self.daemon.pid();
+        std::iter::once(own).chain(children(own)).collect()
+    }
+    fn socket(&self) -> Option<PathBuf> {
+        Some(self.daemon.socket.clone())
+    }
+}
+
+/// podman, which has no daemon.
+pub(crate) struct Podman {
+    program: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Podman {
+    /// Storage of its own with the image.
+    pub(crate) fn start(scratch: &Path, archive: &Path) -> Result<Self> {
+        let program = find("podman").context("podman is not installed")?;
+        let podman = Self { program, scratch: scratch.to_path_buf() };
+        load(&podman, archive)?;
+        let mut trial = podman.command(&["run", "--rm", "--network", "none", "busybox", "true"]).context("a command")?;
+        quiet(&mut trial).context("it does not run here")?;
+        Ok(podman)
+    }
+}
+
+impl Candidate for Podman {
+    fn name(&self) -> &str {
+        "podman"
+    }
+    fn version(&self) -> String {
+        output(&mut command(&self.program.to_string_lossy(), &["--version"])).unwrap_or_default().trim().replace(" version", "")
+    }
+    fn command(&self, words: &[&str]) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(self.scratch.join("pd")).arg("--runroot").arg(self.scratch.join("px"));
+        command.args(["--cgroup-manager", "cgroupfs", "--storage-driver", "overlay", "--events-backend", "file"]).arg("--tmpdir");
+        command.arg(self.scratch.join("pt")).args(words);
+        Some(command)
+    }
+    fn daemons(&self) -> Vec<i32> {
+        Vec::new()
+    }
+    fn socket(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // Its storage leaves a mount of itself behind.
+        if let Err(error) = output(command("umount", &["-l"]).arg(self.scratch.join("pd/overlay"))) {
+            eprintln!("podman's storage: {error:#}");
+        }
+    }
+}
+
+fn load(candidate: &dyn Candidate, archive: &Path) -> Result<()> {
+    let mut command = candidate.command(&["load", "-q", "-i", &archive.to_string_lossy()]).context("it loads no images")?;
+    quiet(&mut command)
+}
+
+/// Direct children of a process that are not shims of containers.
+fn children(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let of_main: Vec<i32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    if !of_main.is_empty() {
+        return of_main;
+    }
+    // Threads beget children too.
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|text| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<i32>>())
+        .collect()
+}

@@ -1,0 +1,85 @@
+//! Whole commands, timed: process creation to exit. Candidates take turns, with rest before each sample.
+
+use super::candidates::Candidate;
+use anyhow::{Context, Result, bail};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Rest before each sample: a tight loop hides grace periods of the kernel.
+const REST: Duration = Duration::from_millis(100);
+
+/// One command, and each candidate's samples in microseconds, sorted; empty where it has no such command.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The words.
+    pub(crate) name: &'static str,
+    /// By candidate.
+    pub(crate) samples: Vec<Vec<u64>>,
+}
+
+/// What is measured: a name, and the words. The name of the container for `exec` is `bench`.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("run --rm --network none busybox true", &["run", "--rm", "--network", "none", "busybox", "true"]),
+    ("exec C true", &["exec", "bench", "true"]),
+    ("version", &["version"]),
+];
+
+/// Measures every command of every candidate.
+pub(crate) fn all(candidates: &mut [Box<dyn Candidate>], samples: usize) -> Result<Vec<Row>> {
+    for candidate in candidates.iter().filter(|candidate| candidate.command(&["exec"]).is_some()) {
+        sample(candidate.as_ref(), &["run", "-d", "--name", "bench", "--network", "none", "busybox", "sleep", "100000"])?;
+    }
+    let mut rows = Vec::new();
+    for (name, words) in COMMANDS {
+        println!("measuring {name}");
+        let mut taken: Vec<Vec<u64>> = vec![Vec::new(); candidates.len()];
+        for round in 0..samples + 2 {
+            for turn in 0..candidates.len() {
+                // Each round starts with another one, so that nobody always follows the same neighbour.
+                let index = (turn + round) % candidates.len();
+                std::thread::sleep(REST);
+                let time = sample(candidates[index].as_ref(), words)?;
+                // The first two rounds warm up.
+                if let (Some(time), true) = (time, round >= 2) {
+                    taken[index].push(time);
+                }
+            }
+        }
+        taken.iter_mut().for_each(|times| times.sort_unstable());
+        rows.push(Row { name, samples: taken });
+    }
+    for candidate in candidates.iter().filter(|candidate| candidate.command(&["exec"]).is_some()) {
+        sample(candidate.as_ref(), &["rm", "-f", "bench"])?;
+    }
+    Ok(rows)
+}
+
+/// Microseconds of one command; `None` where the candidate has no such command.
+fn sample(candidate: &dyn Candidate, words: &[&str]) -> Result<Option<u64>> {
+    let Some(mut command) = candidate.command(words) else { return Ok(None) };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let start = Instant::now();
+    let output = command.spawn().and_then(std::process::Child::wait_with_output).with_context(|| format!("run {command:?}"))?;
+    let time = start.elapsed();
+    if !output.status.success() {
+        bail!("{} {}: {}\n{}", candidate.name(), words.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(Some(time.as_micros() as u64))
+}
+
+/// The value below which that share (0 to 100) of the sorted samples lies.
+pub(crate) fn percentile(sorted: &[u64], share: usize) -> Option<u64> {
+    sorted.get((sorted.len() * share / 100).min(sorted.len().checked_sub(1)?)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn percentiles() {
+        let sorted: Vec<u64> = (0..100).collect();
+        assert_eq!((percentile(&sorted, 50), percentile(&sorted, 95), percentile(&sorted, 100)), (Some(50), Some(95), Some(99)));
+        assert_eq!(percentile(&[], 50), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! Side by side with docker, podman and the bare kernel, in one run: samples interleave, with rest before each.
+
+mod candidates;
+mod exits;
+mod measure;
+mod memory;
+mod report;
+
+use crate::paths::{Scratch, root};
+use crate::shell::{command, run as execute};
+use crate::{images, setup, test};
+use anyhow::{Context, Result, bail};
+use candidates::Candidate;
+
+/// How much to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    /// Samples of each command of each candidate.
+    samples: usize,
+    /// Containers for the memory measurement.
+    containers: usize,
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn run(words: &[String]) -> Result<()> {
+    let mut amount = Amount { samples: 40, containers: 10 };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let number = words.next().and_then(|text| text.parse().ok());
+        match (word.as_str(), number) {
+            ("--samples", Some(number)) => amount.samples = number,
+            ("--containers", Some(number)) => amount.containers = number,
+            _ => bail!("I do not understand {word}: see `cargo xtask`"),
+        }
+    }
+    setup::run(false)?;
+    let images = images::run()?;
+    println!("building for release");
+    execute(command("cargo", &["build", "--release", "--quiet", "-p", "dhow", "-p", "dhow-bench-floor"]).current_dir(root()))?;
+    let dhow = test::build(&["--release", "-p", "dhow"], "dhow")?;
+    let floor = test::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
+
+    let scratch = Scratch::new("db")?;
+    let archive = images.join("busybox.tar");
+    let mut all: Vec<Box<dyn Candidate>> = Vec::new();
+    all.push(Box::new(candidates::Floor::new(scratch.path(), &floor, &archive).context("prepare the bare kernel's part")?));
+    all.push(Box::new(candidates::Dhow::start(scratch.path(), &dhow, &archive).context("start dhow")?));
+    let mut missing = Vec::new();
+    match candidates::Docker::start(scratch.path(), &archive) {
+        Ok(docker) => all.push(Box::new(docker)),
+        Err(error) => missing.push(format!("docker: {error:#}")),
+    }
+    match candidates::Podman::start(scratch.path(), &archive) {
+        Ok(podman) => all.push(Box::new(podman)),
+        Err(error) => missing.push(format!("podman: {error:#}")),
+    }
+    missing.iter().for_each(|line| println!("SKIPPED: {line}"));
+
+    let speed = measure::all(&mut all, amount.samples)?;
+    let exits = exits::all(&all, scratch.path())?;
+    let memory = memory::all(&all, amount.containers)?;
+    let text = report::text(&all, &speed, &exits, &memory, &missing, amount);
+    let target = root().join("bench/RESULTS.md");
+    std::fs::write(&target, &text).with_context(|| format!("write {}", target.display()))?;
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The results as a page.
+
+use super::Amount;
+use super::candidates::Candidate;
+use super::exits::Exits;
+use super::measure::{Row, percentile};
+use super::memory::Memory;
+use crate::shell::{command, output};
+use std::fmt::Write;
+
+/// The page. It names the machine's kind, never its name or paths.
+pub(crate) fn text(
+    candidates: &[Box<dyn Candidate>],
+    speed: &[Row],
+    exits: &Exits,
+    memory: &[Option<Memory>],
+    missing: &[String],
+    amount: Amount,
+) -> String {
+    let mut page = String::from(
+        "# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns, 100 ms of rest before each sample; whole\n",
+    );
+    let _ok =
+        writeln!(page, "commands from process creation to exit; {} samples each, after two to warm up. Milliseconds.\n", amount.samples);
+    let _ok = writeln!(page, "{}", machine());
+    for candidate in candidates {
+        let _ok = writeln!(page, "- {}: {}", candidate.name(), candidate.version());
+    }
+    for line in missing {
+        let _ok = writeln!(page, "- not measured: {line}");
+    }
+    let dhow = candidates.iter().position(|candidate| candidate.name() == "dhow").unwrap_or(0);
+
+    page.push_str("\n## Speed\n\n| command | who | median | p95 | against dhow |\n| --- | --- | ---: | ---: | ---: |\n");
+    for row in speed {
+        let ours = percentile(&row.samples[dhow], 50).unwrap_or(1).max(1);
+        for (candidate, samples) in candidates.iter().zip(&row.samples) {
+            if let (Some(median), Some(p95)) = (percentile(samples, 50), percentile(samples, 95)) {
+                let ratio = median as f64 / ours as f64;
+                let _ok = writeln!(page, "| `{}` | {} | {} | {} | {ratio:.2} |", row.name, candidate.name(), millis(median), millis(p95));
+            }
+        }
+    }
+
+    page.push_str("\n## From a process's death to the answer of `wait`\n\nThe container has written 1 MB to its root; beside a dirty disk another process has just written 500 MB.\n\n");
+    page.push_str("| who | quiet disk | dirty disk |\n| --- | ---: | ---: |\n");
+    for (candidate, exit) in candidates.iter().zip(exits) {
+        if let Some((quiet, dirty)) = exit {
+            let _ok = writeln!(page, "| {} | {} | {} |", candidate.name(), millis(*quiet), millis(*dirty));
+        }
+    }
+
+    let _ok = writeln!(
+        page,
+        "\n## Memory\n\nIn KiB. With {} containers that sleep: the proportional set size of the process that watches each (mean), and\nthe growth of the daemons for each.\n",
+        amount.containers
+    );
+    page.push_str("| who | daemons at rest, resident | watcher of a container, proportional | growth for a container |\n| --- | ---: | ---: | ---: |\n");
+    for (candidate, memory) in candidates.iter().zip(memory) {
+        if let Some(memory) = memory {
+            let shim = memory.shim.map_or("-".to_string(), |kib| kib.to_string());
+            let _ok = writeln!(page, "| {} | {} | {shim} | {} |", candidate.name(), memory.rest, memory.growth);
+        }
+    }
+    page
+}
+
+fn millis(micros: u64) -> String {
+    format!("{:.2}", micros as f64 / 1000.0)
+}
+
+/// Processor, kernel and memory.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let find = |text: &str, name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim().to_string())
+    };
+    let cpu = find(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown processor".into());
+    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory =
+        find(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) / (1 << 20);
+    let kernel = output(&mut command("uname", &["-r"])).unwrap_or_default();
+    let kernel = kernel.trim().split('-').next().unwrap_or_default().to_string();
+    let cgroup = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1 or hybrid" };
+    format!("- machine: {cpus} x {cpu}, {memory} GiB, Linux {kernel}, cgroup {cgroup}")
+}
