@@ -1,5 +1,4 @@
-//! Entering a cgroup: the process writes itself into `tasks` of each v1 hierarchy, which takes no grace period, and into
-//! `cgroup.procs` of the unified one unless clone has put it there.
+//! Entering a cgroup: clone puts the process into the unified hierarchy, and it writes itself into `tasks` of each v1 hierarchy.
 
 use crate::cgroup::{Cgroup, Mode};
 use crate::error::{At, Failure, Kind, Result, Step};
@@ -7,26 +6,22 @@ use rustix::fs::{CWD, Mode as FileMode, OFlags};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-/// The directory that clone can put a child into; `None` where v1 hierarchies must be entered by the child itself.
+/// The directory of the unified hierarchy, into which clone puts a child; `None` on a host without one.
 pub(crate) fn for_clone(cgroup: &Cgroup) -> Result<Option<OwnedFd>> {
-    match (cgroup.mode, cgroup.dirs.first()) {
-        (Mode::V2, Some((_, dir))) => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Ok(Some(rustix::fs::openat(CWD, dir, flags, FileMode::empty()).at_path(Step::Cgroup, dir)?))
-        }
-        _ => Ok(None),
-    }
+    let unified = cgroup.dirs.iter().find(|(controllers, _)| controllers.is_empty() || cgroup.mode == Mode::V2);
+    let Some((_, dir)) = unified else { return Ok(None) };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Some(rustix::fs::openat(CWD, dir, flags, FileMode::empty()).at_path(Step::Cgroup, dir)?))
 }
 
-/// Enters every hierarchy that clone did not. The caller has one thread: a v1 `tasks` file moves only the one that writes.
+/// Enters every v1 hierarchy. The caller has one thread: `tasks` moves only the one that writes, and only for that one the
+/// kernel spares itself the grace period (10 ms) that a write to `cgroup.procs` takes.
 pub(crate) fn enter(cgroup: &Cgroup) -> Result<()> {
     if cgroup.mode == Mode::V2 {
         return Ok(());
     }
-    for (controllers, dir) in &cgroup.dirs {
-        // On the unified hierarchy threads cannot be moved singly. On v1, moving by `cgroup.procs` waits 10 ms for a grace period.
-        let file = dir.join(if controllers.is_empty() { "cgroup.procs" } else { "tasks" });
-        write_self(&file)?;
+    for (_, dir) in cgroup.dirs.iter().filter(|(controllers, _)| !controllers.is_empty()) {
+        write_self(&dir.join("tasks"))?;
     }
     Ok(())
 }
@@ -54,8 +49,7 @@ fn leaf(dir: &Path, group: &str) -> Option<PathBuf> {
 }
 
 fn write_self(file: &Path) -> Result<()> {
-    let fd = rustix::fs::openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, FileMode::empty())
-        .at_path(Step::Cgroup, file)?;
+    let fd = rustix::fs::openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, FileMode::empty()).at_path(Step::Cgroup, file)?;
     rustix::io::write(&fd, b"0").at_path(Step::Cgroup, file)?;
     Ok(())
 }
