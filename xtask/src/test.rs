@@ -3,10 +3,10 @@
 use crate::paths::{Scratch, root};
 use crate::shell::{command, find, output, run as execute};
 use crate::{images, setup, vm};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Setup, images, all tests, then the selection in virtual machines. With filters only the tests that match, on this machine.
 pub(crate) fn run(filters: &[String]) -> Result<()> {
@@ -36,14 +36,18 @@ pub(crate) fn tidy() -> Result<()> {
 
 /// Builds with the given selection and tells where the executable of that name is.
 pub(crate) fn build(selection: &[&str], name: &str) -> Result<PathBuf> {
-    let mut build = command("cargo", &["build", "--quiet", "--message-format=json"]);
+    let mut build = command("cargo", &["build", "--quiet", "--message-format=json-render-diagnostics"]);
     executable(build.args(selection), name)
 }
 
 /// Runs a cargo command that prints JSON messages and picks the executable of a target.
 pub(crate) fn executable(cargo: &mut Command, name: &str) -> Result<PathBuf> {
-    let printed = output(cargo.current_dir(root())).with_context(|| format!("build {name}"))?;
-    printed
+    // Messages for programs on standard output, messages for people on standard error.
+    let built = cargo.current_dir(root()).stderr(Stdio::inherit()).output().with_context(|| format!("build {name}"))?;
+    if !built.status.success() {
+        bail!("{name} cannot be built");
+    }
+    String::from_utf8_lossy(&built.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == name)

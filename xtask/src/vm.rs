@@ -74,7 +74,10 @@ struct Programs {
 
 impl Programs {
     fn build(dhow: PathBuf) -> Result<Self> {
-        let mut cargo = command("cargo", &["test", "--quiet", "--no-run", "--message-format=json", "-p", "dhow-tests", "--test", "e2e"]);
+        let mut cargo = command(
+            "cargo",
+            &["test", "--quiet", "--no-run", "--message-format=json-render-diagnostics", "-p", "dhow-tests", "--test", "e2e"],
+        );
         let tests = executable(&mut cargo, "e2e")?;
         let attacker = build(&["-p", "dhow-tests", "--bin", "attacker"], "attacker")?;
         Ok(Self { dhow, tests, attacker })
