@@ -4,6 +4,7 @@
 //! a bound on every extended header before it is read, binary extended attributes, Go's reading of odd headers (so that an archive means here
 //! what it means to Docker), and the digest of the whole stream.
 
+mod name;
 mod number;
 mod pax;
 mod reader;
@@ -12,6 +13,7 @@ mod sparse;
 mod tests;
 mod writer;
 
+pub use name::clean;
 pub use reader::{Digested, Reader};
 pub use writer::Writer;
 

@@ -2,7 +2,7 @@
 
 use super::{Unpack, node, whiteout};
 use crate::store::{Error, Result};
-use crate::tarball::{Member, Time};
+use crate::tarball::{Member, Time, clean};
 use crate::tree::merged::Found;
 use crate::tree::{Context, is_whiteout, join, kind, mtime, open_dir, stat_opt};
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
@@ -20,25 +20,6 @@ pub(super) struct Place {
     pub(super) dir: Rc<OwnedFd>,
     /// Where it truly is: components joined by `/`, links resolved.
     pub(super) path: Vec<u8>,
-}
-
-/// Splits a name into components, as Docker cleans it: `.` and empty ones are nothing, `..` takes one back. A name that leaves the root is
-/// an error, an absolute one starts at the root.
-pub(super) fn clean(name: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let absolute = name.starts_with(b"/");
-    let mut parts: Vec<Vec<u8>> = Vec::new();
-    for part in name.split(|&b| b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                if parts.pop().is_none() && !absolute {
-                    return None;
-                }
-            }
-            part => parts.push(part.to_vec()),
-        }
-    }
-    Some(parts)
 }
 
 impl Unpack {
@@ -183,28 +164,5 @@ impl Unpack {
         }
         let parts: Vec<Vec<u8>> = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect();
         self.lower.dir(&parts).on("look up", path)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_cleaned_lexically() {
-        let check = |name: &str, expect: Option<&str>| {
-            let got = clean(name.as_bytes()).map(|p| String::from_utf8(p.join(&b'/')).unwrap());
-            assert_eq!(got.as_deref(), expect, "{name}");
-        };
-        check("a/b", Some("a/b"));
-        check("./a//b/", Some("a/b"));
-        check("/a", Some("a"));
-        check("a/../b", Some("b"));
-        check("", Some(""));
-        check("./", Some(""));
-        check("..", None);
-        check("a/../../b", None);
-        check("/../b", Some("b"));
-        check("..a/b..", Some("..a/b.."));
     }
 }
