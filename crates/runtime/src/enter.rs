@@ -8,10 +8,17 @@ use std::path::{Component, Path, PathBuf};
 
 /// The directory of the unified hierarchy, into which clone puts a child; `None` on a host without one.
 pub(crate) fn for_clone(cgroup: &Cgroup) -> Result<Option<OwnedFd>> {
-    let unified = cgroup.dirs.iter().find(|(controllers, _)| controllers.is_empty() || cgroup.mode == Mode::V2);
-    let Some((_, dir)) = unified else { return Ok(None) };
+    unified(cgroup).map(open_dir).transpose()
+}
+
+fn unified(cgroup: &Cgroup) -> Option<&Path> {
+    let found = cgroup.dirs.iter().find(|(controllers, _)| controllers.is_empty() || cgroup.mode == Mode::V2);
+    found.map(|(_, dir)| dir.as_path())
+}
+
+fn open_dir(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(Some(rustix::fs::openat(CWD, dir, flags, FileMode::empty()).at_path(Step::Cgroup, dir)?))
+    rustix::fs::openat(CWD, dir, flags, FileMode::empty()).at_path(Step::Cgroup, dir)
 }
 
 /// Enters every v1 hierarchy. The caller has one thread: `tasks` moves only the one that writes, and only for that one the
@@ -26,15 +33,14 @@ pub(crate) fn enter(cgroup: &Cgroup) -> Result<()> {
     Ok(())
 }
 
-/// On v2, the directory of the group that a process of the container is in, which may lie below the container's own.
+/// The directory of the unified group that a process of the container is in, which may lie below the container's own.
 pub(crate) fn leaf_of(cgroup: &Cgroup, pid: i32) -> Result<OwnedFd> {
     let name = format!("/proc/{pid}/cgroup");
     let text = std::fs::read_to_string(&name).at(Step::Cgroup, &name)?;
     let group = text.lines().find_map(|line| line.strip_prefix("0::"));
-    let dir = group.zip(cgroup.dirs.first()).and_then(|(group, (_, dir))| leaf(dir, group));
+    let dir = group.zip(unified(cgroup)).and_then(|(group, dir)| leaf(dir, group));
     let dir = dir.ok_or_else(|| Failure::new(Step::Cgroup, name, Kind::Other, "is not below the container's group"))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, &dir, flags, FileMode::empty()).at_path(Step::Cgroup, &dir)
+    open_dir(&dir)
 }
 
 /// Where `group` (a path from the hierarchy's root) lies, given the directory of a group above it.

@@ -95,5 +95,5 @@ fn timings() {
         assert_eq!(finish(&started.pidfd, output).1, 0);
     }
     all.sort();
-    println!("exec {:?}", all[all.len() / 2]);
+    println!("exec: fastest {:?} median {:?}", all[0], all[all.len() / 2]);
 }

@@ -1,6 +1,8 @@
 //! Real containers on this machine's kernel (root is needed). The process must have one thread, so this is a runner of its own,
 //! which speaks nextest's protocol: `--list`, then one test by name in each process.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though not of the usual harness")]
+
 mod attacks;
 mod basics;
 mod execs;
