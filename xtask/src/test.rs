@@ -52,7 +52,7 @@ pub(crate) fn executable(cargo: &mut Command, name: &str) -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == name)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .last()
+        .next_back()
         .with_context(|| format!("cargo built no executable named {name}"))
 }
 
