@@ -31,7 +31,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Far above every honest image, far below what hurts for long: 256 GiB, two million members, 512 components, names of 4096 bytes,
+    /// Far above every honest image, far below what hurts for long: 256 GiB, two million members, 256 components, names of 4096 bytes,
     /// 1 MiB of extended headers a member.
     fn default() -> Self {
         Self { bytes: 1 << 38, entries: 1 << 21, depth: 512, name: 4096, extensions: 1 << 20 }

@@ -14,8 +14,9 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Deepest tree that is walked.
-pub(crate) const DEPTH_MAX: usize = 512;
+/// Deepest tree that is walked. The walks recurse, so this keeps them inside a thread's 2 MiB of stack and some hundred descriptors: a
+/// container may nest without end, and an overflow would end the daemon.
+pub(crate) const DEPTH_MAX: usize = 256;
 
 /// Puts operation and object to an error of the kernel's.
 pub(crate) trait Context<T> {
