@@ -165,9 +165,13 @@ fn invalid(object: impl Into<String>, message: impl Into<String>) -> Failure {
 
 /// A failure that is the kernel's: what was done to which file.
 fn refused(path: &Path, action: &str, error: &std::io::Error) -> Failure {
-    let errno = error.raw_os_error().unwrap_or(0);
-    let reason = if errno == 0 { error.to_string() } else { nix::errno::Errno::from_raw(errno).desc().to_owned() };
-    Failure { step: Step::Cgroup, object: path.display().to_string(), kind: Kind::Other, errno, message: format!("{action}: {reason}") }
+    Failure {
+        step: Step::Cgroup,
+        object: path.display().to_string(),
+        kind: Kind::Other,
+        errno: error.raw_os_error().unwrap_or(0),
+        message: format!("{action}: {}", crate::error::describe(error)),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 /// The kernel takes no longer program (`BPF_MAXINSNS`).
 const MOST_INSTRUCTIONS: usize = 4096;
 
-const FLAG_TSYNC: u32 = 1;
 const FLAG_LOG: u32 = 2;
 const FLAG_SPEC_ALLOW: u32 = 4;
 const FLAG_NEW_LISTENER: u32 = 8;
@@ -97,7 +96,8 @@ fn refuse_x32(ranges: &mut Ranges, default: u32) {
 fn flags(profile: &LinuxSeccomp) -> u32 {
     let bit = |flag: &LinuxSeccompFilterFlag| match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => FLAG_LOG,
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => FLAG_TSYNC,
+        // The process that loads the program has one thread.
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => FLAG_SPEC_ALLOW,
         LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => FLAG_WAIT_KILLABLE_RECV,
     };
