@@ -1,1 +1,51 @@
-//! dhow-daemon
+//! The daemon: Docker's Engine API over the engine. It parses requests, calls the engine, and renders answers; with `dhow-api` it is the
+//! only crate that knows Docker's JSON. No container logic is here.
+
+mod app;
+mod args;
+mod config;
+mod containers;
+mod convert;
+mod error;
+mod exec;
+mod http;
+mod images;
+mod networks;
+mod process;
+mod route;
+mod run;
+mod swarm;
+mod system;
+mod volumes;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs `dhow daemon` until it is told to stop. `args` is what follows the word `daemon`.
+///
+/// It must be called before the process has any threads: it changes the process as a whole.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match args::parse(args) {
+        Ok(args) => args,
+        Err(instead) => {
+            let written = if instead.code == 0 {
+                std::io::stdout().write_all(instead.text.as_bytes())
+            } else {
+                std::io::stderr().write_all(instead.text.as_bytes())
+            };
+            return if written.is_ok() { ExitCode::from(instead.code) } else { ExitCode::FAILURE };
+        }
+    };
+    match config::Settings::load(args).and_then(run::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("failed to start daemon: {error:#}");
+            // The log may go to a file, or not be open yet; whoever started this reads stderr.
+            if writeln!(std::io::stderr(), "failed to start daemon: {error:#}").is_err() {
+                return ExitCode::from(2);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

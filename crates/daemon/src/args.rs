@@ -1,0 +1,132 @@
+//! The flags of `dhow daemon`: dockerd's names.
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A container engine behind Docker's API
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "dhow daemon", override_usage = "dhow daemon [OPTIONS]", disable_version_flag = true, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// Root directory of persistent state
+    #[arg(long, value_name = "string")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// Root directory for execution state files
+    #[arg(long, value_name = "string")]
+    pub(crate) exec_root: Option<PathBuf>,
+    /// Daemon socket(s) to connect to
+    #[arg(short = 'H', long = "host", value_name = "list")]
+    pub(crate) hosts: Vec<String>,
+    /// Path to use for daemon PID file
+    #[arg(short, long, value_name = "string")]
+    pub(crate) pidfile: Option<PathBuf>,
+    /// Set the logging level ("debug"|"info"|"warn"|"error"|"fatal")
+    #[arg(short, long, value_name = "string")]
+    pub(crate) log_level: Option<String>,
+    /// Default driver for container logs
+    #[arg(long, value_name = "string")]
+    pub(crate) log_driver: Option<String>,
+    /// Default log driver options for containers
+    #[arg(long = "log-opt", value_name = "map")]
+    pub(crate) log_opts: Vec<String>,
+    /// Set parent cgroup for all containers
+    #[arg(long, value_name = "string")]
+    pub(crate) cgroup_parent: Option<String>,
+    /// Daemon configuration file
+    #[arg(long, value_name = "string")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Group for the unix socket
+    #[arg(short = 'G', long, value_name = "string")]
+    pub(crate) group: Option<String>,
+    /// Enable debug mode
+    #[arg(short = 'D', long)]
+    pub(crate) debug: bool,
+    /// Keep containers running when the daemon stops
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) live_restore: Option<bool>,
+    /// Attach containers to a network bridge (this release knows only "none")
+    #[arg(short, long, value_name = "string")]
+    pub(crate) bridge: Option<String>,
+    /// Print version information and quit
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) version: bool,
+    /// Leave the caller's session and cgroups and write the log to EXEC_ROOT/daemon.log
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+}
+
+/// What to print instead of running, and the exit code.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Instead {
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+/// Parses what follows `dhow daemon`.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Instead> {
+    let words = std::iter::once(OsString::from("dhow daemon")).chain(args);
+    let args = Args::try_parse_from(words).map_err(|error| explain(&error))?;
+    if args.version {
+        return Err(Instead { text: format!("dhow version {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
+    }
+    Ok(args)
+}
+
+fn explain(error: &clap::Error) -> Instead {
+    if error.kind() == ErrorKind::DisplayHelp {
+        return Instead { text: error.to_string(), code: 0 };
+    }
+    let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = context(clap::error::ContextKind::InvalidArg);
+    let value = context(clap::error::ContextKind::InvalidValue);
+    let flag = argument.split_whitespace().next().unwrap_or_default().trim_matches('\'').split('[').next().unwrap_or_default().to_owned();
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {}", flag.split('=').next().unwrap_or_default()),
+        ErrorKind::UnknownArgument if flag.starts_with('-') => {
+            format!("unknown shorthand flag: '{}' in {flag}", flag.chars().nth(1).unwrap_or('-'))
+        }
+        ErrorKind::UnknownArgument => format!("unexpected argument \"{flag}\": dhow daemon takes no arguments"),
+        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {flag}"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => format!("invalid argument \"{value}\" for \"{flag}\" flag"),
+        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+    };
+    Instead { text: format!("{message}\n\nUsage:  dhow daemon [OPTIONS]\n\nRun 'dhow daemon --help' for more information\n"), code: 125 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &[&str]) -> Result<Args, Instead> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn flags() {
+        let args =
+            check(&["--data-root", "/d", "--exec-root=/e", "-H", "unix:///a", "--host", "tcp://:1", "-D", "--live-restore=false"]).unwrap();
+        assert_eq!(args.data_root, Some("/d".into()));
+        assert_eq!(args.hosts, ["unix:///a", "tcp://:1"]);
+        assert_eq!((args.debug, args.live_restore), (true, Some(false)));
+    }
+
+    #[test]
+    fn errors_as_docker_has_them() {
+        let check = |words: &[&str], expect: &str| {
+            let instead = check(words).unwrap_err();
+            assert_eq!((instead.text.lines().next().unwrap(), instead.code), (expect, 125));
+        };
+        check(&["--bogus"], "unknown flag: --bogus");
+        check(&["--bogus=3"], "unknown flag: --bogus");
+        check(&["-Z"], "unknown shorthand flag: 'Z' in -Z");
+        check(&["word"], "unexpected argument \"word\": dhow daemon takes no arguments");
+        check(&["--data-root"], "flag needs an argument: --data-root");
+        check(&["--live-restore=x"], "invalid argument \"x\" for \"--live-restore\" flag");
+    }
+
+    #[test]
+    fn version() {
+        assert_eq!(check(&["-v"]).unwrap_err().code, 0);
+    }
+}

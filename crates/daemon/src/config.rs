@@ -1,0 +1,214 @@
+//! Settings: flags over `daemon.json` over defaults, and the names on the host that derive from the roots.
+
+use crate::args::Args;
+use crate::http::listen::Address;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tracing::Level;
+
+/// Where things are unless somebody says otherwise.
+pub(crate) const DATA_ROOT: &str = "/var/lib/dhow";
+/// Where run-time state is unless somebody says otherwise.
+pub(crate) const EXEC_ROOT: &str = "/run/dhow";
+/// Docker's socket, served as well when nobody else does.
+pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+const CONFIG_FILE: &str = "/etc/dhow/daemon.json";
+
+/// Everything that flags and file decide.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data_root: PathBuf,
+    pub(crate) exec_root: PathBuf,
+    /// Sockets that must be served.
+    pub(crate) hosts: Vec<Address>,
+    /// Serve Docker's socket too, if nobody does.
+    pub(crate) docker_socket: bool,
+    pub(crate) pidfile: PathBuf,
+    pub(crate) level: Level,
+    pub(crate) log_driver: String,
+    pub(crate) log_opts: BTreeMap<String, String>,
+    pub(crate) cgroup_parent: String,
+    pub(crate) live_restore: bool,
+    pub(crate) group: Option<String>,
+    pub(crate) config_file: PathBuf,
+    pub(crate) background: bool,
+    /// What to say once the log is open.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The keys of `daemon.json` that this release acts on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct File {
+    data_root: Option<PathBuf>,
+    exec_root: Option<PathBuf>,
+    hosts: Option<Vec<String>>,
+    log_level: Option<String>,
+    log_driver: Option<String>,
+    log_opts: BTreeMap<String, String>,
+    cgroup_parent: Option<String>,
+    pidfile: Option<PathBuf>,
+    live_restore: Option<bool>,
+    group: Option<String>,
+    debug: bool,
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
+}
+
+impl Settings {
+    /// Reads the file, if there is one, and puts the flags over it.
+    pub(crate) fn load(args: Args) -> Result<Self> {
+        let path = args.config_file.clone().unwrap_or_else(|| CONFIG_FILE.into());
+        let file = read(&path, args.config_file.is_some())?;
+        Self::merge(args, file, path)
+    }
+
+    fn merge(args: Args, file: File, config_file: PathBuf) -> Result<Self> {
+        if !args.hosts.is_empty() && file.hosts.is_some() {
+            bail!(
+                "unable to configure the daemon with file {}: the following directives are specified both as a flag and in the \
+                 configuration file: hosts: (from flag: [{}], from file: [{}])",
+                config_file.display(),
+                args.hosts.join(" "),
+                file.hosts.unwrap_or_default().join(" ")
+            );
+        }
+        if let Some(bridge) = args.bridge.as_deref().filter(|bridge| *bridge != "none") {
+            bail!("--bridge {bridge}: this release has no bridge network yet; only \"none\" is accepted");
+        }
+        let data_root = absolute(args.data_root.or(file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
+        let exec_root = absolute(args.exec_root.or(file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
+        let own_roots = data_root == Path::new(DATA_ROOT) && exec_root == Path::new(EXEC_ROOT);
+        let given = if args.hosts.is_empty() { file.hosts.unwrap_or_default() } else { args.hosts };
+        let hosts = if given.is_empty() {
+            vec![Address::Unix(exec_root.join("dhow.sock"))]
+        } else {
+            given.iter().map(|text| Ok(Address::parse(text)?)).collect::<Result<_>>()?
+        };
+        let level =
+            if args.debug || file.debug { "debug".into() } else { args.log_level.or(file.log_level).unwrap_or_else(|| "info".into()) };
+        let mut log_opts = file.log_opts;
+        for option in &args.log_opts {
+            let (key, value) = option.split_once('=').with_context(|| format!("invalid logging option: {option} (expected KEY=VALUE)"))?;
+            log_opts.insert(key.into(), value.into());
+        }
+        let mut warnings: Vec<String> =
+            file.others.keys().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
+        warnings.extend(hosts.iter().filter_map(|host| match host {
+            Address::Tcp(address) => {
+                Some(format!("tcp://{address} is open to everybody who reaches it, who is root by it: no TLS in this release"))
+            }
+            Address::Unix(_) => None,
+        }));
+        let default_parent = if own_roots { "/dhow".to_owned() } else { format!("/dhow-{:08x}", hash(&data_root, &exec_root)) };
+        Ok(Self {
+            docker_socket: given.is_empty() && own_roots,
+            hosts,
+            pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
+            level: parse_level(&level)?,
+            log_driver: args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into()),
+            log_opts,
+            cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
+            live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),
+            group: args.group.or(file.group),
+            background: args.background,
+            data_root,
+            exec_root,
+            config_file,
+            warnings,
+        })
+    }
+}
+
+/// The log level that the file asks for now, for a reload.
+pub(crate) fn reread_level(path: &Path) -> Result<Option<Level>> {
+    let file = read(path, false)?;
+    if file.debug {
+        return Ok(Some(Level::DEBUG));
+    }
+    file.log_level.as_deref().map(parse_level).transpose()
+}
+
+fn read(path: &Path, must_exist: bool) -> Result<File> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(File::default()),
+        Err(error) => return Err(error).with_context(|| format!("unable to configure the daemon with file {}", path.display())),
+    };
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_json::from_str(&text).with_context(|| format!("unable to configure the daemon with file {}", path.display()))
+}
+
+/// The daemon changes its directory, so paths are made absolute first.
+fn absolute(path: PathBuf) -> Result<PathBuf> {
+    std::path::absolute(&path).with_context(|| format!("path {}", path.display()))
+}
+
+fn parse_level(text: &str) -> Result<Level> {
+    Ok(match text {
+        "trace" => Level::TRACE,
+        "debug" => Level::DEBUG,
+        "info" => Level::INFO,
+        "warn" | "warning" => Level::WARN,
+        "error" | "fatal" | "panic" => Level::ERROR,
+        _ => bail!("invalid logging level: {text}"),
+    })
+}
+
+/// FNV-1a: tells engines on one host apart, nothing more.
+fn hash(data_root: &Path, exec_root: &Path) -> u32 {
+    let bytes = data_root.as_os_str().as_encoded_bytes().iter().chain(&[0]).chain(exec_root.as_os_str().as_encoded_bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(args: Args, json: &str) -> Result<Settings> {
+        Settings::merge(args, serde_json::from_str(json).unwrap(), "/etc/dhow/daemon.json".into())
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = merge(Args::default(), "{}").unwrap();
+        assert_eq!(settings.hosts, [Address::Unix("/run/dhow/dhow.sock".into())]);
+        assert!(settings.docker_socket && settings.live_restore);
+        assert_eq!(settings.cgroup_parent, "/dhow");
+        assert_eq!(settings.pidfile, Path::new("/run/dhow/dhow.pid"));
+    }
+
+    #[test]
+    fn names_derive_from_the_roots() {
+        let with = |data: &str, exec: &str| {
+            merge(Args { data_root: Some(data.into()), exec_root: Some(exec.into()), ..Args::default() }, "{}").unwrap()
+        };
+        let (one, two) = (with("/t/a", "/t/b"), with("/t/a", "/t/c"));
+        assert_eq!(one.hosts, [Address::Unix("/t/b/dhow.sock".into())]);
+        assert!(!one.docker_socket);
+        assert_eq!(one.cgroup_parent.len(), "/dhow-12345678".len());
+        assert_ne!(one.cgroup_parent, two.cgroup_parent);
+    }
+
+    #[test]
+    fn flags_stand_over_the_file() {
+        let json = r#"{"data-root":"/f","log-level":"error","live-restore":false,"log-opts":{"max-size":"1m"},"bip":"10.0.0.1/8"}"#;
+        let args = Args { data_root: Some("/g".into()), log_opts: vec!["max-file=2".into()], ..Args::default() };
+        let settings = merge(args, json).unwrap();
+        assert_eq!(settings.data_root, Path::new("/g"));
+        assert_eq!((settings.level, settings.live_restore), (Level::ERROR, false));
+        assert_eq!(settings.log_opts.len(), 2);
+        assert_eq!(settings.warnings, ["/etc/dhow/daemon.json: the key \"bip\" has no effect in this release"]);
+    }
+
+    #[test]
+    fn refusals() {
+        assert!(merge(Args { log_level: Some("loud".into()), ..Args::default() }, "{}").is_err());
+        assert!(merge(Args { hosts: vec!["unix:///a".into()], ..Args::default() }, r#"{"hosts":["unix:///b"]}"#).is_err());
+        assert!(merge(Args { bridge: Some("br0".into()), ..Args::default() }, "{}").is_err());
+    }
+}

@@ -1,0 +1,207 @@
+//! `GET /containers/json`.
+
+use crate::app::App;
+use crate::convert::document::Document;
+use crate::convert::inspect;
+use crate::error::{Failure, Result};
+use crate::http::{Cx, Reply, reply};
+use dhow_api::version::Shape;
+use dhow_api::{ApiError, Filters};
+use dhow_engine::model::{Container, Status};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const FILTERS: [&str; 15] = [
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
+const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
+
+/// The list, newest first.
+pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
+    let wanted = Wanted::parse(cx).await?;
+    let now = crate::system::now();
+    let mut images = Names::default();
+    let mut list = Vec::new();
+    for container in cx.app.engine.containers() {
+        if wanted.limit.is_some_and(|limit| list.len() >= limit) {
+            break;
+        }
+        if wanted.before.as_ref().is_some_and(|before| container.created >= before.created) {
+            continue;
+        }
+        if wanted.since.as_ref().is_some_and(|since| container.created <= since.created) {
+            break;
+        }
+        let document = Document::of(&container);
+        if !wanted.matches(&container, &document, &cx.app) {
+            continue;
+        }
+        let moved = images.moved(&cx.app, &container).await;
+        let mut summary = inspect::summary(&container, &document, &cx.app, now, moved);
+        if cx.query.boolean("size") {
+            let (own, all) = cx.app.engine.sizes(&container.id).await?;
+            summary.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
+            summary.size_root_fs = i64::try_from(all).unwrap_or(i64::MAX);
+        }
+        list.push(summary);
+    }
+    reply::shaped_list(Shape::ContainerSummary, cx.version, &list)
+}
+
+/// What image each name means now, asked once per list.
+#[derive(Default)]
+struct Names(BTreeMap<String, Option<String>>);
+
+impl Names {
+    /// True where the name that a container was made from means another image now, or none.
+    async fn moved(&mut self, app: &App, container: &Container) -> bool {
+        let name = &container.request.image;
+        if !self.0.contains_key(name) {
+            let id = app.engine.image(name).await.ok().map(|image| image.id.clone());
+            self.0.insert(name.clone(), id);
+        }
+        self.0.get(name).is_none_or(|id| id.as_ref() != Some(&container.image_id))
+    }
+}
+
+/// The query, understood.
+struct Wanted {
+    filters: Filters,
+    all: bool,
+    limit: Option<usize>,
+    exited: Vec<i32>,
+    before: Option<Arc<Container>>,
+    since: Option<Arc<Container>>,
+    /// Ids of the images that `ancestor` names.
+    ancestors: Option<BTreeSet<String>>,
+}
+
+impl Wanted {
+    async fn parse(cx: &Cx) -> Result<Self> {
+        let filters = Filters::parse(cx.query.get("filters"))?;
+        filters.validate(&FILTERS)?;
+        check_words(&filters, "status", "state", &STATES)?;
+        check_words(&filters, "health", "health", &HEALTH)?;
+        let limit = cx.query.integer("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+        let find = |key: &str| filters.values(key).last().map(|name| cx.app.engine.container(name)).transpose();
+        let exited: Vec<i32> = filters
+            .values("exited")
+            .map(|code| code.parse().map_err(|_| Failure::invalid(format!("strconv.Atoi: parsing {code:?}: invalid syntax"))))
+            .collect::<Result<_>>()?;
+        let ancestors = if filters.contains("ancestor") { Some(ancestors(cx, &filters).await?) } else { None };
+        let (before, since) = (find("before")?, find("since")?);
+        let all = cx.query.boolean("all")
+            || limit.is_some()
+            || filters.contains("status")
+            || !exited.is_empty()
+            || before.is_some()
+            || since.is_some();
+        Ok(Self { all, limit, exited, before, since, ancestors, filters })
+    }
+
+    fn matches(&self, container: &Container, document: &Document, app: &App) -> bool {
+        let filters = &self.filters;
+        let status = container.state.status;
+        let running = matches!(status, Status::Running | Status::Paused | Status::Restarting);
+        let name = format!("/{}", container.name);
+        (self.all || running)
+            && (filters.matches_pattern("name", &name) || filters.matches_pattern("name", &container.name))
+            && filters.matches_prefix("id", &container.id)
+            && filters.matches_exactly("status", status.as_str())
+            && filters.matches_labels("label", &container.request.labels)
+            && filters.matches_exactly("health", "none")
+            && filters.matches_exactly("isolation", "default")
+            && !filters.boolean("is-task", false).unwrap_or(false)
+            && (self.exited.is_empty() || (status == Status::Exited && self.exited.contains(&container.state.exit_code)))
+            && self.ancestors.as_ref().is_none_or(|ids| ids.contains(&container.image_id))
+            && self.in_network(document, app)
+            && self.has_volume(document)
+            && self.has_port(document)
+    }
+
+    fn in_network(&self, document: &Document, app: &App) -> bool {
+        if !self.filters.contains("network") {
+            return true;
+        }
+        let mode = document.host_config.network_mode.as_str();
+        let networks = crate::convert::network::endpoints(mode, &document.networking, app);
+        self.filters.values("network").any(|wanted| {
+            networks.iter().any(|(name, endpoint)| {
+                let id = endpoint.as_ref().map_or("", |endpoint| endpoint.network_id.as_str());
+                wanted == name || (!wanted.is_empty() && id.starts_with(wanted))
+            })
+        })
+    }
+
+    fn has_volume(&self, document: &Document) -> bool {
+        if !self.filters.contains("volume") {
+            return true;
+        }
+        let points = crate::convert::mounts::points(&document.host_config);
+        self.filters.values("volume").any(|wanted| points.iter().any(|p| p.name == wanted || p.source == wanted || p.destination == wanted))
+    }
+
+    /// No port is published; `expose` looks at what the container says it listens on.
+    fn has_port(&self, document: &Document) -> bool {
+        let exposed = |wanted: &str| {
+            let (ports, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+            let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
+            let (Ok(from), Ok(to)) = (from.parse::<u16>(), to.parse::<u16>()) else { return false };
+            (from..=to).any(|port| document.config.exposed_ports.contains_key(&format!("{port}/{protocol}")))
+        };
+        !self.filters.contains("publish") && (!self.filters.contains("expose") || self.filters.values("expose").any(exposed))
+    }
+}
+
+/// An ancestor is the image itself, by name or id.
+async fn ancestors(cx: &Cx, filters: &Filters) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for name in filters.values("ancestor") {
+        match cx.app.engine.image(name).await {
+            Ok(image) => {
+                ids.insert(image.id.clone());
+            }
+            Err(error) => tracing::debug!(%error, "an ancestor that is no image"),
+        }
+    }
+    Ok(ids)
+}
+
+fn check_words(filters: &Filters, key: &str, what: &str, known: &[&str]) -> Result<(), ApiError> {
+    match filters.values(key).find(|value| !known.contains(value)) {
+        Some(value) => Err(ApiError::invalid(format!(
+            "invalid filter '{key}={value}': invalid value for {what} ({value}): must be one of {}",
+            known.join(", ")
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_states_in_docker_words() {
+        let filters = Filters::parse(r#"{"status":["weird"]}"#).unwrap();
+        assert_eq!(
+            check_words(&filters, "status", "state", &STATES).unwrap_err().message,
+            "invalid filter 'status=weird': invalid value for state (weird): must be one of created, running, paused, restarting, removing, exited, dead"
+        );
+    }
+}

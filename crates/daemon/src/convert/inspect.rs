@@ -1,0 +1,118 @@
+//! A container as inspect and ps show it.
+
+use super::document::Document;
+use super::{mounts, network, status};
+use crate::app::App;
+use dhow_api::time;
+use dhow_api::types::{
+    Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, NetworkSettings, SummaryHostConfig, SummaryNetworks, Words,
+};
+use dhow_engine::model::Container;
+use std::collections::BTreeMap;
+
+/// `GET /containers/{id}/json`.
+pub(crate) fn container(container: &Container, app: &App) -> ContainerInspect {
+    let document = Document::of(container);
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let sandbox = &container.sandbox;
+    let mode = document.host_config.network_mode.clone();
+    let live = container.state.pid != 0;
+    ContainerInspect {
+        id: container.id.clone(),
+        created: time::rfc3339(container.created),
+        path: container.path.clone(),
+        args: container.args.clone(),
+        state: status::state(&container.state),
+        image: container.image_id.clone(),
+        resolv_conf_path: path(&sandbox.resolv_conf),
+        hostname_path: path(&sandbox.hostname),
+        hosts_path: path(&sandbox.hosts),
+        log_path: container.log_path.clone(),
+        name: format!("/{}", container.name),
+        restart_count: i64::try_from(container.restart_count).unwrap_or(i64::MAX),
+        driver: "overlay2".into(),
+        platform: "linux".into(),
+        exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
+        graph_driver: graph(container),
+        mounts: mounts::points(&document.host_config),
+        network_settings: NetworkSettings {
+            sandbox_id: if live { sandbox.id.clone() } else { String::new() },
+            sandbox_key: if live { sandbox.key.clone() } else { String::new() },
+            ports: Some(BTreeMap::new()),
+            networks: Some(network::endpoints(&mode, &document.networking, app)),
+            ..NetworkSettings::default()
+        },
+        config: config(document.config, container),
+        host_config: host_config(document.host_config, container),
+        ..ContainerInspect::default()
+    }
+}
+
+/// Docker shows the id of the container beside its directories.
+fn graph(container: &Container) -> GraphDriver {
+    let mut data = container.graph.clone();
+    data.insert("ID".into(), container.id.clone());
+    GraphDriver { data: Some(data), name: "overlay2".into() }
+}
+
+/// What was asked for, with what the image gave, and the name of the host.
+fn config(mut config: Config, container: &Container) -> Config {
+    let request = &container.request;
+    let words = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty()).map(Words);
+    config.hostname.clone_from(&request.hostname);
+    config.user.clone_from(&request.user);
+    config.working_dir.clone_from(&request.working_dir);
+    config.env = Some(request.env.clone()).filter(|env| !env.is_empty() || config.env.is_some());
+    config.cmd = words(&request.command);
+    config.entrypoint = words(&request.entrypoint);
+    config.labels = Some(request.labels.clone());
+    config.stop_signal = request.stop_signal.clone().unwrap_or_default();
+    config
+}
+
+/// What was asked for, with the limits in force: an update changes those.
+fn host_config(mut host: HostConfig, container: &Container) -> HostConfig {
+    let now = &container.request.host.resources;
+    let resources = &mut host.resources;
+    resources.memory = now.memory;
+    resources.memory_reservation = now.memory_reservation;
+    resources.memory_swap = now.memory_swap;
+    resources.memory_swappiness = now.memory_swappiness.and_then(|n| i64::try_from(n).ok());
+    resources.nano_cpus = now.nano_cpus;
+    resources.cpu_shares = i64::try_from(now.cpu_shares).unwrap_or(i64::MAX);
+    resources.cpu_period = i64::try_from(now.cpu_period).unwrap_or(i64::MAX);
+    resources.cpu_quota = now.cpu_quota;
+    resources.cpuset_cpus.clone_from(&now.cpuset_cpus);
+    resources.cpuset_mems.clone_from(&now.cpuset_mems);
+    resources.pids_limit = now.pids_limit;
+    resources.blkio_weight = now.blkio_weight;
+    // Docker shows the container's own options, not those of the engine that were put under them.
+    host
+}
+
+/// One entry of `GET /containers/json`, without sizes. `image_moved`: the name it was made from means another image now.
+pub(crate) fn summary(container: &Container, document: &Document, app: &App, now: i64, image_moved: bool) -> ContainerSummary {
+    let mode = document.host_config.network_mode.clone();
+    ContainerSummary {
+        id: container.id.clone(),
+        names: vec![format!("/{}", container.name)],
+        image: if image_moved { container.image_id.clone() } else { container.request.image.clone() },
+        image_id: container.image_id.clone(),
+        command: command(container),
+        created: container.created.div_euclid(1_000_000_000),
+        ports: Vec::new(),
+        labels: container.request.labels.clone(),
+        state: container.state.status.as_str().into(),
+        status: status::line(&container.state, now),
+        network_settings: SummaryNetworks { networks: Some(network::endpoints(&mode, &document.networking, app)) },
+        host_config: SummaryHostConfig { network_mode: mode, annotations: document.host_config.annotations.clone() },
+        mounts: mounts::points(&document.host_config),
+        ..ContainerSummary::default()
+    }
+}
+
+/// Path and arguments; an argument with blanks is in single quotes.
+fn command(container: &Container) -> String {
+    let quoted = container.args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg.clone() });
+    std::iter::once(container.path.clone()).chain(quoted).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,11 @@
+//! Between Docker's JSON and the engine's types. Pure but for looking names up.
+
+pub(crate) mod changes;
+pub(crate) mod defaults;
+pub(crate) mod document;
+pub(crate) mod inspect;
+pub(crate) mod mounts;
+pub(crate) mod network;
+pub(crate) mod request;
+pub(crate) mod security;
+pub(crate) mod status;

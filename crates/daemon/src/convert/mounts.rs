@@ -1,0 +1,157 @@
+//! Binds, tmpfs and `Mounts`: to the engine's mounts, and to what inspect shows.
+
+use crate::error::{Failure, Result};
+use dhow_api::mount::{BindKind, check_target, clean, parse_bind, tmpfs_words, validate};
+use dhow_api::types::{HostConfig, Mount, MountPoint};
+use dhow_engine::model::{self, MountKind};
+use std::collections::BTreeSet;
+
+/// All mounts that a HostConfig asks for. A path that several name is refused.
+pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
+    let mut mounts = Vec::new();
+    for raw in host.binds.iter().flatten() {
+        let bind = parse_bind(raw)?;
+        match bind.kind {
+            BindKind::Path => {}
+            BindKind::Volume => {
+                return Err(Failure::unsupported(&format!("the named volume {:?}: volumes are not there yet, and it", bind.source)));
+            }
+            BindKind::Anonymous => {
+                return Err(Failure::unsupported(&format!("the anonymous volume {:?}: volumes are not there yet, and it", bind.target)));
+            }
+        }
+        if bind.no_copy {
+            return Err(Failure::invalid(format!("invalid mode: {}", bind.mode)));
+        }
+        mounts.push(model::Mount {
+            kind: MountKind::Bind,
+            source: bind.source.into(),
+            target: bind.target.into(),
+            read_only: bind.read_only,
+            propagation: bind.propagation,
+            create_source: true,
+            options: Vec::new(),
+        });
+    }
+    for mount in &host.mounts {
+        mounts.push(mount_to_engine(mount)?);
+    }
+    for (target, options) in &host.tmpfs {
+        check_target(target).map_err(|error| Failure::invalid(format!("invalid tmpfs mount: {error}")))?;
+        let options = options.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        mounts.push(tmpfs(&clean(target), false, options));
+    }
+    let mut seen = BTreeSet::new();
+    for mount in &mounts {
+        if !seen.insert(&mount.target) {
+            return Err(Failure::invalid(format!("Duplicate mount point: {}", mount.target.display())));
+        }
+    }
+    Ok(mounts)
+}
+
+fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
+    model::Mount {
+        kind: MountKind::Tmpfs,
+        source: std::path::PathBuf::new(),
+        target: target.into(),
+        read_only,
+        propagation: String::new(),
+        create_source: false,
+        options,
+    }
+}
+
+fn mount_to_engine(mount: &Mount) -> Result<model::Mount> {
+    validate(mount)?;
+    match mount.kind.as_str() {
+        "bind" => {
+            let options = mount.bind_options.clone().unwrap_or_default();
+            if options.non_recursive {
+                return Err(Failure::unsupported("bind-recursive=disabled"));
+            }
+            if options.read_only_non_recursive {
+                return Err(Failure::unsupported("bind-recursive=writable"));
+            }
+            Ok(model::Mount {
+                kind: MountKind::Bind,
+                source: clean(&mount.source).into(),
+                target: clean(&mount.target).into(),
+                read_only: mount.read_only,
+                propagation: options.propagation,
+                create_source: options.create_mountpoint,
+                options: Vec::new(),
+            })
+        }
+        "tmpfs" => Ok(tmpfs(&clean(&mount.target), mount.read_only, tmpfs_words(mount.tmpfs_options.as_ref())?)),
+        kind => Err(Failure::unsupported(&format!("a mount of type {kind:?}"))),
+    }
+}
+
+/// What inspect and ps show: binds and `--mount`s, tmpfs by `--tmpfs` not.
+pub(crate) fn points(host: &HostConfig) -> Vec<MountPoint> {
+    let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).map(|bind| MountPoint {
+        kind: "bind".into(),
+        source: bind.source,
+        destination: bind.target,
+        mode: bind.mode,
+        rw: !bind.read_only,
+        propagation: if bind.propagation.is_empty() { "rprivate".into() } else { bind.propagation },
+        ..MountPoint::default()
+    });
+    let mounts = host.mounts.iter().map(|mount| {
+        let propagation = mount.bind_options.as_ref().map(|options| options.propagation.clone()).filter(|p| !p.is_empty());
+        let bind = mount.kind == "bind";
+        MountPoint {
+            kind: mount.kind.clone(),
+            source: if bind { clean(&mount.source) } else { String::new() },
+            destination: clean(&mount.target),
+            rw: !mount.read_only,
+            propagation: propagation.unwrap_or_else(|| if bind { "rprivate".into() } else { String::new() }),
+            ..MountPoint::default()
+        }
+    });
+    binds.chain(mounts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dhow_api::types::TmpfsOptions;
+
+    fn host(binds: &[&str], mounts: Vec<Mount>) -> HostConfig {
+        HostConfig { binds: Some(binds.iter().map(ToString::to_string).collect()), mounts, ..HostConfig::default() }
+    }
+
+    #[test]
+    fn binds_and_mounts() {
+        let tmpfs = Mount {
+            kind: "tmpfs".into(),
+            target: "/t".into(),
+            tmpfs_options: Some(TmpfsOptions { size_bytes: 4096, ..TmpfsOptions::default() }),
+            ..Mount::default()
+        };
+        let host = host(&["/a:/b:ro"], vec![tmpfs]);
+        let mounts = to_engine(&host).unwrap();
+        assert!(mounts[0].read_only && mounts[0].create_source);
+        assert_eq!(mounts[1].options, ["size=4096"]);
+        let shown = points(&host);
+        assert_eq!((shown[0].mode.as_str(), shown[0].rw, shown[0].propagation.as_str()), ("ro", false, "rprivate"));
+        assert_eq!((shown[1].kind.as_str(), shown[1].source.as_str()), ("tmpfs", ""));
+    }
+
+    #[test]
+    fn refusals() {
+        let check = |host: HostConfig, status: u16, expect: &str| {
+            let failure = to_engine(&host).unwrap_err();
+            assert_eq!((failure.0.status, failure.0.message.as_str()), (status, expect));
+        };
+        check(host(&["/a:/x", "/b:/x/"], vec![]), 400, "Duplicate mount point: /x");
+        check(host(&["/a:/x:bad"], vec![]), 400, "invalid mode: bad");
+        check(
+            host(&["name:/x"], vec![]),
+            501,
+            "the named volume \"name\": volumes are not there yet, and it is not supported by this release",
+        );
+    }
+}

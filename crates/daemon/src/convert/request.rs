@@ -1,0 +1,224 @@
+//! A create body made the engine's request and our document.
+
+use super::document::Document;
+use super::{defaults, mounts, network, security};
+use crate::app::App;
+use crate::error::{Failure, Result};
+use dhow_api::ApiVersion;
+use dhow_api::types::{self, Config, CreateBody, HostConfig};
+use dhow_engine::model::{self, NamespaceMode, Request};
+
+/// Looks a container's id up by name.
+type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
+
+/// Runtimes that all mean ours.
+const RUNTIMES: [&str; 4] = ["runc", "io.containerd.runc.v2", "dhow", ""];
+
+/// Drops what an older client could not have meant.
+pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
+    let before = |minor| version < ApiVersion::v1(minor);
+    let Some(host) = body.host_config.as_mut() else { return };
+    if before(40) && host.ipc_mode.is_empty() {
+        host.ipc_mode = "shareable".into();
+    }
+    if before(42) {
+        host.console_size = [0, 0];
+    }
+    if before(43) {
+        host.annotations.clear();
+    }
+    for options in host.mounts.iter_mut().filter_map(|mount| mount.bind_options.as_mut()) {
+        if before(40) {
+            options.non_recursive = false;
+        }
+        if before(42) {
+            options.create_mountpoint = false;
+        }
+        if before(44) {
+            options.read_only_force_recursive = false;
+            options.read_only_non_recursive = false;
+        }
+    }
+    if before(44)
+        && let Some(check) = body.config.healthcheck.as_mut()
+    {
+        check.start_interval = 0;
+    }
+}
+
+/// Checks what only Docker's side knows, fills defaults, and answers the engine's request (without a name) and warnings.
+pub(crate) fn convert(body: CreateBody, image: &[u8], app: &App, resolve: &Resolve<'_>) -> Result<(Request, Vec<String>)> {
+    let CreateBody { mut config, host_config, networking_config } = body;
+    let mut host = host_config.unwrap_or_default();
+    let networking = networking_config.unwrap_or_default();
+    if config.network_disabled {
+        host.network_mode = "none".into();
+    }
+    refuse(&config, &host)?;
+    network::check_endpoints(&networking)?;
+    defaults::host_config(&mut host, app);
+    let mut warnings = network::warnings(&host);
+    if !matches!(host.restart_policy.name.as_str(), "" | "no") {
+        warnings.push(format!("The restart policy {:?} is kept, but this release does not act on it yet.", host.restart_policy.name));
+    }
+    let (mode, network) = network::mode_of(&host, resolve)?;
+    host.network_mode = mode;
+    let engine_host = engine_host(&mut host, network, resolve)?;
+    let mut request = request(&config, &host, engine_host);
+    let image = defaults::image_config_of(image);
+    if image.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty() && check.test[0] != "NONE") && config.healthcheck.is_none() {
+        warnings.push("The image's health check is kept, but this release does not run it yet.".into());
+    }
+    defaults::image_config(&mut config, &image);
+    request.document = Document { config, host_config: host, networking }.to_text();
+    Ok((request, warnings))
+}
+
+fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Request {
+    let words = |words: &Option<types::Words>| words.as_ref().map(|words| words.0.clone());
+    Request {
+        name: None,
+        image: config.image.clone(),
+        entrypoint: words(&config.entrypoint),
+        command: words(&config.cmd),
+        env: config.env.clone().unwrap_or_default(),
+        working_dir: config.working_dir.clone(),
+        user: config.user.clone(),
+        hostname: config.hostname.clone(),
+        domainname: config.domainname.clone(),
+        tty: config.tty,
+        open_stdin: config.open_stdin,
+        stdin_once: config.stdin_once,
+        labels: config.labels.clone().unwrap_or_default(),
+        stop_signal: Some(config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
+        stop_timeout: config.stop_timeout,
+        auto_remove: host.auto_remove,
+        console_size: crate::containers::size_of(host.console_size),
+        host: engine_host,
+        document: String::new(),
+    }
+}
+
+fn engine_host(host: &mut HostConfig, network: model::NetworkMode, resolve: &Resolve<'_>) -> Result<model::Host> {
+    let security = security::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    let user_paths = |paths: &Option<Vec<String>>, privileged: bool| paths.clone().filter(|_| !privileged);
+    Ok(model::Host {
+        privileged: host.privileged,
+        cap_add: host.cap_add.clone().unwrap_or_default().0,
+        cap_drop: host.cap_drop.clone().unwrap_or_default().0,
+        read_only: host.readonly_rootfs,
+        init: host.init.unwrap_or(false),
+        network,
+        pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
+        ipc: namespace("IPC", &mut host.ipc_mode, &["host", "private", "shareable"], resolve)?,
+        uts: namespace("UTS", &mut host.uts_mode, &["host"], resolve)?,
+        cgroupns: namespace("cgroup namespace", &mut host.cgroupns_mode, &["host", "private"], resolve)?,
+        cgroup_parent: Some(host.resources.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
+        mounts: mounts::to_engine(host)?,
+        resources: resources(&host.resources),
+        shm_size: u64::try_from(host.shm_size).map_err(|_| Failure::invalid("SHM size can not be less than 0"))?,
+        group_add: host.group_add.clone().unwrap_or_default(),
+        ulimits: host
+            .resources
+            .ulimits
+            .iter()
+            .flatten()
+            .map(|limit| model::Ulimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+            .collect(),
+        sysctls: host.sysctls.clone(),
+        oom_score_adj: host.oom_score_adj,
+        no_new_privileges: security.no_new_privileges,
+        seccomp: security.seccomp,
+        masked_paths: user_paths(&host.masked_paths, host.privileged),
+        readonly_paths: user_paths(&host.readonly_paths, host.privileged),
+        log: model::Log { driver: host.log_config.kind.clone(), options: host.log_config.config.clone().unwrap_or_default() },
+        extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
+        restart: Some((host.restart_policy.name.clone(), host.restart_policy.maximum_retry_count)),
+    })
+}
+
+/// A mode's namespace; `container:NAME` becomes `container:ID` in the mode itself.
+fn namespace(what: &str, mode: &mut String, words: &[&str], resolve: &Resolve<'_>) -> Result<NamespaceMode> {
+    let text = mode.clone();
+    if what == "IPC" && text == "none" {
+        return Err(Failure::unsupported("the IPC mode \"none\""));
+    }
+    match text.strip_prefix("container:") {
+        Some(name) if !name.is_empty() && matches!(what, "PID" | "IPC") => {
+            let id = resolve(name)?;
+            *mode = format!("container:{id}");
+            Ok(NamespaceMode::Container(id))
+        }
+        None if text.is_empty() => Ok(NamespaceMode::Private),
+        None if words.contains(&text.as_str()) => Ok(if text == "host" { NamespaceMode::Host } else { NamespaceMode::Private }),
+        _ => Err(Failure::invalid(format!("invalid {what} mode: {text}"))),
+    }
+}
+
+/// Limits in the engine's form.
+pub(crate) fn resources(r: &types::Resources) -> model::Resources {
+    let positive = |n: i64| u64::try_from(n).unwrap_or(0);
+    model::Resources {
+        memory: r.memory,
+        memory_reservation: r.memory_reservation,
+        memory_swap: r.memory_swap,
+        memory_swappiness: r.memory_swappiness.and_then(|n| u64::try_from(n).ok()),
+        oom_kill_disable: r.oom_kill_disable.unwrap_or(false),
+        nano_cpus: r.nano_cpus,
+        cpu_shares: positive(r.cpu_shares),
+        cpu_period: positive(r.cpu_period),
+        cpu_quota: r.cpu_quota,
+        cpuset_cpus: r.cpuset_cpus.clone(),
+        cpuset_mems: r.cpuset_mems.clone(),
+        pids_limit: r.pids_limit,
+        blkio_weight: r.blkio_weight,
+    }
+}
+
+/// Refuses, by name, what this release cannot do. Nothing that was asked for is dropped in silence.
+fn refuse(config: &Config, host: &HostConfig) -> Result<()> {
+    let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let checks = [
+        (given(&host.volumes_from), "VolumesFrom"),
+        (config.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty()), "an anonymous volume"),
+        (given(&host.links), "Links"),
+        (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
+        (!matches!(host.userns_mode.as_str(), "" | "host"), "UsernsMode"),
+        (!host.storage_opt.is_empty(), "StorageOpt"),
+        (!config.mac_address.is_empty(), "a MAC address"),
+        (config.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty() && check.test[0] != "NONE"), "a health check"),
+    ];
+    if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
+        return Err(Failure::unsupported(what));
+    }
+    if !RUNTIMES.contains(&host.runtime.as_str()) {
+        return Err(Failure::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
+    }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(Failure::invalid(format!("invalid isolation '{}' on linux", host.isolation)));
+    }
+    refuse_devices(&host.resources)
+}
+
+/// Refuses the resources that this release cannot give.
+pub(crate) fn refuse_devices(r: &types::Resources) -> Result<()> {
+    fn given<T>(list: &Option<Vec<T>>) -> bool {
+        list.as_ref().is_some_and(|list| !list.is_empty())
+    }
+    let checks = [
+        (given(&r.devices), "Devices"),
+        (given(&r.device_cgroup_rules), "DeviceCgroupRules"),
+        (given(&r.device_requests), "DeviceRequests"),
+        (given(&r.blkio_weight_device), "BlkioWeightDevice"),
+        (given(&r.blkio_device_read_bps), "BlkioDeviceReadBps"),
+        (given(&r.blkio_device_write_bps), "BlkioDeviceWriteBps"),
+        (given(&r.blkio_device_read_iops), "BlkioDeviceReadIOps"),
+        (given(&r.blkio_device_write_iops), "BlkioDeviceWriteIOps"),
+        (r.cpu_realtime_period != 0 || r.cpu_realtime_runtime != 0, "the real-time scheduler"),
+        (r.kernel_memory_tcp != 0, "KernelMemoryTCP"),
+    ];
+    match checks.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Failure::unsupported(what)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,70 @@
+//! The words for where a container stands.
+
+use dhow_api::types::State;
+use dhow_api::{duration, time};
+use dhow_engine::model::{self, Status};
+
+/// `Up 2 seconds`, `Exited (0) 3 minutes ago`: the STATUS column.
+pub(crate) fn line(state: &model::State, now: i64) -> String {
+    let up = || duration::human(now - state.started_at.unwrap_or(now));
+    let ago = || duration::human(now - state.finished_at.unwrap_or(now));
+    match state.status {
+        Status::Running => format!("Up {}", up()),
+        Status::Paused => format!("Up {} (Paused)", up()),
+        Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, ago()),
+        Status::Removing => "Removal In Progress".into(),
+        Status::Dead => "Dead".into(),
+        Status::Created => "Created".into(),
+        Status::Exited if state.finished_at.is_none() => String::new(),
+        Status::Exited => format!("Exited ({}) {} ago", state.exit_code, ago()),
+    }
+}
+
+/// The State object. A paused or restarting container counts as running.
+pub(crate) fn state(state: &model::State) -> State {
+    let status = state.status;
+    State {
+        status: status.as_str().into(),
+        running: matches!(status, Status::Running | Status::Paused | Status::Restarting),
+        paused: status == Status::Paused,
+        restarting: status == Status::Restarting,
+        oom_killed: state.oom_killed,
+        dead: status == Status::Dead,
+        pid: state.pid.into(),
+        exit_code: state.exit_code.into(),
+        error: state.error.clone(),
+        started_at: time::rfc3339_or_zero(state.started_at),
+        finished_at: time::rfc3339_or_zero(state.finished_at),
+        health: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        const SECOND: i64 = 1_000_000_000;
+        let check = |status, expect: &str| {
+            let state = model::State {
+                status,
+                pid: 0,
+                pid_start_time: 0,
+                exit_code: 137,
+                error: String::new(),
+                oom_killed: false,
+                started_at: Some(0),
+                finished_at: Some(10 * SECOND),
+            };
+            assert_eq!(line(&state, 10 * SECOND), expect);
+        };
+        check(Status::Running, "Up 10 seconds");
+        check(Status::Paused, "Up 10 seconds (Paused)");
+        check(Status::Exited, "Exited (137) Less than a second ago");
+        check(Status::Created, "Created");
+        check(Status::Removing, "Removal In Progress");
+        check(Status::Dead, "Dead");
+        check(Status::Restarting, "Restarting (137) Less than a second ago");
+    }
+}

@@ -1,0 +1,99 @@
+//! Bodies: of answers, and of requests that are read by blocking code.
+
+use super::limits;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use std::convert::Infallible;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// All at once.
+    Full(Option<Bytes>),
+    /// As it comes; the sender's end ends it, and a reader that goes away closes the channel.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::Full(None)
+    }
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Full(Some(bytes.into()))
+    }
+    pub(crate) fn stream() -> (mpsc::Sender<Bytes>, Self) {
+        let (sender, receiver) = mpsc::channel(limits::CHUNKS);
+        (sender, Self::Stream(receiver))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(receiver) => receiver.poll_recv(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A request's body as a blocking reader, fed by a task that reads the connection.
+pub(crate) struct BlockingBody {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl BlockingBody {
+    /// Starts reading. The task ends with the body, or when the reader is dropped.
+    pub(crate) fn new(mut body: Incoming) -> Self {
+        let (sender, chunks) = mpsc::channel(limits::CHUNKS);
+        tokio::spawn(async move {
+            while let Some(frame) = body.frame().await {
+                let chunk = match frame {
+                    Ok(frame) => match frame.into_data() {
+                        Ok(bytes) => Ok(bytes),
+                        Err(_) => continue,
+                    },
+                    Err(error) => Err(io::Error::other(error)),
+                };
+                let failed = chunk.is_err();
+                if sender.send(chunk).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { chunks, current: Bytes::new() }
+    }
+}
+
+impl Read for BlockingBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.current.len());
+        buffer[..count].copy_from_slice(&self.current.split_to(count));
+        Ok(count)
+    }
+}

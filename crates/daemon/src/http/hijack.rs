@@ -1,0 +1,63 @@
+//! Taking a connection over: attach and exec answer with a head and then leave HTTP.
+//!
+//! The handler puts a [`Takeover`] into the connection's slot and never finishes; the connection's loop then takes the socket out of
+//! hyper, with whatever input was read too far, writes the head itself, and hands both over. This serves both forms that Docker has:
+//! `101 UPGRADED` and, for clients that do not ask for an upgrade, a `200` after which bytes flow raw.
+
+use super::io::Socket;
+use dhow_engine::engine::Client;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::AsyncWriteExt;
+
+/// What happens with the client once it is taken over.
+type Then = Box<dyn FnOnce(Client) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// A request to take the connection over.
+pub(crate) struct Takeover {
+    head: String,
+    then: Then,
+}
+
+impl Takeover {
+    /// `upgrade`: the client asked for it. `content_type` is that of the stream.
+    pub(crate) fn new<F>(upgrade: bool, content_type: &str, then: impl FnOnce(Client) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let first = if upgrade { "101 UPGRADED" } else { "200 OK" };
+        let mut head = format!("HTTP/1.1 {first}\r\nContent-Type: {content_type}\r\n");
+        if upgrade {
+            head.push_str("Connection: Upgrade\r\nUpgrade: tcp\r\n");
+        }
+        for (name, value) in super::reply::STANDARD {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        Self { head, then: Box::new(move |client| Box::pin(then(client))) }
+    }
+
+    /// Writes the head, then gives the client on.
+    pub(crate) async fn run(self, mut socket: Socket, early: Vec<u8>) {
+        let written = socket.write_all(self.head.as_bytes()).await.and(Ok(()));
+        let fd = written.and_then(|()| socket.into_fd());
+        match fd {
+            Ok(socket) => (self.then)(Client { socket, early }).await,
+            Err(error) => tracing::debug!(%error, "a client left before its stream began"),
+        }
+    }
+}
+
+/// Where a handler leaves its [`Takeover`].
+#[derive(Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Takeover>>>);
+
+impl Slot {
+    pub(crate) fn put(&self, takeover: Takeover) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(takeover);
+    }
+    pub(crate) fn take(&self) -> Option<Takeover> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

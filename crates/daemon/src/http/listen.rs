@@ -1,0 +1,220 @@
+//! Sockets to listen on.
+
+use super::connection::serve;
+use super::io::Socket;
+use super::limits;
+use crate::app::App;
+use crate::process::group;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+
+/// Where to listen (`-H`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// `unix://PATH`.
+    Unix(PathBuf),
+    /// `tcp://HOST:PORT`.
+    Tcp(String),
+}
+
+/// Longest path that fits into a socket's address, with its zero byte.
+const PATH_MAX: usize = 107;
+/// Docker's port without TLS.
+const PORT: u16 = 2375;
+
+/// Why listening is impossible.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum ListenError {
+    #[error("Invalid bind address format: {0}")]
+    Format(String),
+    #[error("socket path {0} has more than {PATH_MAX} bytes")]
+    TooLong(PathBuf),
+    #[error("{0} is already served by another engine")]
+    Live(PathBuf),
+    #[error("can't create unix socket {0}: it exists and is not a socket")]
+    NotASocket(PathBuf),
+    #[error("{step} {object}: {source}")]
+    Io { step: &'static str, object: String, source: io::Error },
+}
+
+impl Address {
+    /// Reads `-H`. `fd://` is not served.
+    pub(crate) fn parse(text: &str) -> Result<Self, ListenError> {
+        let bad = || ListenError::Format(text.into());
+        match text.split_once("://") {
+            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(("tcp", rest)) => Ok(Self::Tcp(with_port(rest.trim_end_matches('/')).ok_or_else(bad)?)),
+            None if text.starts_with('/') => Ok(Self::Unix(text.into())),
+            None if !text.is_empty() => Ok(Self::Tcp(with_port(text).ok_or_else(bad)?)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+fn with_port(text: &str) -> Option<String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+        _ => (text, PORT),
+    };
+    let host = if host.is_empty() { "127.0.0.1" } else { host };
+    Some(format!("{host}:{port}"))
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    /// Binds. A socket file that nobody serves any more is replaced.
+    pub(crate) async fn bind(address: &Address, group: Option<u32>) -> Result<Self, ListenError> {
+        match address {
+            Address::Unix(path) => Ok(Self::Unix(bind_unix(path, group)?, path.clone())),
+            Address::Tcp(text) => {
+                let listener = TcpListener::bind(text.as_str()).await;
+                Ok(Self::Tcp(listener.map_err(|source| ListenError::Io { step: "listen on", object: text.clone(), source })?))
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let stream = listener.accept().await?.0;
+                stream.set_nodelay(true)?;
+                Socket::Tcp(stream)
+            }
+        })
+    }
+
+    /// Removes the socket file.
+    pub(crate) fn remove(&self) {
+        if let Self::Unix(_, path) = self
+            && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "the socket was not removed");
+        }
+    }
+}
+
+fn bind_unix(path: &Path, group: Option<u32>) -> Result<UnixListener, ListenError> {
+    if path.as_os_str().len() > PATH_MAX {
+        return Err(ListenError::TooLong(path.into()));
+    }
+    let fail = |step: &'static str| move |source| ListenError::Io { step, object: path.display().to_string(), source };
+    if let Some(parent) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(fail("create the directory of"))?;
+    }
+    clear(path)?;
+    // Fresh it belongs to root and only root may write, that is connect; then it is opened to the group.
+    let listener = UnixListener::bind(path).map_err(fail("listen on"))?;
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group)).map_err(fail("change the group of"))?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(fail("change the mode of"))?;
+    Ok(listener)
+}
+
+fn clear(path: &Path) -> Result<(), ListenError> {
+    use std::os::unix::fs::FileTypeExt;
+    let fail = |source| ListenError::Io { step: "look at", object: path.display().to_string(), source };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.into())),
+        Ok(_) => {}
+    }
+    if is_served(path) {
+        return Err(ListenError::Live(path.into()));
+    }
+    std::fs::remove_file(path).map_err(fail)
+}
+
+/// True where somebody accepts connections at the path (or where that cannot be told).
+pub(crate) fn is_served(path: &Path) -> bool {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound),
+    }
+}
+
+/// Group of the socket: the named one must exist, Docker's own only may.
+pub(crate) fn socket_group(named: Option<&str>) -> anyhow::Result<Option<u32>> {
+    match named {
+        Some(name) => Ok(Some(group::find(name)?.ok_or_else(|| anyhow::anyhow!("group {name} not found"))?)),
+        None => Ok(group::find("docker").unwrap_or(None)),
+    }
+}
+
+/// Accepts for ever.
+pub(crate) async fn accept_all(app: Arc<App>, listener: Arc<Listener>, free: Arc<Semaphore>) {
+    loop {
+        let Ok(permit) = free.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok(socket) => {
+                let app = app.clone();
+                tokio::spawn(async move {
+                    serve(app, socket).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: give others time to close some.
+                tracing::warn!(%error, "accepting a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Connections that may be served at once.
+pub(crate) fn permits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(limits::CONNECTIONS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let check = |text: &str, expect: Option<Address>| assert_eq!(Address::parse(text).ok(), expect, "{text}");
+        check("unix:///run/x.sock", Some(Address::Unix("/run/x.sock".into())));
+        check("/run/x.sock", Some(Address::Unix("/run/x.sock".into())));
+        check("tcp://127.0.0.1:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
+        check("tcp://:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
+        check("tcp://[::1]", Some(Address::Tcp("[::1]:2375".into())));
+        check("localhost", Some(Address::Tcp("localhost:2375".into())));
+        check("fd://", None);
+        check("unix://x", None);
+        check("tcp://a:b", None);
+        check("", None);
+    }
+
+    #[tokio::test]
+    async fn stale_sockets_are_replaced_and_live_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/x.sock");
+        let address = Address::Unix(path.clone());
+        let first = Listener::bind(&address, None).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(matches!(Listener::bind(&address, None).await, Err(ListenError::Live(_))));
+        drop(first);
+        let second = Listener::bind(&address, None).await.unwrap();
+        second.remove();
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(Listener::bind(&address, None).await, Err(ListenError::NotASocket(_))));
+        let long = Address::Unix(dir.path().join("y".repeat(120)));
+        assert!(matches!(Listener::bind(&long, None).await, Err(ListenError::TooLong(_))));
+    }
+}

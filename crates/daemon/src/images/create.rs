@@ -1,0 +1,74 @@
+//! `POST /images/create`: pull, or import of a root filesystem.
+
+use super::{progress_line, target};
+use crate::convert::changes;
+use crate::error::{Failure, Result};
+use crate::http::body::{BlockingBody, Body};
+use crate::http::{Cx, Reply, reply};
+use dhow_api::types::Progress;
+use dhow_engine::ImportConfig;
+use dhow_reference::Reference;
+
+/// By what the query names.
+pub(crate) async fn post(cx: Cx) -> Result<Reply> {
+    match (cx.query.get("fromImage"), cx.query.get("fromSrc")) {
+        ("", "-") => import(cx).await,
+        ("", "") => Err(Failure::invalid("either fromImage or fromSrc is needed")),
+        ("", _) => Err(Failure::unsupported("importing from a URL")),
+        (image, _) => {
+            let name = pull_name(image, cx.query.get("tag"))?;
+            pull(&cx, name).await
+        }
+    }
+}
+
+fn pull_name(image: &str, tag: &str) -> Result<Reference> {
+    let text = match tag {
+        "" => image.to_owned(),
+        _ if tag.contains(':') => format!("{image}@{tag}"),
+        _ => format!("{image}:{tag}"),
+    };
+    Ok(Reference::parse(&text)?.or_latest())
+}
+
+/// Nothing is sent before the engine answers, so that an error has its status.
+async fn pull(cx: &Cx, name: Reference) -> Result<Reply> {
+    let before = cx.app.engine.image(&name.familiar()).await.ok().map(|image| image.id.clone());
+    let image = cx.app.engine.pull(&name).await?;
+    let news = if before.as_ref() == Some(&image.id) { "Image is up to date for" } else { "Downloaded newer image for" };
+    let status = |status: String, id: &str| progress_line(&Progress { status, id: id.into(), ..Progress::default() });
+    let mut lines = status(format!("Pulling from {}", name.path()), name.tag().or(name.digest()).unwrap_or_default());
+    if let Some(digest) = image.digests.iter().find(|d| d.familiar_name() == name.familiar_name()).and_then(Reference::digest) {
+        lines.extend(status(format!("Digest: {digest}"), ""));
+    }
+    lines.extend(status(format!("Status: {news} {}", name.familiar()), ""));
+    Ok(reply::stream("application/json", Body::full(lines)))
+}
+
+async fn import(cx: Cx) -> Result<Reply> {
+    let target = target(cx.query.get("repo"), cx.query.get("tag"))?;
+    let list: Vec<&str> = cx.query.all("changes").collect();
+    let config = ImportConfig {
+        comment: match cx.query.get("message") {
+            "" => "Imported from -".into(),
+            message => message.into(),
+        },
+        platform: cx.query.find("platform").filter(|platform| !platform.is_empty()).map(str::to_owned),
+        config: changes::apply(&list)?,
+    };
+    let engine = cx.app.engine.clone();
+    let image = engine.import(Box::new(BlockingBody::new(cx.body)), config, target).await?;
+    let line = progress_line(&Progress { status: image.id.clone(), ..Progress::default() });
+    Ok(reply::stream("application/json", Body::full(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(pull_name("hello", "").unwrap().familiar(), "hello:latest");
+        assert_eq!(pull_name("hello", "1").unwrap().familiar(), "hello:1");
+    }
+}

@@ -1,0 +1,179 @@
+//! `GET /images/json`.
+
+use super::inspect::{created, names};
+use crate::convert::defaults::image_config_of;
+use crate::error::{Failure, Result};
+use crate::http::{Cx, Reply, reply};
+use dhow_api::types::ImageSummary;
+use dhow_api::version::Shape;
+use dhow_api::{ApiVersion, Filters, time};
+use std::collections::BTreeMap;
+
+const FILTERS: [&str; 8] = ["before", "dangling", "label", "label!", "reference", "since", "until", "id"];
+const SECOND: i64 = 1_000_000_000;
+
+/// The list, newest first. Images without a name that others build on show with `all` only.
+pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
+    let filters = Filters::parse(cx.query.get("filters"))?;
+    filters.validate(&FILTERS)?;
+    let images = cx.app.engine.images().await?;
+    let bounds = Bounds::parse(cx, &filters).await?;
+    let dangling = if filters.contains("dangling") { Some(filters.boolean("dangling", false)?) } else { None };
+    let users = cx.app.engine.containers();
+    let mut list = Vec::new();
+    for image in &images {
+        let unnamed = image.tags.is_empty() && image.digests.is_empty();
+        let is_parent = unnamed && images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
+        if (is_parent && !cx.query.boolean("all")) || dangling.is_some_and(|wanted| wanted != unnamed) || !bounds.contain(created(image)) {
+            continue;
+        }
+        let labels = image_config_of(&image.raw).labels;
+        if !matches_labels(&filters, labels.as_ref()) || !filters.matches_prefix("id", &image.id) {
+            continue;
+        }
+        let (tags, digests) = names(image);
+        if filters.contains("reference")
+            && !tags.iter().chain(&digests).any(|name| filters.values("reference").any(|p| matches_reference(p, name)))
+        {
+            continue;
+        }
+        let counted = cx.query.boolean("shared-size");
+        list.push(ImageSummary {
+            containers: if counted { users.iter().filter(|user| user.image_id == image.id).count().try_into().unwrap_or(-1) } else { -1 },
+            created: created(image).unwrap_or(0).div_euclid(SECOND),
+            id: image.id.clone(),
+            labels,
+            parent_id: image.parent.clone().unwrap_or_default(),
+            repo_digests: older(digests, cx.version, "<none>@<none>"),
+            repo_tags: older(tags, cx.version, "<none>:<none>"),
+            shared_size: -1,
+            size: i64::try_from(image.size).unwrap_or(i64::MAX),
+            virtual_size: 0,
+        });
+    }
+    list.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.repo_tags.cmp(&b.repo_tags)));
+    reply::shaped_list(Shape::ImageSummary, cx.version, &list)
+}
+
+/// Before 1.43 an image without names had one that says so.
+fn older(names: Vec<String>, version: ApiVersion, none: &str) -> Vec<String> {
+    if names.is_empty() && version < ApiVersion::v1(43) { vec![none.into()] } else { names }
+}
+
+fn matches_labels(filters: &Filters, labels: Option<&BTreeMap<String, String>>) -> bool {
+    let none = BTreeMap::new();
+    let labels = labels.unwrap_or(&none);
+    filters.matches_labels("label", labels) && !(filters.contains("label!") && filters.matches_labels("label!", labels))
+}
+
+/// Times between which an image was made.
+struct Bounds {
+    before: Option<i64>,
+    since: Option<i64>,
+}
+
+impl Bounds {
+    async fn parse(cx: &Cx, filters: &Filters) -> Result<Self> {
+        let mut bounds = Self { before: None, since: None };
+        for name in filters.values("before") {
+            bounds.before = created(&*cx.app.engine.image(name).await?);
+        }
+        for name in filters.values("since") {
+            bounds.since = created(&*cx.app.engine.image(name).await?);
+        }
+        for text in filters.values("until") {
+            let query = time::flag_to_query(text, crate::system::now()).map_err(|_| Failure(filters.invalid_value("until")))?;
+            let until = time::parse_query(&query)?;
+            bounds.before = Some(until.unwrap_or(0).min(bounds.before.unwrap_or(i64::MAX)));
+        }
+        Ok(bounds)
+    }
+
+    fn contain(&self, at: Option<i64>) -> bool {
+        let at = at.unwrap_or(0);
+        self.before.is_none_or(|before| at < before) && self.since.is_none_or(|since| at > since)
+    }
+}
+
+/// A pattern matches `name`, `name:tag`, or their last part, with `*`, `?` and `[...]` not crossing slashes.
+fn matches_reference(pattern: &str, name: &str) -> bool {
+    let bare = name.split('@').next().unwrap_or(name);
+    let bare = match bare.rsplit_once(':') {
+        Some((left, tag)) if !tag.contains('/') => left,
+        _ => bare,
+    };
+    glob(pattern.as_bytes(), name.as_bytes()) || glob(pattern.as_bytes(), bare.as_bytes())
+}
+
+/// Go's `path.Match`. Work is bounded: after a star only the last one is tried again.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let step = match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, t));
+                p += 1;
+                continue;
+            }
+            Some(_) if t < text.len() => one(&pattern[p..], text[t]),
+            None if t == text.len() => return true,
+            _ => None,
+        };
+        match (step, &mut star) {
+            (Some(used), _) => {
+                p += used;
+                t += 1;
+            }
+            (None, Some((after, from))) if *from < text.len() && text[*from] != b'/' => {
+                *from += 1;
+                (p, t) = (*after, *from);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Bytes of the pattern that match this one byte; `None` where they do not.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match pattern {
+        [b'?', ..] => (byte != b'/').then_some(1),
+        [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
+        [b'[', class @ ..] => {
+            let end = class.iter().skip(1).position(|b| *b == b']')? + 1;
+            let (negated, set) = if matches!(class[0], b'^' | b'!') { (true, &class[1..end]) } else { (false, &class[..end]) };
+            let mut found = false;
+            let mut rest = set;
+            while let [low, tail @ ..] = rest {
+                (found, rest) = match tail {
+                    [b'-', high, more @ ..] => (found || (*low..=*high).contains(&byte), more),
+                    _ => (found || *low == byte, tail),
+                };
+            }
+            (found != negated && byte != b'/').then_some(end + 2)
+        }
+        [plain, ..] => (*plain == byte).then_some(1),
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        let check = |pattern: &str, name: &str, expect: bool| assert_eq!(matches_reference(pattern, name), expect, "{pattern} {name}");
+        check("busybox", "busybox:1", true);
+        check("busybox:1", "busybox:1", true);
+        check("busy*", "busybox:1", true);
+        check("busy*:lat*", "busybox:latest", true);
+        check("*", "a/b:1", false);
+        check("*/*", "a/b:1", true);
+        check("b?sy[a-c]ox", "busybox:1", true);
+        check("b?sy[^a-c]ox", "busybox:1", false);
+        check("localhost:5000/x", "localhost:5000/x:1", true);
+        check("busybox", "busybox@sha256:1", true);
+        check("[", "busybox", false);
+    }
+}

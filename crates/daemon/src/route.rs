@@ -1,0 +1,164 @@
+//! From method and path to a handler.
+
+use crate::app::App;
+use crate::error::{Failure, Result};
+use crate::http::hijack::Slot;
+use crate::http::{Cx, Reply};
+use crate::{containers, exec, images, networks, swarm, system, volumes};
+use dhow_api::{ApiError, ApiVersion, Query};
+use http::Method;
+use http::request::Parts;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use std::sync::Arc;
+
+/// Finds the handler and runs it.
+pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming, slot: Slot) -> Result<Reply> {
+    let path = percent_decode_str(head.uri.path()).decode_utf8().map_err(|_| not_found())?;
+    let (version, path) = split_version(&path)?;
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let query = Query::parse(head.uri.query().unwrap_or_default());
+    let cx = Cx { app, version, query, headers: head.headers, body, slot };
+    match head.method {
+        Method::GET => get(cx, &segments).await,
+        Method::HEAD => match segments.as_slice() {
+            ["_ping"] => system::ping(&cx, true),
+            ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
+            _ => Err(not_found()),
+        },
+        Method::POST => post(cx, &segments).await,
+        Method::DELETE => delete(cx, &segments).await,
+        Method::PUT => match segments.as_slice() {
+            ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
+            _ => Err(not_found()),
+        },
+        _ => Err(not_found()),
+    }
+}
+
+/// Wrong methods are unknown pages too.
+fn not_found() -> Failure {
+    Failure(ApiError::not_found("page not found"))
+}
+
+/// Takes `/vX.YY` off.
+fn split_version(path: &str) -> Result<(ApiVersion, &str)> {
+    let rest = path.trim_start_matches('/');
+    let Some(tail) = rest.strip_prefix('v') else { return Ok((ApiVersion::MAX, path)) };
+    let (number, tail) = tail.split_once('/').unwrap_or((tail, ""));
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Ok((ApiVersion::MAX, path));
+    }
+    let version = ApiVersion::parse(number).ok_or_else(not_found)?;
+    Ok((version.check()?, tail))
+}
+
+async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
+    match segments {
+        ["_ping"] => system::ping(&cx, false),
+        ["version"] => system::version::get(&cx),
+        ["info"] => system::info::get(&cx).await,
+        ["events"] => system::events::get(cx).await,
+        ["system", "df"] => system::df::get(&cx).await,
+        ["containers", "json"] => containers::list::get(&cx).await,
+        ["containers", id, "json"] => containers::inspect::get(&cx, id).await,
+        ["containers", id, "logs"] => containers::logs::get(&cx, id).await,
+        ["containers", _, "top"] => Err(Failure::unsupported("listing a container's processes")),
+        ["containers", _, "stats"] => Err(Failure::unsupported("container statistics")),
+        ["containers", _, "changes"] => Err(Failure::unsupported("listing a container's changes")),
+        ["containers", _, "export"] => Err(Failure::unsupported("exporting a container")),
+        ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
+        ["containers", _, "attach", "ws"] => Err(Failure::unsupported("attaching by WebSocket")),
+        ["exec", id, "json"] => exec::inspect(&cx, id),
+        ["images", "json"] => images::list::get(&cx).await,
+        ["images", "search"] => Err(Failure::unsupported("searching a registry")),
+        ["images", "get"] => Err(Failure::unsupported("saving images")),
+        ["images", name @ .., "json"] if !name.is_empty() => images::inspect::get(&cx, &name.join("/")).await,
+        ["images", name @ .., "history"] if !name.is_empty() => Err(Failure::unsupported("an image's history")),
+        ["images", name @ .., "get"] if !name.is_empty() => Err(Failure::unsupported("saving images")),
+        ["distribution", name @ .., "json"] if !name.is_empty() => Err(Failure::unsupported("asking a registry")),
+        ["networks"] => networks::list(&cx),
+        ["networks", name] => networks::inspect(&cx, name),
+        ["volumes"] => volumes::list(&cx),
+        ["volumes", name] => Err(Failure::not_found(format!("get {name}: no such volume"))),
+        ["plugins"] => crate::http::reply::json(&Vec::<u8>::new()),
+        ["dhow", "timings", id] => system::timings::get(&cx, id),
+        _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
+    }
+}
+
+async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
+    match segments {
+        ["containers", "create"] => containers::create::post(cx).await,
+        ["containers", "prune"] => Err(Failure::unsupported("pruning")),
+        ["containers", id, "start"] => containers::lifecycle::start(cx, id).await,
+        ["containers", id, "stop"] => containers::lifecycle::stop(&cx, id).await,
+        ["containers", id, "restart"] => containers::lifecycle::restart(&cx, id).await,
+        ["containers", id, "kill"] => containers::lifecycle::kill(&cx, id).await,
+        ["containers", id, "pause"] => containers::lifecycle::pause(&cx, id).await,
+        ["containers", id, "unpause"] => containers::lifecycle::unpause(&cx, id).await,
+        ["containers", id, "rename"] => containers::lifecycle::rename(&cx, id).await,
+        ["containers", id, "update"] => containers::lifecycle::update(cx, id).await,
+        ["containers", id, "resize"] => containers::lifecycle::resize(&cx, id).await,
+        ["containers", id, "wait"] => containers::wait::post(&cx, id).await,
+        ["containers", id, "attach"] => containers::attach::post(cx, id).await,
+        ["containers", id, "exec"] => exec::create(cx, id).await,
+        ["exec", id, "start"] => exec::start(cx, id).await,
+        ["exec", id, "resize"] => exec::resize(&cx, id).await,
+        ["images", "create"] => images::create::post(cx).await,
+        ["images", "load"] => images::load::post(cx).await,
+        ["images", "prune"] => Err(Failure::unsupported("pruning")),
+        ["images", name @ .., "tag"] if !name.is_empty() => images::tag(&cx, &name.join("/")).await,
+        ["images", name @ .., "push"] if !name.is_empty() => Err(Failure::unsupported("pushing an image")),
+        ["commit"] => Err(Failure::unsupported("committing a container")),
+        ["build"] => Err(Failure::unsupported("building images")),
+        ["build", "prune"] => Err(Failure::unsupported("pruning")),
+        ["session" | "grpc"] => Err(Failure::unsupported("BuildKit's protocol")),
+        ["auth"] => Err(Failure::unsupported("logging in to a registry")),
+        ["networks", "create"] => networks::create(cx).await,
+        ["networks", "prune"] => Err(Failure::unsupported("pruning")),
+        ["networks", name, "connect" | "disconnect"] => networks::connect(&cx, name),
+        ["volumes", "create"] => Err(Failure::unsupported("creating a volume")),
+        ["volumes", "prune"] => Err(Failure::unsupported("pruning")),
+        ["plugins", ..] => Err(Failure::unsupported("plugins")),
+        _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
+    }
+}
+
+async fn delete(cx: Cx, segments: &[&str]) -> Result<Reply> {
+    match segments {
+        ["containers", id] => containers::remove::delete(&cx, id).await,
+        ["images", name @ ..] if !name.is_empty() => images::remove::delete(&cx, &name.join("/")).await,
+        ["networks", name] => networks::remove(&cx, name),
+        ["volumes", name] => Err(Failure::not_found(format!("get {name}: no such volume"))),
+        ["plugins", ..] => Err(Failure::unsupported("plugins")),
+        _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_paths() {
+        let check = |path: &str, expect: Result<(u16, &str), (u16, &str)>| {
+            let got = split_version(path).map(|(v, rest)| (v.minor, rest.to_owned())).map_err(|f| (f.0.status, f.0.message));
+            assert_eq!(got, expect.map(|(v, r)| (v, r.to_owned())).map_err(|(s, m)| (s, m.to_owned())), "{path}");
+        };
+        check("/_ping", Ok((51, "/_ping")));
+        check("/v1.41/containers/json", Ok((41, "containers/json")));
+        check("/volumes", Ok((51, "/volumes")));
+        check("/version", Ok((51, "/version")));
+        check("/v1.41", Ok((41, "")));
+        check("/v9.99/info", Err((400, "client version 9.99 is too new. Maximum supported API version is 1.51")));
+        check(
+            "/v1.10/info",
+            Err((
+                400,
+                "client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
+            )),
+        );
+        check("/v1.2.3.x/info", Ok((51, "/v1.2.3.x/info")));
+    }
+}

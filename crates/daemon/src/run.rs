@@ -1,0 +1,144 @@
+//! The daemon's life: set up, open the engine, listen, wait for a signal, leave.
+
+use crate::app::App;
+use crate::config::{DOCKER_SOCKET, Settings, reread_level};
+use crate::http::listen::{self, Address, Listener};
+use crate::process::{self, log};
+use anyhow::{Context, Result};
+use dhow_engine::{Engine, Options};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Worker threads. The work is in the kernel, the shims and blocking calls; two keep one slow answer from holding all others.
+const WORKERS: usize = 2;
+/// Blocking calls at once: archives, log files, the database.
+const BLOCKING: usize = 64;
+/// Address space of a thread's stack.
+const STACK: usize = 1 << 20;
+/// A blocking thread without work ends after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// Runs the daemon with these settings until a signal ends it.
+pub(crate) fn run(settings: Settings) -> Result<()> {
+    let level = log::open(settings.level, settings.background.then_some(settings.exec_root.as_path()))?;
+    process::settle()?;
+    if settings.background {
+        process::leave_caller();
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .thread_stack_size(STACK)
+        .thread_keep_alive(KEEP_ALIVE)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let result = runtime.block_on(serve(settings, level));
+    // What is left are answers nobody may wait for any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
+    // Signals are listened to before anything is done that they should undo.
+    let mut terminate = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen to SIGINT")?;
+    let mut reload = signal(SignalKind::hangup()).context("listen to SIGHUP")?;
+
+    let engine = Engine::open(options(&settings)).await.context("open the engine")?;
+    let app = Arc::new(App::new(engine, settings)?);
+    let started = listen_all(&app).await;
+    let listeners = match started {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            app.engine.close().await;
+            return Err(error);
+        }
+    };
+    process::write_pidfile(&app.settings.pidfile)?;
+    process::notify("READY=1");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data_root = %app.settings.data_root.display(), "the daemon is ready");
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = reload.recv() => reload_level(&app.settings.config_file, &level),
+        }
+    }
+    leave(&app, listeners).await;
+    Ok(())
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        data_root: settings.data_root.clone(),
+        exec_root: settings.exec_root.clone(),
+        cgroup_parent: settings.cgroup_parent.clone(),
+        log_options: settings.log_opts.clone(),
+    }
+}
+
+/// A socket and the task that accepts its connections.
+type Served = (Arc<Listener>, JoinHandle<()>);
+
+async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
+    let group = listen::socket_group(app.settings.group.as_deref())?;
+    let mut bound = Vec::new();
+    for address in &app.settings.hosts {
+        match Listener::bind(address, group).await {
+            Ok(listener) => bound.push(Arc::new(listener)),
+            Err(error) => {
+                bound.iter().for_each(|listener| listener.remove());
+                return Err(error.into());
+            }
+        }
+    }
+    if app.settings.docker_socket && !listen::is_served(Path::new(DOCKER_SOCKET)) {
+        match Listener::bind(&Address::Unix(DOCKER_SOCKET.into()), group).await {
+            Ok(listener) => bound.push(Arc::new(listener)),
+            Err(error) => tracing::warn!(%error, "Docker's own socket is not served"),
+        }
+    }
+    let permits = listen::permits();
+    let serve = |listener: Arc<Listener>| {
+        tracing::info!(?listener, "listening");
+        let task = tokio::spawn(listen::accept_all(app.clone(), listener.clone(), permits.clone()));
+        (listener, task)
+    };
+    Ok(bound.into_iter().map(serve).collect())
+}
+
+fn reload_level(path: &Path, handle: &log::Handle) {
+    let changed = reread_level(path).and_then(|level| match level {
+        Some(level) => handle.modify(|filter| *filter = LevelFilter::from_level(level)).context("change the log level"),
+        None => Ok(()),
+    });
+    match changed {
+        Ok(()) => tracing::info!("configuration read again: only the log level changes in a running daemon"),
+        Err(error) => tracing::error!("configuration not read again: {error:#}"),
+    }
+}
+
+async fn leave(app: &App, listeners: Vec<Served>) {
+    tracing::info!(containers_stay = app.settings.live_restore, "the daemon is leaving");
+    process::notify("STOPPING=1");
+    for (listener, task) in listeners {
+        task.abort();
+        listener.remove();
+    }
+    if !app.settings.live_restore {
+        app.engine.stop_all().await;
+    }
+    app.engine.close().await;
+    if let Err(error) = std::fs::remove_file(&app.settings.pidfile) {
+        tracing::debug!(%error, "the pid file was not removed");
+    }
+}

@@ -1,0 +1,120 @@
+//! `GET /info`.
+
+use super::SERVER_VERSION;
+use crate::app::App;
+use crate::error::Result;
+use crate::http::{Cx, Reply, reply};
+use dhow_api::time;
+use dhow_api::types::Info;
+use dhow_api::types::system::{Commit, IndexConfig, Plugins, RegistryConfig, Runtime, Swarm};
+use dhow_api::version::Shape;
+use dhow_engine::model::Status;
+use std::collections::BTreeMap;
+
+/// What is known of engine and host.
+pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
+    let images = cx.app.engine.images().await?.len();
+    reply::shaped(Shape::Info, cx.version, &info(&cx.app, images))
+}
+
+fn info(app: &App, images: usize) -> Info {
+    let all = app.engine.containers();
+    let count = |test: fn(Status) -> bool| number(all.iter().filter(|container| test(container.state.status)).count());
+    let host = &app.host;
+    let limits = |controller| host.has(controller);
+    let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
+    Info {
+        id: app.id.clone(),
+        containers: number(all.len()),
+        containers_running: count(|status| matches!(status, Status::Running | Status::Restarting)),
+        containers_paused: count(|status| status == Status::Paused),
+        containers_stopped: count(|status| !matches!(status, Status::Running | Status::Paused | Status::Restarting)),
+        images: number(images),
+        driver: "overlay2".into(),
+        driver_status: Some(driver_status()),
+        plugins: plugins(),
+        memory_limit: limits("memory"),
+        swap_limit: host.swap_limit,
+        cpu_cfs_period: limits("cpu"),
+        cpu_cfs_quota: limits("cpu"),
+        cpu_shares: limits("cpu"),
+        cpu_set: limits("cpuset"),
+        pids_limit: limits("pids"),
+        ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1"),
+        debug: app.settings.level >= tracing::Level::DEBUG,
+        nfd: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| number(entries.count())),
+        oom_kill_disable: limits("memory") && !host.cgroup2,
+        system_time: time::rfc3339(super::now()),
+        logging_driver: app.settings.log_driver.clone(),
+        cgroup_driver: "cgroupfs".into(),
+        cgroup_version: if host.cgroup2 { "2" } else { "1" }.into(),
+        kernel_version: host.kernel.clone(),
+        operating_system: host.os.clone(),
+        os_version: host.os_version.clone(),
+        os_type: "linux".into(),
+        architecture: host.machine.clone(),
+        index_server_address: "https://index.docker.io/v1/".into(),
+        registry_config: Some(registry()),
+        ncpu: host.cpus,
+        mem_total: host.memory,
+        docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),
+        name: host.name.clone(),
+        server_version: SERVER_VERSION.into(),
+        runtimes: BTreeMap::from([("runc".to_owned(), Runtime { path: "dhow".into(), ..Runtime::default() })]),
+        default_runtime: "runc".into(),
+        swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
+        live_restore_enabled: app.settings.live_restore,
+        init_binary: "dhow init".into(),
+        containerd_commit: version(),
+        runc_commit: version(),
+        init_commit: version(),
+        security_options: security(app),
+        warnings: Some(warnings(app)).filter(|list| !list.is_empty()),
+        ..Info::default()
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn driver_status() -> Vec<[String; 2]> {
+    [("Layers", "directories, overlayfs"), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
+        .map(|(key, value)| [key.to_owned(), value.to_owned()])
+        .into()
+}
+
+fn plugins() -> Plugins {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Plugins { volume: Vec::new(), network: list(&["host", "null"]), authorization: None, log: list(&["json-file", "none"]) }
+}
+
+fn registry() -> RegistryConfig {
+    let hub = IndexConfig { mirrors: Vec::new(), name: "docker.io".into(), official: true, secure: true };
+    RegistryConfig {
+        insecure_registry_cidrs: vec!["::1/128".into(), "127.0.0.0/8".into()],
+        index_configs: BTreeMap::from([("docker.io".to_owned(), hub)]),
+        mirrors: None,
+    }
+}
+
+fn security(app: &App) -> Vec<String> {
+    let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
+    if app.host.cgroup2 || !app.settings.cgroup_parent.is_empty() {
+        options.push("name=cgroupns".into());
+    }
+    options
+}
+
+fn warnings(app: &App) -> Vec<String> {
+    let host = &app.host;
+    let checks = [
+        (!host.has("memory"), "WARNING: No memory limit support"),
+        (!host.swap_limit, "WARNING: No swap limit support"),
+        (!host.has("cpu"), "WARNING: No cpu cfs quota support"),
+        (!host.has("cpuset"), "WARNING: No cpuset support"),
+        (!host.has("pids"), "WARNING: No pids limit support"),
+        (host.apparmor, "WARNING: AppArmor is on, but this release loads no profile"),
+    ];
+    checks.iter().filter(|(missing, _)| *missing).map(|(_, text)| (*text).to_owned()).collect()
+}
