@@ -222,9 +222,8 @@ impl Engine {
         if parts.closing.swap(true, Ordering::AcqRel) {
             return;
         }
-        if tokio::time::timeout(CLOSE_WAIT, parts.background.idle()).await.is_err() {
-            tracing::warn!("some clean-up is left to the next start");
-        }
+        // Operations first, while there are actors to do them; then what the actors left behind.
+        self.wait_for_background().await;
         let mut running = false;
         for slot in parts.registry.all() {
             running |= is_active(slot.get().state.status);
@@ -232,12 +231,19 @@ impl Engine {
             let _ = slot.ask(Command::Quit).await;
         }
         parts.actors.idle().await;
+        self.wait_for_background().await;
         parts.store.close().await;
         if !running {
             self.leave_no_trace();
         }
         if let Err(error) = rustix::fs::flock(&parts.lock, rustix::fs::FlockOperation::Unlock) {
             tracing::warn!(%error, "the lock on the data root was not given back");
+        }
+    }
+
+    async fn wait_for_background(&self) {
+        if tokio::time::timeout(CLOSE_WAIT, self.parts.background.idle()).await.is_err() {
+            tracing::warn!("some clean-up is left to the next start");
         }
     }
 

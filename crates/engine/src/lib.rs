@@ -28,5 +28,7 @@ mod spec;
 mod store;
 mod tasks;
 
+// What an image is, for front ends: they reach the image store only through the engine.
+pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
 pub use engine::{Engine, Options};
 pub use error::{Error, Kind};

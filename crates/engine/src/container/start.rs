@@ -13,6 +13,7 @@ use dhow_shim::ShimConfig;
 use dhow_shim::handle::Running;
 use dhow_shim::protocol;
 use dhow_storage::SnapshotKey;
+use dhow_sys::overlay::Overlay;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -134,11 +135,11 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     let host = &request.host;
     let (joins, joined) = joins(parts, container)?;
     bind_sources(container)?;
-    let overlay = {
-        let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
-        overlay.volatile = request.auto_remove;
-        overlay
-    };
+    let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
+    overlay.volatile = request.auto_remove;
+    if overlay.volatile && container.state.started_at.is_some() {
+        allow_again(&overlay)?;
+    }
     let accounts = parts.accounts.stopped(&overlay)?;
     let user = user::resolve(&request.user, &host.group_add, &accounts)?;
     let capabilities = capabilities(container)?;
@@ -231,6 +232,17 @@ fn namespace_of(other: &Container, kind: &str) -> Result<PathBuf> {
     match dhow_sys::process::start_time(pid) {
         Ok(time) if pid > 0 && time == other.state.pid_start_time => Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}"))),
         _ => Err(super::not_running(&other.id)),
+    }
+}
+
+/// A volatile overlay leaves a mark that forbids a second mount, in case the machine went down in between. It did not: a container of this
+/// kind that was lost is removed when the engine opens.
+fn allow_again(overlay: &Overlay) -> Result<()> {
+    let Some(work) = &overlay.work else { return Ok(()) };
+    let mark = work.join("work/incompat/volatile");
+    match std::fs::remove_dir_all(&mark) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::internal("remove", mark.display(), e)),
+        _ => Ok(()),
     }
 }
 
