@@ -1,8 +1,8 @@
 //! Making the directories and writing the plan.
 
-use super::hierarchy::Layout;
+use super::hierarchy::{Dialect, Layout};
 use super::plan::{Plan, Write};
-use super::{Cgroup, invalid, refused};
+use super::{Cgroup, Mode, invalid, refused};
 use crate::error::Result;
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 struct Open(Option<(PathBuf, fs::File)>);
 
 impl Cgroup {
-    pub(super) fn make(&self, layout: &Layout, made: &mut Vec<PathBuf>) -> Result<()> {
+    pub(super) fn make(&self, layout: &Layout, plan: &Plan, made: &mut Vec<PathBuf>) -> Result<()> {
         for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs) {
             make_dir(&hierarchy.mount, dir, made)?;
             if hierarchy.is_unified() {
-                enable_controllers(&hierarchy.mount, dir)?;
+                enable_controllers(&hierarchy.mount, dir, wanted(layout, plan).as_deref())?;
             } else if hierarchy.controllers.split(',').any(|name| name == "cpuset") {
                 inherit_cpuset(&hierarchy.mount, dir)?;
             }
@@ -174,29 +174,110 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| refused(path, "read", &error))
 }
 
+/// Which controllers the unified hierarchy has to hand down: all there are on a v2 host (`None`), for they also measure; on a hybrid one,
+/// whose hierarchy is somebody else's, only what the plan needs.
+fn wanted(layout: &Layout, plan: &Plan) -> Option<Vec<&'static str>> {
+    if layout.mode() == Mode::V2 {
+        return None;
+    }
+    let of_unified = |write: &&Write| layout.dialect(write.controller) == Some(Dialect::V2);
+    let mut wanted: Vec<_> = plan.writes.iter().filter(of_unified).map(|write| write.controller).collect();
+    wanted.dedup();
+    Some(wanted)
+}
+
 /// v2: a controller's files appear in a directory when the one above hands the controller down.
-fn enable_controllers(mount: &Path, dir: &Path) -> Result<()> {
-    let Some(parent) = dir.parent() else { return Ok(()) };
-    let top = read(&mount.join("cgroup.controllers"))?;
-    let missing = |dir: &Path, wanted: &str| -> Result<Vec<String>> {
+fn enable_controllers(mount: &Path, dir: &Path, wanted: Option<&[&str]>) -> Result<()> {
+    let missing = |dir: &Path, available: &str| -> Result<Vec<String>> {
         let enabled = read(&dir.join("cgroup.subtree_control"))?;
         let enabled: Vec<_> = enabled.split_whitespace().collect();
-        Ok(wanted.split_whitespace().filter(|name| !enabled.contains(name)).map(|name| format!("+{name}")).collect())
+        let asked = |name: &&str| wanted.is_none_or(|wanted| wanted.contains(name)) && !enabled.contains(name);
+        Ok(available.split_whitespace().filter(asked).map(|name| format!("+{name}")).collect())
     };
-    if missing(parent, &top)?.is_empty() {
+    let Some(parent) = dir.parent().filter(|_| wanted != Some(&[])) else { return Ok(()) };
+    let all = read(&mount.join("cgroup.controllers"))?;
+    if missing(parent, &all)?.is_empty() {
         return Ok(());
     }
     let mut chain = vec![mount];
     chain.extend(between(mount, dir));
     for step in chain {
-        let wanted = missing(step, &read(&step.join("cgroup.controllers"))?)?;
+        let missing = missing(step, &read(&step.join("cgroup.controllers"))?)?;
         let file = step.join("cgroup.subtree_control");
-        if !wanted.is_empty() && fs::write(&file, wanted.join(" ")).is_err() {
+        if !missing.is_empty() && fs::write(&file, missing.join(" ")).is_err() {
             // Together they are refused if one is. What stays missing shows when a limit needs it.
-            for one in wanted {
+            for one in missing {
                 let _ = fs::write(&file, one);
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir_all, read_to_string, write};
+
+    /// A directory that looks like a hierarchy; writing replaces a file's text, so the last write is seen.
+    fn hierarchy(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            create_dir_all(path.parent().unwrap()).unwrap();
+            write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn text(root: &tempfile::TempDir, path: &str) -> String {
+        read_to_string(root.path().join(path)).unwrap()
+    }
+
+    #[test]
+    fn controllers_are_handed_down_step_by_step() {
+        let root = hierarchy(&[
+            ("cgroup.controllers", "cpuset cpu io memory pids\n"),
+            ("cgroup.subtree_control", "cpu memory\n"),
+            ("a/cgroup.controllers", "cpu memory\n"),
+            ("a/cgroup.subtree_control", "\n"),
+            ("a/b/cgroup.procs", ""),
+        ]);
+        enable_controllers(root.path(), &root.path().join("a/b"), None).unwrap();
+        assert_eq!(text(&root, "cgroup.subtree_control"), "+cpuset +io +pids");
+        assert_eq!(text(&root, "a/cgroup.subtree_control"), "+cpu +memory");
+    }
+
+    #[test]
+    fn nothing_is_written_where_all_is_there_or_nothing_wanted() {
+        let root = hierarchy(&[
+            ("cgroup.controllers", "cpu memory\n"),
+            ("cgroup.subtree_control", "cpu\n"),
+            ("a/cgroup.controllers", "cpu\n"),
+            ("a/cgroup.subtree_control", "memory cpu\n"),
+        ]);
+        let leaf = root.path().join("a/b");
+        enable_controllers(root.path(), &leaf, None).unwrap();
+        enable_controllers(root.path(), &leaf, Some(&["cpu"])).unwrap();
+        enable_controllers(root.path(), &root.path().join("new"), Some(&[])).unwrap();
+        assert_eq!(text(&root, "cgroup.subtree_control"), "cpu\n");
+        enable_controllers(root.path(), &root.path().join("new"), Some(&["memory"])).unwrap();
+        assert_eq!(text(&root, "cgroup.subtree_control"), "+memory");
+    }
+
+    #[test]
+    fn a_cpuset_takes_what_its_parents_have() {
+        let root = hierarchy(&[
+            ("cpuset.cpus", "0-3\n"),
+            ("cpuset.mems", "0\n"),
+            ("a/cpuset.cpus", "1\n"),
+            ("a/cpuset.mems", "\n"),
+            ("a/b/cpuset.cpus", "\n"),
+            ("a/b/cpuset.mems", "\n"),
+        ]);
+        inherit_cpuset(root.path(), &root.path().join("a/b")).unwrap();
+        for (file, expect) in [("a/cpuset.cpus", "1\n"), ("a/cpuset.mems", "0"), ("a/b/cpuset.cpus", "1"), ("a/b/cpuset.mems", "0")] {
+            assert_eq!(text(&root, file), expect, "{file}");
+        }
+    }
 }

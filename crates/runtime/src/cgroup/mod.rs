@@ -75,7 +75,7 @@ impl Cgroup {
         let plan = resources.map(|resources| plan::plan(resources, layout, State::Fresh)).transpose()?.unwrap_or_default();
         let cgroup = Self::at(path)?;
         let mut made = Vec::new();
-        let result = cgroup.make(layout, &mut made).and_then(|()| cgroup.apply(&plan));
+        let result = cgroup.make(layout, &plan, &mut made).and_then(|()| cgroup.apply(&plan));
         match result {
             Ok(()) => Ok(cgroup),
             Err(error) => {
