@@ -11,12 +11,13 @@ use std::time::Duration;
 /// The first argument that makes this program init.
 const PROGRAM: &str = "docker-init";
 
-const TESTS: [(&str, fn()); 6] = [
+const TESTS: [(&str, fn()); 7] = [
     ("it_ends_as_the_command_ends", it_ends_as_the_command_ends),
     ("a_command_that_cannot_be_executed", a_command_that_cannot_be_executed),
     ("the_command_starts_with_a_clean_slate", the_command_starts_with_a_clean_slate),
     ("signals_are_handed_on", signals_are_handed_on),
     ("orphans_are_reaped", orphans_are_reaped),
+    ("the_terminal_is_the_commands", the_terminal_is_the_commands),
     ("it_works_under_dockers_filter", it_works_under_dockers_filter),
 ];
 
@@ -151,4 +152,34 @@ fn orphans_are_reaped() {
     assert_eq!(code, 0, "{said} {stderr}");
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines[0], lines[1], "the orphan's parent is init: {said}");
+}
+
+fn the_terminal_is_the_commands() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready");
+    // Fields 5 and 8: the process group, and the one in the terminal's foreground.
+    let script = format!("cut -d' ' -f5,8 /proc/$$/stat > {0}.new; mv {0}.new {0}; read line; exit 9", ready.display());
+    let exe = std::env::current_exe().unwrap();
+    let mut child = Command::new("setsid")
+        .arg("-c")
+        .arg(exe)
+        .args([PROGRAM, "--", "sh", "-c", &script])
+        .stdin(slave)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&ready);
+    let groups = std::fs::read_to_string(&ready).unwrap();
+    let (own, foreground) = groups.trim().split_once(' ').unwrap();
+    assert_eq!(own, foreground);
+    // Ctrl-C goes to the command alone; init reports how it ended.
+    rustix::io::write(&master, b"\x03").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

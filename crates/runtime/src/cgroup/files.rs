@@ -85,6 +85,11 @@ fn explain(path: &Path, value: &str, error: &io::Error) -> crate::error::Failure
         let used = path.parent().and_then(|dir| fs::read_to_string(dir.join("memory.usage_in_bytes")).ok());
         failure.message += &format!(" (in use: {} bytes)", used.as_deref().unwrap_or("unknown").trim());
     }
+    if failure.errno == libc::ENOENT
+        && let Some(controllers) = path.parent().and_then(|dir| fs::read_to_string(dir.join("cgroup.controllers")).ok())
+    {
+        failure.message += &format!(" (controllers here: {})", controllers.trim());
+    }
     failure
 }
 

@@ -18,7 +18,7 @@ impl Call {
     /// A call of this machine's own architecture by name. `None`: there is no such call.
     pub fn native(name: &str, arguments: [u64; 6]) -> Option<Self> {
         let abi = super::abi::Abi::NATIVE;
-        Some(Self { arch: abi.audit(), number: abi.number(name)?, arguments })
+        Some(Self { arch: abi.audit(), number: abi.number(&super::table::Table::read(), name)?, arguments })
     }
 
     fn word(&self, offset: u32) -> Option<u32> {

@@ -14,6 +14,7 @@ use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag
 use program::{ARCH, IF_EQUAL, NUMBER, Target, Writer};
 use rules::{KILL_THREAD, Ranges, Verdict};
 use serde::{Deserialize, Serialize};
+use table::Table;
 
 /// The kernel takes no longer program (`BPF_MAXINSNS`).
 const MOST_INSTRUCTIONS: usize = 4096;
@@ -57,11 +58,12 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Program> {
 
 /// There is a system call of this name, on this machine or another.
 pub fn is_known(name: &str) -> bool {
-    table::CALLS.binary_search_by_key(&name, |(known, _)| known).is_ok()
+    Table::read().numbers(name).is_some()
 }
 
 /// The ranges of each architecture as the kernel tells them apart, this machine's own first.
 fn groups(profile: &LinuxSeccomp) -> Result<Vec<(u32, Ranges)>> {
+    let table = Table::read();
     let mut abis = vec![Abi::NATIVE];
     for abi in profile.architectures().iter().flatten().filter_map(|arch| Abi::from_oci(*arch)) {
         if !abis.contains(&abi) {
@@ -71,9 +73,9 @@ fn groups(profile: &LinuxSeccomp) -> Result<Vec<(u32, Ranges)>> {
     let x32 = abis.contains(&Abi::X32);
     let mut groups = Vec::new();
     for abi in abis.into_iter().filter(|abi| *abi != Abi::X32) {
-        let mut ranges = rules::ranges(profile, abi, 0)?;
+        let mut ranges = rules::ranges(profile, &table, abi, 0)?;
         match abi {
-            Abi::X86_64 if x32 => ranges.extend(rules::ranges(profile, Abi::X32, X32_BIT)?),
+            Abi::X86_64 if x32 => ranges.extend(rules::ranges(profile, &table, Abi::X32, X32_BIT)?),
             Abi::X86_64 => refuse_x32(&mut ranges, rules::default_action(profile)?),
             _ => {}
         }

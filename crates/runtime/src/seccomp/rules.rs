@@ -7,6 +7,7 @@
 
 use super::abi::{Abi, is_narrow};
 use super::invalid;
+use super::table::Table;
 use crate::error::Result;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 use std::collections::BTreeMap;
@@ -51,14 +52,14 @@ pub(super) enum Verdict {
 pub(super) type Ranges = Vec<(u32, Verdict)>;
 
 /// The ranges of one architecture, whose numbers start at `first` (0, or the x32 bit).
-pub(super) fn ranges(profile: &LinuxSeccomp, abi: Abi, first: u32) -> Result<Ranges> {
+pub(super) fn ranges(profile: &LinuxSeccomp, table: &Table, abi: Abi, first: u32) -> Result<Ranges> {
     let default = default_action(profile)?;
     let mut calls: BTreeMap<u32, Rules> = BTreeMap::new();
     let mut newest = None;
     for rule in profile.syscalls().iter().flatten() {
         let action = action(rule.action(), rule.errno_ret())?;
         for name in rule.names() {
-            let Some(number) = abi.number(name) else { continue };
+            let Some(number) = abi.number(table, name) else { continue };
             newest = newest.max(Some(number));
             add(calls.entry(number).or_default(), rule, name, abi, action, default)?;
         }

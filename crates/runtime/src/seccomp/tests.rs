@@ -24,6 +24,17 @@ fn check(json: &str, expect: &[(&str, [u64; 6], u32)]) {
 
 const NONE: [u64; 6] = [0; 6];
 
+/// Read once: the properties ask for it a million times.
+fn table() -> &'static Table {
+    static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::read);
+    &TABLE
+}
+
+fn names() -> &'static [&'static str] {
+    static NAMES: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| table().names());
+    &NAMES
+}
+
 #[test]
 fn names_and_the_default() {
     check(
@@ -199,7 +210,7 @@ fn naive(profile: &LinuxSeccomp, abi: Abi, number: u32, arguments: [u64; 6]) -> 
     let of_call: Vec<(&String, &LinuxSyscall)> = rules
         .iter()
         .flat_map(|rule| rule.names().iter().map(move |name| (name, rule)))
-        .filter(|(name, _)| abi.number(name) == Some(number))
+        .filter(|(name, _)| abi.number(table(), name) == Some(number))
         .collect();
     let without = |rule: &LinuxSyscall| rule.args().as_ref().is_none_or(Vec::is_empty);
     let action = |rule: &LinuxSyscall| code(rule.action(), rule.errno_ret());
@@ -228,7 +239,7 @@ fn naive(profile: &LinuxSeccomp, abi: Abi, number: u32, arguments: [u64; 6]) -> 
             return action(rule);
         }
     }
-    let newest = rules.iter().flat_map(|rule| rule.names()).filter_map(|name| abi.number(name)).max();
+    let newest = rules.iter().flat_map(|rule| rule.names()).filter_map(|name| abi.number(table(), name)).max();
     if default != ALLOW && newest.is_some_and(|newest| number > newest) { ERRNO | 38 } else { default }
 }
 
@@ -253,11 +264,11 @@ fn any_rule() -> impl Strategy<Value = LinuxSyscall> {
         let arg = LinuxSeccompArgBuilder::default().index(index).value(value).op(op);
         two.into_iter().fold(arg, |arg, two| arg.value_two(two)).build().unwrap()
     });
-    let names = prop::collection::vec(0..table::CALLS.len(), 1..8);
+    let picks = prop::collection::vec(0..names().len(), 1..8);
     let args = prop::collection::vec(arg, 0..4);
-    (names, any_action(), prop::option::of(1..40u32), args).prop_map(|(names, action, errno, args)| {
+    (picks, any_action(), prop::option::of(1..40u32), args).prop_map(|(picks, action, errno, args)| {
         let mut rule = LinuxSyscall::default();
-        rule.set_names(names.into_iter().map(|n| table::CALLS[n].0.to_owned()).collect());
+        rule.set_names(picks.into_iter().map(|n| names()[n].to_owned()).collect());
         rule.set_action(action).set_errno_ret(errno).set_args(Some(args));
         rule
     })
@@ -269,7 +280,7 @@ proptest! {
     fn the_program_means_what_the_profile_says(
         rules in prop::collection::vec(any_rule(), 0..40),
         default in any_action(),
-        picks in prop::collection::vec((0..table::CALLS.len(), [any_value(), any_value(), any_value()]), 60),
+        picks in prop::collection::vec((0..names().len(), [any_value(), any_value(), any_value()]), 60),
     ) {
         let mut profile = LinuxSeccomp::default();
         profile.set_default_action(default).set_default_errno_ret(None);
@@ -280,9 +291,9 @@ proptest! {
         let named: Vec<_> = profile.syscalls().iter().flatten().flat_map(|rule| rule.names().clone()).collect();
         let abis: &[Abi] = if Abi::NATIVE == Abi::X86_64 { &[Abi::X86_64, Abi::X86, Abi::X32] } else { &[Abi::NATIVE] };
         for (pick, values) in picks {
-            for name in [Some(table::CALLS[pick].0), named.get(pick % named.len().max(1)).map(String::as_str)].into_iter().flatten() {
+            for name in [Some(names()[pick]), named.get(pick % named.len().max(1)).map(String::as_str)].into_iter().flatten() {
                 for &abi in abis {
-                    let Some(number) = abi.number(name) else { continue };
+                    let Some(number) = abi.number(table(), name) else { continue };
                     let arguments = [values[0], values[1], values[2], 0, 0, 0];
                     let call = Call { arch: abi.audit(), number, arguments };
                     prop_assert_eq!(program.evaluate(&call), Some(naive(&profile, abi, number, arguments)), "{} on {:?}", name, abi);
