@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{ApiVersion, Host};
+use super::Host;
+use crate::ApiVersion;
 
 /// An error of the client. The texts are what people know from Docker.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +93,6 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// A stream frame breaks the framing.
-    #[error("Unrecognized input header: {0}")]
-    Frame(u8),
     /// Reading or writing a hijacked stream failed.
     #[error("{0}")]
     Stream(#[source] io::Error),

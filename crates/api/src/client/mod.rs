@@ -6,12 +6,11 @@
 mod body;
 mod connection;
 mod error;
-mod frames;
 mod hijack;
 mod host;
 mod response;
-mod version;
 
+use crate::ApiVersion;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::http1::SendRequest;
@@ -20,11 +19,9 @@ use hyper::{Method, StatusCode};
 
 pub use body::{Body, BodySender};
 pub use error::Error;
-pub use frames::{Frame, FrameReader, StreamKind};
 pub use hijack::{HijackReader, HijackWriter, Hijacked};
 pub use host::{Host, HostError};
 pub use response::Response;
-pub use version::{ApiVersion, CLIENT_VERSION};
 
 /// How the version in the path of a request is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +144,7 @@ impl Client {
     pub fn new(host: Host, negotiation: Negotiation, user_agent: &str) -> Self {
         let agreed = match negotiation {
             Negotiation::Fixed(version) => Some(version),
-            Negotiation::Assume => Some(CLIENT_VERSION),
+            Negotiation::Assume => Some(ApiVersion::MAX),
             Negotiation::Ping => None,
         };
         Self {
@@ -174,7 +171,7 @@ impl Client {
 
     /// The version that requests carry: negotiated, assumed or fixed; the client's newest before the first request.
     pub fn version(&self) -> ApiVersion {
-        lock(&self.agreed).unwrap_or(CLIENT_VERSION)
+        lock(&self.agreed).unwrap_or(ApiVersion::MAX)
     }
 
     /// Opens connections ahead of their use, so that the next requests do not wait for it.
@@ -201,9 +198,9 @@ impl Client {
         if !answer.status().is_success() {
             answer = self.roundtrip(&mut Request::get("/_ping"), None, false).await?;
         }
-        let theirs = answer.header("api-version").and_then(|text| text.parse().ok()).unwrap_or(version::OLDEST);
+        let theirs = answer.header("api-version").and_then(ApiVersion::parse).unwrap_or(ApiVersion::MIN);
         answer.drain().await;
-        let version = theirs.min(CLIENT_VERSION);
+        let version = theirs.min(ApiVersion::MAX);
         *lock(&self.agreed) = Some(version);
         Ok(version)
     }

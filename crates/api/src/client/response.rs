@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 
 use super::Error;
+use crate::ApiVersion;
 
 /// Refusals are short; more than this of one is not kept.
 const MAX_REFUSAL: usize = 1024 * 1024;
@@ -84,7 +85,7 @@ impl Response {
         if status.as_u16() < 400 {
             return Ok(self);
         }
-        let api_version = self.header("api-version").and_then(|text| text.parse().ok());
+        let api_version = self.header("api-version").and_then(ApiVersion::parse);
         let mut body = BytesMut::new();
         while let Some(piece) = self.chunk().await? {
             if body.len() + piece.len() > MAX_REFUSAL {

@@ -1,0 +1,155 @@
+//! `create`, and the creating that `run` does.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use dhow_api::client::{Client, Request};
+use dhow_api::types::{CreateAnswer, CreateBody};
+use dhow_reference::Reference;
+
+use super::{Arity, Command, pull, shared};
+use crate::app::{App, say, warn};
+use crate::error::Error;
+use crate::flags::Parsed;
+use crate::options::{CREATE_FLAGS, Extra, create_body, os_error};
+use crate::terminal;
+
+/// The command.
+pub(super) static COMMAND: Command = Command {
+    names: &["container create", "create"],
+    usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    short: "Make a container without starting it",
+    flags: CREATE_FLAGS,
+    arity: Arity::AtLeast(1),
+    stop_early: true,
+    run,
+};
+
+fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let refused = |error: Error| error.of_command(app.program, &app.path, 125);
+    check_pull_policy(parsed).map_err(refused)?;
+    let body = body(app, parsed).map_err(refused)?;
+    let id = app.block_on(async {
+        let client = app.client().await?;
+        create(app, client, parsed, &body).await
+    })?;
+    say(&format!("{id}\n"))
+}
+
+/// The body, with what the surroundings add.
+pub(super) fn body(app: &App, parsed: &Parsed) -> Result<CreateBody, Error> {
+    let console_size = match terminal::size_of_stdout() {
+        Some((rows, columns)) => [rows.into(), columns.into()],
+        None => [0, 0],
+    };
+    let config = app.config()?;
+    let proxies = config
+        .proxies
+        .get("default")
+        .map_or_else(Vec::new, |proxies| proxies.variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect());
+    let mut body = create_body(parsed, Extra { variables: proxies, console_size })?;
+    let image = &body.config.image;
+    // An id is not a name; everything else must be one.
+    if !is_id(image) {
+        Reference::parse(image).map_err(|error| Error::new(error.to_string()))?;
+    }
+    if parsed.is("use-api-socket") {
+        return Err(Error::new("--use-api-socket is not supported by this version"));
+    }
+    if body.config.image.is_empty() {
+        body.config.image.clone_from(&parsed.args[0]);
+    }
+    Ok(body)
+}
+
+fn is_id(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `--pull` has one of its three values.
+pub(super) fn check_pull_policy(parsed: &Parsed) -> Result<(), Error> {
+    match parsed.value("pull") {
+        None | Some("always" | "missing" | "never" | "") => Ok(()),
+        Some(other) => Err(Error::new(format!("invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""))),
+    }
+}
+
+/// Creates the container, pulling its image where that is wanted and needed; gives its id.
+pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody) -> Result<String, Error> {
+    let mut id_file = parsed.value("cidfile").filter(|path| !path.is_empty()).map(IdFile::create).transpose()?;
+    let platform = platform(parsed);
+    let policy = parsed.value("pull").filter(|policy| !policy.is_empty()).unwrap_or("missing");
+    let name = Reference::parse(&body.config.image).ok().map(Reference::or_latest);
+    if let Some(name) = name.as_ref().filter(|_| policy == "always") {
+        pull_image(app, client, parsed, name, platform.as_deref()).await?;
+    }
+    let request = || -> Result<Request, Error> {
+        Ok(Request::post("/containers/create")
+            .query_opt("name", parsed.value("name").filter(|name| !name.is_empty()))
+            .query_opt("platform", platform.clone())
+            .json(body)?)
+    };
+    let answer: CreateAnswer = match client.json(request()?).await {
+        Err(error) if error.is_not_found() && policy == "missing" => {
+            let Some(name) = &name else { return Err(error.into()) };
+            if !parsed.is("quiet") {
+                warn(&format!("Unable to find image '{}' locally", name.familiar()));
+            }
+            pull_image(app, client, parsed, name, platform.as_deref()).await?;
+            client.json(request()?).await?
+        }
+        other => other?,
+    };
+    shared::warnings(&answer.warnings);
+    if let Some(file) = &mut id_file {
+        file.write(&answer.id)?;
+    }
+    Ok(answer.id)
+}
+
+fn platform(parsed: &Parsed) -> Option<String> {
+    let given = parsed.value("platform").map(str::to_owned);
+    given.or_else(|| std::env::var("DOCKER_DEFAULT_PLATFORM").ok()).filter(|platform| !platform.is_empty())
+}
+
+async fn pull_image(app: &App, client: &Client, parsed: &Parsed, name: &Reference, platform: Option<&str>) -> Result<(), Error> {
+    let mut err = std::io::stderr();
+    let out: Option<&mut dyn Write> = if parsed.is("quiet") { None } else { Some(&mut err) };
+    let moving = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    pull::pull(app, client, name, platform, pull::Progress { out, moving }).await
+}
+
+/// The file that takes the id; removed again when there is none to take.
+struct IdFile {
+    path: String,
+    file: std::fs::File,
+    written: bool,
+}
+
+impl IdFile {
+    fn create(path: &str) -> Result<Self, Error> {
+        match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(file) => Ok(Self { path: path.to_owned(), file, written: false }),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(Error::new(format!("container ID file found, make sure the other container isn't running or delete {path}")))
+            }
+            Err(error) => Err(Error::new(format!("failed to create the container ID file: open {path}: {}", os_error(&error)))),
+        }
+    }
+
+    fn write(&mut self, id: &str) -> Result<(), Error> {
+        self.file.write_all(id.as_bytes()).map_err(|error| Error::new(format!("failed to write the container ID to the file: {error}")))?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if !self.written {
+            // It is ours and empty. Where it cannot be removed it does no harm.
+            let _left = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `inspect`, of any object or of one kind.
+
+use dhow_api::client::{Client, Request, segment};
+use serde_json::Value;
+
+use super::{Arity, Command, shared};
+use crate::app::{App, say, warn};
+use crate::error::Error;
+use crate::flags::{Flag, Parsed, string, switch};
+use crate::output::json;
+use crate::template::{Missing, Template};
+
+/// `inspect`: finds out what a name means.
+pub(super) static COMMAND: Command = Command {
+    names: &["inspect"],
+    usage: "[OPTIONS] NAME|ID [NAME|ID...]",
+    short: "Show everything about objects",
+    flags: &[FORMAT, SIZE, string("type", "Only look for objects of this type")],
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run: run_any,
+};
+
+/// `container inspect`.
+pub(super) static CONTAINER: Command = Command {
+    names: &["container inspect"],
+    usage: "[OPTIONS] CONTAINER [CONTAINER...]",
+    short: "Show everything about containers",
+    flags: &[FORMAT, SIZE],
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run: |app, parsed| run(app, parsed, &[Kind::Container]),
+};
+
+/// `image inspect`.
+pub(super) static IMAGE: Command = Command {
+    names: &["image inspect"],
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    short: "Show everything about images",
+    flags: &[FORMAT, string("platform", "Platform of the image to show, os[/arch[/variant]]")],
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run: |app, parsed| run(app, parsed, &[Kind::Image]),
+};
+
+const FORMAT: Flag = string("format", "json, or a Go template").short('f');
+const SIZE: Flag = switch("size", "Show sizes of containers").short('s');
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Image,
+    Network,
+    Volume,
+}
+
+impl Kind {
+    fn path(self, name: &str) -> String {
+        match self {
+            Self::Container => shared::container(name, "/json"),
+            Self::Image => format!("/images/{}/json", segment(name)),
+            Self::Network => format!("/networks/{}", segment(name)),
+            Self::Volume => format!("/volumes/{}", segment(name)),
+        }
+    }
+}
+
+fn run_any(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let kinds: &[Kind] = match parsed.text("type") {
+        "" if parsed.given("type") => {
+            return Err(Error::new(format!("type is empty: {}", known_types(""))));
+        }
+        "" => &[Kind::Container, Kind::Image, Kind::Network, Kind::Volume],
+        "container" => &[Kind::Container],
+        "image" => &[Kind::Image],
+        "network" => &[Kind::Network],
+        "volume" => &[Kind::Volume],
+        other => return Err(Error::new(format!("unknown type: {}", known_types(&crate::flags::quote(other))))),
+    };
+    run(app, parsed, kinds)
+}
+
+fn known_types(given: &str) -> String {
+    format!("{given}: must be one of \"container\", \"image\", \"network\", \"volume\"").trim_start_matches(": ").to_owned()
+}
+
+fn run(app: &App, parsed: &Parsed, kinds: &[Kind]) -> Result<(), Error> {
+    let format = parsed.text("format");
+    let template = match format {
+        "" | "json" => None,
+        text => Some(Template::parse("", text).map_err(|error| Error::with_status(format!("template parsing error: {error}"), 64))?),
+    };
+    let (found, failures) = app.block_on(async {
+        let client = app.client().await?;
+        let mut found = Vec::new();
+        let mut failures = Vec::new();
+        for name in &parsed.args {
+            match find(client, name, kinds, parsed).await {
+                Ok(value) => found.push(value),
+                Err(Error::Api(error)) if error.status().is_none() => return Err(Error::Api(error)),
+                Err(error) => failures.extend(error.words()),
+            }
+        }
+        Ok((found, failures))
+    })?;
+    let problem = show(found, format, template.as_ref())?;
+    if let Some(problem) = problem {
+        warn(&problem);
+        return Err(Error::Exit(1));
+    }
+    shared::all_said(failures)
+}
+
+/// Prints what was found; a template that fails ends the list.
+fn show(found: Vec<Value>, format: &str, template: Option<&Template>) -> Result<Option<String>, Error> {
+    let Some(template) = template else {
+        let all = Value::Array(found);
+        let text = match &all {
+            Value::Array(list) if list.is_empty() => "[]".to_owned(),
+            _ if format == "json" => all.to_string(),
+            _ => json::pretty(&all),
+        };
+        say(&format!("{text}\n"))?;
+        return Ok(None);
+    };
+    for value in &found {
+        match template.render(value, Missing::Entry) {
+            Ok(text) => say(&format!("{text}\n"))?,
+            Err(error) => {
+                say("\n")?;
+                return Ok(Some(format!("template parsing error: {error}")));
+            }
+        }
+    }
+    if found.is_empty() {
+        say("\n")?;
+    }
+    Ok(None)
+}
+
+async fn find(client: &Client, name: &str, kinds: &[Kind], parsed: &Parsed) -> Result<Value, Error> {
+    for kind in kinds {
+        let mut request = Request::get(kind.path(name)).flag("size", *kind == Kind::Container && parsed.is("size"));
+        if let Some(platform) = parsed.value("platform") {
+            request = request.query("platform", super::images::platform_json(platform));
+        }
+        match client.json::<Value>(request).await {
+            Ok(value) => return Ok(value),
+            // Some refuse a name that cannot be one of theirs: it may be one of the next kind's.
+            Err(error) if kinds.len() > 1 && matches!(error.status(), Some(404 | 400 | 501)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::new(format!("Error: No such object: {name}")))
+}

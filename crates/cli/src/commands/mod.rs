@@ -1,0 +1,215 @@
+//! The commands, one file each, and the table by which a typed line finds its command.
+
+mod attach;
+mod create;
+mod events;
+mod exec;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod pause;
+mod ps;
+mod pull;
+mod rename;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod shared;
+mod start;
+mod stop;
+mod tag;
+mod unpause;
+mod update;
+mod version;
+mod wait;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::flags::{Flag, Parsed};
+
+/// How many arguments a command takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arity {
+    /// None.
+    None,
+    /// So many.
+    Exactly(usize),
+    /// So many or more.
+    AtLeast(usize),
+    /// So many or fewer.
+    AtMost(usize),
+}
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// All the ways to call it, the longest first, as the help lists them.
+    pub(crate) names: &'static [&'static str],
+    /// What stands behind its name.
+    pub(crate) usage: &'static str,
+    /// What it does, in a line.
+    pub(crate) short: &'static str,
+    /// Its flags.
+    pub(crate) flags: &'static [Flag],
+    /// How many arguments it takes.
+    pub(crate) arity: Arity,
+    /// Flags end at the first argument: the rest belongs to a program in a container.
+    pub(crate) stop_early: bool,
+    /// Does it.
+    pub(crate) run: fn(&App, &Parsed) -> Result<(), Error>,
+}
+
+/// Commands with a common first word.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The first word.
+    pub(crate) name: &'static str,
+    /// What they are about.
+    pub(crate) short: &'static str,
+    /// Second word and command; other spellings of one come behind it.
+    pub(crate) members: &'static [(&'static str, &'static Command)],
+}
+
+/// Commands of one word.
+pub(crate) static TOP: &[(&str, &Command)] = &[
+    ("attach", &attach::COMMAND),
+    ("create", &create::COMMAND),
+    ("events", &events::COMMAND),
+    ("exec", &exec::COMMAND),
+    ("images", &images::COMMAND),
+    ("import", &import::COMMAND),
+    ("info", &info::COMMAND),
+    ("inspect", &inspect::COMMAND),
+    ("kill", &kill::COMMAND),
+    ("load", &load::COMMAND),
+    ("logs", &logs::COMMAND),
+    ("pause", &pause::COMMAND),
+    ("ps", &ps::COMMAND),
+    ("pull", &pull::COMMAND),
+    ("rename", &rename::COMMAND),
+    ("restart", &restart::COMMAND),
+    ("rm", &rm::COMMAND),
+    ("rmi", &rmi::COMMAND),
+    ("run", &run::COMMAND),
+    ("start", &start::COMMAND),
+    ("stop", &stop::COMMAND),
+    ("tag", &tag::COMMAND),
+    ("unpause", &unpause::COMMAND),
+    ("update", &update::COMMAND),
+    ("version", &version::COMMAND),
+    ("wait", &wait::COMMAND),
+];
+
+/// Commands of two words.
+pub(crate) static GROUPS: &[Group] = &[
+    Group {
+        name: "container",
+        short: "Manage containers",
+        members: &[
+            ("attach", &attach::COMMAND),
+            ("create", &create::COMMAND),
+            ("exec", &exec::COMMAND),
+            ("inspect", &inspect::CONTAINER),
+            ("kill", &kill::COMMAND),
+            ("logs", &logs::COMMAND),
+            ("ls", &ps::COMMAND),
+            ("list", &ps::COMMAND),
+            ("ps", &ps::COMMAND),
+            ("pause", &pause::COMMAND),
+            ("rename", &rename::COMMAND),
+            ("restart", &restart::COMMAND),
+            ("rm", &rm::COMMAND),
+            ("remove", &rm::COMMAND),
+            ("run", &run::COMMAND),
+            ("start", &start::COMMAND),
+            ("stop", &stop::COMMAND),
+            ("unpause", &unpause::COMMAND),
+            ("update", &update::COMMAND),
+            ("wait", &wait::COMMAND),
+        ],
+    },
+    Group {
+        name: "image",
+        short: "Manage images",
+        members: &[
+            ("import", &import::COMMAND),
+            ("inspect", &inspect::IMAGE),
+            ("load", &load::COMMAND),
+            ("ls", &images::COMMAND),
+            ("list", &images::COMMAND),
+            ("pull", &pull::COMMAND),
+            ("rm", &rmi::COMMAND),
+            ("remove", &rmi::COMMAND),
+            ("tag", &tag::COMMAND),
+        ],
+    },
+    Group { name: "system", short: "Manage the engine", members: &[("events", &events::COMMAND), ("info", &info::COMMAND)] },
+];
+
+/// What words name.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// A command, its words, and the words behind them.
+    Command(&'static Command, String, &'a [String]),
+    /// A group, and the words behind it.
+    Group(&'static Group, &'a [String]),
+    /// `help`, and what about.
+    Help(&'a [String]),
+    /// Nothing that exists.
+    Nothing,
+}
+
+/// Finds the command that words begin with.
+pub(crate) fn find(words: &[String]) -> Found<'_> {
+    let Some((first, rest)) = words.split_first() else { return Found::Nothing };
+    if first == "help" {
+        return Found::Help(rest);
+    }
+    if let Some((name, command)) = TOP.iter().find(|(name, _)| name == first) {
+        return Found::Command(command, (*name).to_owned(), rest);
+    }
+    let Some(group) = GROUPS.iter().find(|group| group.name == first) else { return Found::Nothing };
+    let member = rest.first().and_then(|word| group.members.iter().find(|(name, _)| name == word));
+    match member {
+        Some((name, command)) => Found::Command(command, format!("{first} {name}"), &rest[1..]),
+        None => Found::Group(group, rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All commands, once each for every way to call them.
+    fn all() -> Vec<(String, &'static Command)> {
+        let top = TOP.iter().map(|(name, command)| ((*name).to_owned(), *command));
+        let grouped =
+            GROUPS.iter().flat_map(|group| group.members.iter().map(move |(name, command)| (format!("{} {name}", group.name), *command)));
+        top.chain(grouped).collect()
+    }
+
+    #[test]
+    fn names_agree_with_the_tables() {
+        for (path, command) in all() {
+            assert!(command.names.contains(&path.as_str()), "{path} is not among {:?}", command.names);
+            for name in command.names {
+                assert!(all().iter().any(|(known, _)| known == name), "{name} cannot be called");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_unique_within_a_command() {
+        for (path, command) in all() {
+            for (at, flag) in command.flags.iter().enumerate() {
+                let again = |other: &Flag| other.long == flag.long || (flag.short.is_some() && other.short == flag.short);
+                assert!(!command.flags[at + 1..].iter().any(again), "{path} has --{} twice", flag.long);
+            }
+        }
+    }
+}

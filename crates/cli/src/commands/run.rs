@@ -1,0 +1,200 @@
+//! `run`: create, attach, wait, start, and stay until it ends.
+
+use dhow_api::client::{Client, Request, Response};
+use dhow_api::types::{CreateBody, WaitAnswer};
+
+use super::{Arity, Command, create};
+use crate::app::{App, say, warn};
+use crate::error::Error;
+use crate::flags::Parsed;
+use crate::options::{DetachKeys, RUN_FLAGS};
+use crate::stream::{self, Ended, Streams};
+use crate::{signals, terminal};
+
+/// The command.
+pub(super) static COMMAND: Command = Command {
+    names: &["container run", "run"],
+    usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    short: "Make a container from an image and start it",
+    flags: RUN_FLAGS,
+    arity: Arity::AtLeast(1),
+    stop_early: true,
+    run,
+};
+
+/// What the engine or the client could not do, as opposed to the program inside.
+const ENGINE_ERROR: i32 = 125;
+const CANNOT_RUN: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let refused = |error: Error| error.of_command(app.program, &app.path, ENGINE_ERROR);
+    create::check_pull_policy(parsed).map_err(refused)?;
+    let body = create::body(app, parsed).map_err(refused)?;
+    if parsed.is("detach") {
+        if parsed.given("attach") {
+            return Err(Error::new("conflicting options: cannot specify both --attach and --detach"));
+        }
+    } else {
+        check_terminal(body.config.attach_stdin, body.config.tty)?;
+    }
+    let detach = DetachKeys::parse(app.detach_keys(parsed)?.as_deref()).map_err(refused)?;
+    app.block_on(async {
+        let client = app.client().await.map_err(refused)?;
+        Box::pin(run_container(app, client, parsed, &body, detach)).await
+    })
+}
+
+/// A terminal inside needs one outside, where somebody types.
+pub(super) fn check_terminal(stdin: bool, tty: bool) -> Result<(), Error> {
+    if stdin && tty && !terminal::stdin_is_terminal() {
+        return Err(Error::new("the input device is not a TTY"));
+    }
+    Ok(())
+}
+
+async fn run_container(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, detach: DetachKeys) -> Result<(), Error> {
+    let config = &body.config;
+    let attached = config.attach_stdin || config.attach_stdout || config.attach_stderr;
+    let refused = |error: Error| error.of_command(app.program, &app.path, ENGINE_ERROR);
+    // Signals that come while it is made are kept for it.
+    let caught = (attached && parsed.is_or_default_on("sig-proxy")).then(signals::catch_all);
+    let ahead = async {
+        // While the engine is busy creating, open what attach and wait will need.
+        let _not_now = client.preconnect(if attached { 2 } else { 1 }).await;
+    };
+    let (id, ()) = tokio::join!(create::create(app, client, parsed, body), ahead);
+    let id = id.map_err(refused)?;
+    let forward = async {
+        match caught {
+            Some(caught) => stream::forward_signals(client, id.clone(), caught).await,
+            None => std::future::pending().await,
+        }
+    };
+    let work = attached_run(app, client, parsed, body, &id, detach);
+    tokio::select! {
+        outcome = work => outcome,
+        () = forward => Err(Error::Exit(ENGINE_ERROR)),
+    }
+}
+
+async fn attached_run(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, id: &str, detach: DetachKeys) -> Result<(), Error> {
+    let config = &body.config;
+    let auto_remove = body.host_config.as_ref().is_some_and(|host| host.auto_remove);
+    let attached = config.attach_stdin || config.attach_stdout || config.attach_stderr;
+    let refused = |error: Error| {
+        let status = start_status(&error);
+        error.of_command(app.program, &app.path, status)
+    };
+    let streams =
+        Streams { stdin: config.attach_stdin, tty: config.tty, stdout: config.attach_stdout, stderr: config.attach_stderr, detach };
+    // Waiting begins before the start: a program may be done before another request arrives.
+    let wait = Request::post(format!("/containers/{id}/wait")).query("condition", if auto_remove { "removed" } else { "next-exit" });
+    let (stream, waiting) = if attached {
+        let attach = attach_request(id, &streams, parsed.value("detach-keys"));
+        let (stream, waiting) = tokio::join!(client.hijack(attach), client.send(wait));
+        (Some(stream.map_err(|error| refused(error.into()))?), waiting.map_err(|error| refused(error.into()))?)
+    } else {
+        start(client, id).await.map_err(refused)?;
+        return say(&format!("{id}\n"));
+    };
+    let copying = stream.map(|stream| stream::copy(stream, streams));
+    let starting = async {
+        start(client, id).await?;
+        if config.tty && terminal::stdout_is_terminal() {
+            stream::follow_size(client, format!("/containers/{id}")).await;
+        }
+        std::future::pending::<Result<Ended, Error>>().await
+    };
+    let ended = match copying {
+        Some(copying) => {
+            tokio::select! {
+                outcome = copying => outcome,
+                // Only failing to start ends this one.
+                outcome = starting => {
+                    let failed = outcome.err().map_or(Error::Exit(ENGINE_ERROR), refused);
+                    if auto_remove {
+                        // It removes itself; whoever looks next must not find it.
+                        let _gone = finish(waiting).await;
+                    }
+                    return Err(failed);
+                }
+            }
+        }
+        None => starting.await,
+    };
+    terminal::restore();
+    match ended? {
+        Ended::Detached => Ok(()),
+        Ended::Closed if !config.attach_stdout && !config.attach_stderr => say(&format!("{id}\n")),
+        Ended::Closed => exit_status(finish(waiting).await),
+    }
+}
+
+/// The request that takes over a connection for a container's streams.
+pub(super) fn attach_request(id: &str, streams: &Streams, detach_keys: Option<&str>) -> Request {
+    Request::post(format!("/containers/{id}/attach"))
+        .query_opt("detachKeys", detach_keys.filter(|keys| !keys.is_empty()))
+        .flag("stderr", streams.stderr)
+        .flag("stdin", streams.stdin)
+        .flag("stdout", streams.stdout)
+        .query("stream", "1")
+}
+
+async fn start(client: &Client, id: &str) -> Result<(), Error> {
+    client.call(Request::post(format!("/containers/{id}/start"))).await?;
+    Ok(())
+}
+
+/// The exit status that a waiting request brings.
+pub(super) async fn finish(waiting: Response) -> Result<i64, Error> {
+    let answer: WaitAnswer = waiting.json().await?;
+    match answer.error {
+        Some(error) if !error.message.is_empty() => {
+            warn(&format!("Error waiting for container: {}", error.message));
+            Ok(ENGINE_ERROR.into())
+        }
+        _ => Ok(answer.status_code),
+    }
+}
+
+/// A container's exit status as the command's.
+pub(super) fn exit_status(status: Result<i64, Error>) -> Result<(), Error> {
+    match status {
+        Ok(0) => Ok(()),
+        // What a process can end with fits; anything else is not a status.
+        Ok(status) => Err(Error::Exit(i32::try_from(status).unwrap_or(ENGINE_ERROR))),
+        Err(error) => {
+            warn(&format!("error waiting for container: {error}"));
+            Err(Error::Exit(ENGINE_ERROR))
+        }
+    }
+}
+
+/// The status for a program that could not be started, by what the engine says about it.
+fn start_status(error: &Error) -> i32 {
+    let text = error.to_string();
+    let says = |words: &str| text.contains(words);
+    if says("executable file not found") || says("no such file or directory") || says("system cannot find the file") {
+        NOT_FOUND
+    } else if says("permission denied") || says("is a directory") {
+        CANNOT_RUN
+    } else {
+        ENGINE_ERROR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_of_failed_starts() {
+        let check = |text: &str, expect: i32| assert_eq!(start_status(&Error::new(text)), expect, "{text}");
+        check("exec: \"nope\": executable file not found in $PATH", 127);
+        check("exec: \"/x\": stat /x: no such file or directory", 127);
+        check("exec: \"/etc\": permission denied", 126);
+        check("exec: \"/etc\": is a directory", 126);
+        check("anything else", 125);
+    }
+}

@@ -1,0 +1,25 @@
+//! `unpause`.
+
+use dhow_api::client::Request;
+
+use super::{Arity, Command, shared};
+use crate::app::App;
+use crate::error::Error;
+use crate::flags::{Flag, Parsed};
+
+/// The command.
+pub(super) static COMMAND: Command = Command {
+    names: &["container unpause", "unpause"],
+    usage: "CONTAINER [CONTAINER...]",
+    short: "Thaw all processes of containers",
+    flags: FLAGS,
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run,
+};
+
+static FLAGS: &[Flag] = &[];
+
+fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    shared::for_each(app, &parsed.args, |name| Request::post(shared::container(name, "/unpause")))
+}

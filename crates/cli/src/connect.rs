@@ -1,0 +1,198 @@
+//! Which engine to talk to, and starting ours when nobody named one and it does not run.
+//!
+//! The order: `-H`, `--context`, `DOCKER_HOST`, `DOCKER_CONTEXT`, the configuration's current context, our own socket.
+//! When nothing was named and our socket does not answer:
+//!
+//! - root gets our daemon started. A live socket of another engine is no reason not to: the person called this program.
+//! - others, who cannot start a daemon, get Docker's socket if it answers.
+
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dhow_api::ApiVersion;
+use dhow_api::client::{Client, Host, Negotiation};
+
+use crate::app::{App, VERSION, warn};
+use crate::error::Error;
+
+/// Where our daemon listens when it is not told otherwise.
+const OUR_SOCKET: &str = "/run/dhow/dhow.sock";
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// How long a daemon may take to answer after it was started.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long another daemon, which holds the lock that ours wanted, may take.
+const RIVAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a daemon says that finds the lock held.
+const LOCK_HELD: &str = "another engine holds";
+
+/// The name of the context that stands for no context.
+const DEFAULT_CONTEXT: &str = "default";
+
+/// Finds the engine and connects to it.
+pub(crate) async fn connect(app: &App) -> Result<Client, Error> {
+    if app.globals.is("tls") || app.globals.is("tlsverify") || tls_by_environment() {
+        return Err(Error::new("connecting by TLS is not supported by this version"));
+    }
+    match named_host(app)? {
+        Some(text) => {
+            let host = Host::parse(&text).map_err(|error| unresolved(&error.to_string()))?;
+            client(app, host, Negotiation::Ping)
+        }
+        None => connect_default(app).await,
+    }
+}
+
+/// The name of the context in use, for `version` and `info`.
+pub(crate) fn context_name(app: &App) -> Result<String, Error> {
+    Ok(match choice(app)? {
+        Choice::Context(name) => name,
+        _ => DEFAULT_CONTEXT.to_owned(),
+    })
+}
+
+enum Choice {
+    Host(String),
+    Context(String),
+    Nothing,
+}
+
+fn choice(app: &App) -> Result<Choice, Error> {
+    let hosts = app.globals.all("host");
+    let context = app.globals.value("context").filter(|name| !name.is_empty());
+    match (hosts.as_slice(), context) {
+        ([], None) => {}
+        ([], Some(name)) => return Ok(by_context(name)),
+        ([host], None) => return Ok(Choice::Host(host.clone())),
+        ([_], Some(_)) => return Err(Error::new("conflicting options: cannot specify both --host and --context")),
+        _ => return Err(Error::new("Specify only one -H")),
+    }
+    if let Some(host) = variable("DOCKER_HOST") {
+        return Ok(Choice::Host(host));
+    }
+    if let Some(name) = variable("DOCKER_CONTEXT") {
+        return Ok(by_context(&name));
+    }
+    let current = &app.config()?.current_context;
+    Ok(if current.is_empty() { Choice::Nothing } else { by_context(current) })
+}
+
+fn by_context(name: &str) -> Choice {
+    if name == DEFAULT_CONTEXT { Choice::Nothing } else { Choice::Context(name.to_owned()) }
+}
+
+fn named_host(app: &App) -> Result<Option<String>, Error> {
+    Ok(match choice(app)? {
+        Choice::Host(host) => Some(host),
+        Choice::Context(name) => Some(app.config()?.context_host(&name).map_err(|error| unresolved(&error.to_string()))?),
+        Choice::Nothing => None,
+    })
+}
+
+fn unresolved(why: &str) -> Error {
+    Error::new(format!("Failed to initialize: unable to resolve docker endpoint: {why}"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn tls_by_environment() -> bool {
+    variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some()
+}
+
+fn client(app: &App, host: Host, negotiation: Negotiation) -> Result<Client, Error> {
+    let negotiation = match variable("DOCKER_API_VERSION") {
+        Some(text) => {
+            let version = ApiVersion::parse(&text);
+            Negotiation::Fixed(version.ok_or_else(|| Error::new(format!("invalid API version: {text}")))?)
+        }
+        None => negotiation,
+    };
+    let headers = app.config()?.http_headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Ok(Client::new(host, negotiation, &format!("dhow-client/{VERSION} (linux)")).with_headers(headers))
+}
+
+async fn connect_default(app: &App) -> Result<Client, Error> {
+    // Our own daemon is most likely of our own version: no ping before the first request.
+    let ours = client(app, Host::Unix(OUR_SOCKET.into()), Negotiation::Assume)?;
+    let refusal = match ours.preconnect(1).await {
+        Ok(()) => return Ok(ours),
+        Err(error) if error.is_refused() => error,
+        Err(error) => return Err(error.into()),
+    };
+    if rustix::process::geteuid().is_root() {
+        start_daemon(&ours).await?;
+        return Ok(ours);
+    }
+    let docker = client(app, Host::Unix(DOCKER_SOCKET.into()), Negotiation::Ping)?;
+    match docker.preconnect(1).await {
+        Ok(()) => Ok(docker),
+        Err(error) if error.is_refused() => Err(refusal.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts our daemon and waits until it answers. Of several that are started at once, the daemon's lock lets one live; the
+/// others' callers wait for that one's socket.
+async fn start_daemon(client: &Client) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::new(format!("cannot start the daemon: {error}"));
+    let mut child = spawn_daemon().map_err(failed)?;
+    let start = Instant::now();
+    let mut limit = START_LIMIT;
+    let mut pause = Duration::from_millis(1);
+    let mut reason = String::new();
+    loop {
+        tokio::time::sleep(pause).await;
+        match client.preconnect(1).await {
+            Ok(()) => break,
+            Err(error) if !error.is_refused() => return Err(error.into()),
+            Err(_) => {}
+        }
+        if reason.is_empty() && child.try_wait().map_err(failed)?.is_some() {
+            reason = last_words(&mut child);
+            if !reason.contains(LOCK_HELD) {
+                return Err(Error::new(format!("cannot start the daemon: {reason}")));
+            }
+            limit = start.elapsed() + RIVAL_LIMIT;
+        }
+        if start.elapsed() > limit {
+            return Err(Error::new(match reason.as_str() {
+                "" => format!("the daemon was started but does not answer at {}", client.host()),
+                reason => format!("cannot start the daemon: {reason}"),
+            }));
+        }
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    // Who lost the race to another client's daemon has started none.
+    if reason.is_empty() {
+        warn(&format!("dhow: started the daemon ({})", client.host()));
+    }
+    Ok(())
+}
+
+fn spawn_daemon() -> io::Result<Child> {
+    // The caller's outputs must not stay open in a daemon: whoever waits for their end would wait for ever.
+    Command::new("/proc/self/exe")
+        .args(["daemon", "--background"])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// What a daemon that ended said about it.
+fn last_words(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        // What cannot be read any more is not worth more than what was.
+        let _partly = stderr.take(4096).read_to_string(&mut text);
+    }
+    let text = text.trim();
+    let text = text.strip_prefix("failed to start daemon: ").unwrap_or(text);
+    if text.is_empty() { "it ended without a word".to_owned() } else { text.to_owned() }
+}

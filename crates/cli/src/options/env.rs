@@ -1,0 +1,104 @@
+//! Variables and labels: from flags and from files.
+
+use crate::error::Error;
+
+use super::values::os_error;
+
+/// A line of an environment file may be this long.
+const MAX_LINE: usize = 64 * 1024;
+
+/// A variable must have a name.
+pub(crate) fn check_env(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.starts_with('=') {
+        return Err(format!("invalid environment variable: {text}"));
+    }
+    Ok(())
+}
+
+/// A label must have a name.
+pub(super) fn check_label(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.starts_with('=') { Err(format!("invalid label '{text}': empty name")) } else { Ok(()) }
+}
+
+/// Variables of files, then of flags. A bare name takes the client's value and stays bare without one.
+pub(crate) fn read_environment(files: &[String], given: &[String]) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(parse_lines(file, &read(file)?, true)?);
+    }
+    all.extend(given.iter().map(|variable| with_value(variable)));
+    Ok(all)
+}
+
+/// Labels of files, then of flags.
+pub(super) fn read_labels(files: &[String], given: &[String]) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(parse_lines(file, &read(file)?, false)?);
+    }
+    all.extend(given.iter().cloned());
+    Ok(all)
+}
+
+fn with_value(variable: &str) -> String {
+    if variable.contains('=') {
+        return variable.to_owned();
+    }
+    match std::env::var_os(variable) {
+        Some(value) => format!("{variable}={}", value.to_string_lossy()),
+        None => variable.to_owned(),
+    }
+}
+
+fn read(file: &str) -> Result<Vec<u8>, Error> {
+    std::fs::read(file).map_err(|error| Error::new(format!("open {file}: {}", os_error(&error))))
+}
+
+/// Lines of `KEY=value`; `#` starts a comment line. A bare variable without a value of the client's is left out.
+fn parse_lines(file: &str, text: &[u8], variables: bool) -> Result<Vec<String>, Error> {
+    let text = std::str::from_utf8(text).map_err(|_| Error::new(format!("invalid utf8 bytes at line 1 of {file}: not UTF-8")))?;
+    let mut all = Vec::new();
+    for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
+        if line.len() > MAX_LINE {
+            return Err(Error::new(format!("{file}: line too long")));
+        }
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, value) = match line.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (line, None),
+        };
+        if name.trim_start().is_empty() {
+            return Err(Error::new(format!("no variable name on line '{line}'")));
+        }
+        if name.contains(char::is_whitespace) {
+            return Err(Error::new(format!("variable '{name}' contains whitespaces")));
+        }
+        match value {
+            Some(value) => all.push(format!("{name}={value}")),
+            None if variables => all.extend(Some(with_value(name)).filter(|text| text.contains('='))),
+            None => all.push(name.to_owned()),
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_file() {
+        let text = b"\xef\xbb\xbfA=1\n# note\n\n  B= x y \nPATH\nNOBODY_SETS_THIS\n";
+        let lines = parse_lines("f", text, true).unwrap();
+        assert_eq!(lines[..2], ["A=1", "B= x y "]);
+        assert!(lines[2].starts_with("PATH="));
+        assert_eq!(lines.len(), 3);
+        assert_eq!(parse_lines("f", b"a\nb=c", false).unwrap(), ["a", "b=c"]);
+        let error = |text: &[u8]| parse_lines("f", text, true).unwrap_err().to_string();
+        assert_eq!(error(b"=x"), "no variable name on line '=x'");
+        assert_eq!(error(b"a b=x"), "variable 'a b' contains whitespaces");
+    }
+}

@@ -1,0 +1,7 @@
+//! What goes to the person: tables, templates, JSON, progress.
+
+pub(crate) mod json;
+pub(crate) mod list;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod time;

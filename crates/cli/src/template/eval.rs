@@ -1,0 +1,257 @@
+//! Filling a template with a value.
+
+use serde_json::Value;
+
+use super::lex::Place;
+use super::parse::{Kind, Node, Operand, Pipeline};
+use super::{Missing, functions, print};
+
+/// Where and why filling failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) source: String,
+    pub(super) what: String,
+}
+
+impl Failure {
+    fn new(operand: &Operand, what: String) -> Self {
+        let Place { line, column } = operand.place;
+        Self { line, column, source: operand.source.clone(), what }
+    }
+}
+
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
+struct Run {
+    out: String,
+    variables: Vec<(String, Value)>,
+    missing: Missing,
+    heading: bool,
+}
+
+pub(super) fn render(nodes: &[Node], value: &Value, missing: Missing, heading: bool) -> Result<String, Failure> {
+    let variables = vec![(String::new(), value.clone())];
+    let mut run = Run { out: String::new(), variables, missing, heading };
+    run.nodes(nodes, value)?;
+    Ok(run.out)
+}
+
+impl Run {
+    /// Runs nodes in a scope of their own.
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow, Failure> {
+        let depth = self.variables.len();
+        let mut flow = Flow::On;
+        for node in nodes {
+            flow = self.node(node, dot)?;
+            if !matches!(flow, Flow::On) {
+                break;
+            }
+        }
+        self.variables.truncate(depth);
+        Ok(flow)
+    }
+
+    fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow, Failure> {
+        match node {
+            Node::Text(text) => self.out.push_str(text),
+            Node::Show(pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                if pipeline.variables.is_empty() {
+                    self.out.push_str(&print::show(&value));
+                } else {
+                    self.bind(pipeline, value);
+                }
+            }
+            Node::If { condition, then, other } => {
+                let depth = self.variables.len();
+                let value = self.pipeline(condition, dot)?;
+                let chosen = if truth(&value) { then } else { other };
+                self.bind(condition, value);
+                let flow = self.nodes(chosen, dot)?;
+                self.variables.truncate(depth);
+                return Ok(flow);
+            }
+            Node::With { value, then, other } => {
+                let depth = self.variables.len();
+                let inner = self.pipeline(value, dot)?;
+                self.bind(value, inner.clone());
+                let flow = if truth(&inner) { self.nodes(then, &inner)? } else { self.nodes(other, dot)? };
+                self.variables.truncate(depth);
+                return Ok(flow);
+            }
+            Node::Range { over, body, other } => self.range(over, body, other, dot)?,
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
+        }
+        Ok(Flow::On)
+    }
+
+    fn range(&mut self, over: &Pipeline, body: &[Node], other: &[Node], dot: &Value) -> Result<(), Failure> {
+        let items: Vec<(Value, Value)> = match self.pipeline(over, dot)? {
+            Value::Array(items) => items.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect(),
+            Value::Object(map) => {
+                let mut items: Vec<(String, Value)> = map.into_iter().collect();
+                items.sort_by(|a, b| a.0.cmp(&b.0));
+                items.into_iter().map(|(key, item)| (Value::String(key), item)).collect()
+            }
+            Value::Number(count) => (0..count.as_u64().unwrap_or(0)).map(|at| (at.into(), at.into())).collect(),
+            Value::Null => Vec::new(),
+            value => {
+                let operand = &over.commands[0][0];
+                return Err(Failure::new(operand, format!("range can't iterate over {}", print::show(&value))));
+            }
+        };
+        if items.is_empty() {
+            self.nodes(other, dot)?;
+        }
+        let depth = self.variables.len();
+        for (key, item) in items {
+            match over.variables.as_slice() {
+                [one] => self.variables.push((one.clone(), item.clone())),
+                [first, second] => {
+                    self.variables.push((first.clone(), key));
+                    self.variables.push((second.clone(), item.clone()));
+                }
+                _ => {}
+            }
+            let flow = self.nodes(body, &item)?;
+            self.variables.truncate(depth);
+            if matches!(flow, Flow::Break) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, pipeline: &Pipeline, value: Value) {
+        let Some(name) = pipeline.variables.first() else { return };
+        if pipeline.declares {
+            self.variables.push((name.clone(), value));
+        } else if let Some(slot) = self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+            slot.1 = value;
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Result<Value, Failure> {
+        let mut carried = None;
+        for command in &pipeline.commands {
+            carried = Some(self.command(command, carried, dot)?);
+        }
+        Ok(carried.unwrap_or(Value::Null))
+    }
+
+    fn command(&mut self, words: &[Operand], carried: Option<Value>, dot: &Value) -> Result<Value, Failure> {
+        let (head, rest) = (&words[0], &words[1..]);
+        let Kind::Function(name) = &head.kind else {
+            // A row's `Label "x"` is the one method with an argument that Docker's rows have.
+            if let (Kind::Field(path), [argument]) = (&head.kind, rest)
+                && path.len() == 1
+                && path[0] == "Label"
+            {
+                let key = self.operand(argument, dot)?;
+                let key = print::show(&key);
+                return Ok(if self.heading { label_heading(&key) } else { label(dot, &key) });
+            }
+            if !rest.is_empty() || carried.is_some() {
+                return Err(Failure::new(head, format!("can't give argument to non-function {}", head.source)));
+            }
+            return self.operand(head, dot);
+        };
+        let mut arguments = Vec::with_capacity(rest.len() + 1);
+        for word in rest {
+            let value = self.operand(word, dot)?;
+            // `and` and `or` do not look at what they need not.
+            if (name == "and" && !truth(&value)) || (name == "or" && truth(&value)) {
+                return Ok(value);
+            }
+            arguments.push(value);
+        }
+        arguments.extend(carried);
+        if self.heading && matches!(name.as_str(), "json" | "title" | "lower" | "upper" | "truncate") {
+            return Ok(arguments.into_iter().next().unwrap_or(Value::Null));
+        }
+        functions::call(name, arguments).map_err(|what| Failure::new(head, what))
+    }
+
+    fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Failure> {
+        match &operand.kind {
+            Kind::Literal(value) => Ok(value.clone()),
+            Kind::Field(path) => self.walk(dot, path, operand),
+            Kind::Variable(name, path) => {
+                let found = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+                let value = found.ok_or_else(|| Failure::new(operand, format!("undefined variable \"${name}\"")))?;
+                self.walk(&value, path, operand)
+            }
+            Kind::Function(name) => functions::call(name, Vec::new()).map_err(|what| Failure::new(operand, what)),
+            Kind::Group(pipeline, path) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.walk(&value, path, operand)
+            }
+        }
+    }
+
+    fn walk(&self, value: &Value, path: &[String], operand: &Operand) -> Result<Value, Failure> {
+        let mut value = value;
+        for (at, name) in path.iter().enumerate() {
+            value = match value {
+                Value::Object(map) => field(map, name).ok_or_else(|| Failure::new(operand, self.no_field(name, at == 0)))?,
+                Value::Null => {
+                    return Err(Failure::new(operand, format!("nil pointer evaluating interface {{}}.{name}")));
+                }
+                other => {
+                    let kind = print::kind(other);
+                    return Err(Failure::new(operand, format!("can't evaluate field {name} in type {kind}")));
+                }
+            };
+        }
+        Ok(value.clone())
+    }
+
+    fn no_field(&self, name: &str, at_root: bool) -> String {
+        match self.missing {
+            Missing::Type(kind) if at_root => format!("can't evaluate field {name} in type {kind}"),
+            _ => format!("map has no entry for key {}", crate::flags::quote(name)),
+        }
+    }
+}
+
+/// The member of a name. Go's field names differ from the JSON keys in their case only (`ID`, `Id`), so case is the
+/// second try.
+fn field<'a>(map: &'a serde_json::Map<String, Value>, name: &str) -> Option<&'a Value> {
+    map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+/// The last part of a label's name, with blanks for what divides words.
+fn label_heading(key: &str) -> Value {
+    Value::String(key.rsplit('.').next().unwrap_or(key).replace(['-', '_'], " "))
+}
+
+/// The value of one label out of a row's `a=b,c=d`, or out of a map.
+fn label(dot: &Value, key: &str) -> Value {
+    let value = match dot.get("Labels") {
+        Some(Value::Object(map)) => map.get(key).map(print::show),
+        Some(Value::String(text)) => {
+            text.split(',').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key)).map(|(_, value)| value.to_owned())
+        }
+        _ => None,
+    };
+    Value::String(value.unwrap_or_default())
+}
+
+/// What Go's `if` takes for true: everything that is not empty.
+pub(super) fn truth(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(on) => *on,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
