@@ -73,8 +73,7 @@ fn become_user(plan: &ProcessPlan) -> Result<Caps> {
     rustix::thread::set_thread_res_gid(gid, gid, gid).at(Step::User, &format!("gid {}", plan.gid))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).at(Step::User, &format!("uid {}", plan.uid))?;
     let for_filter = SYS_ADMIN & have;
-    caps::set(wanted.effective | for_filter, wanted.permitted | for_filter, wanted.inheritable)
-        .at(Step::Capabilities, "set")?;
+    caps::set(wanted.effective | for_filter, wanted.permitted | for_filter, wanted.inheritable).at(Step::Capabilities, "set")?;
     Ok(wanted)
 }
 
@@ -118,8 +117,7 @@ impl Poised<'_> {
         if let Some(filter) = filter {
             dhow_sys::seccomp::load(&filter.instructions, filter.flags).at(Step::Seccomp, "load filter")?;
         }
-        caps::set(self.wanted.effective, self.wanted.permitted, self.wanted.inheritable)
-            .at(Step::Capabilities, "drop")?;
+        caps::set(self.wanted.effective, self.wanted.permitted, self.wanted.inheritable).at(Step::Capabilities, "drop")?;
         if self.wanted.ambient != 0 {
             caps::set_ambient(self.wanted.ambient).at(Step::Capabilities, "ambient set")?;
         }

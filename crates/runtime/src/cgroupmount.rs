@@ -17,9 +17,7 @@ pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, p
     let place = plan.destination.as_path();
     let top = match (cgroup.mode, cgroup.dirs.first()) {
         // With the host's namespace, the host's whole tree, as Docker has it.
-        (Mode::V2, _) if !private => {
-            Filesystem::open("cgroup2").and_then(|fs| fs.mount_or_log(0)).at_path(Step::Mount, place)?
-        }
+        (Mode::V2, _) if !private => Filesystem::open("cgroup2").and_then(|fs| fs.mount_or_log(0)).at_path(Step::Mount, place)?,
         (Mode::V2, Some((_, dir))) => mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?,
         _ => tmpfs().at_path(Step::Mount, place)?,
     };

@@ -23,8 +23,6 @@ use std::path::Path;
 pub(crate) struct Luggage<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) cgroup: &'a Cgroup,
-    /// The root filesystem, detached.
-    pub(crate) root: &'a OwnedFd,
     /// Namespaces to join.
     pub(crate) join: &'a [(u64, OwnedFd)],
     pub(crate) stdio: &'a Stdio,
@@ -40,12 +38,19 @@ impl Luggage<'_> {
         rustix::process::umask(Mode::empty());
         let netns = self.namespaces()?;
         clock.mark("namespaces");
-        self.mounts(&mut clock)?;
+        let prepared = mounts::prepare(self.plan)?;
+        // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
+        mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
+        clock.mark("prepare");
         self.kernel_settings()?;
         clock.mark("settings");
-        let root = self.root.as_fd();
+        // The parent mounts the root filesystem while all this happens.
+        let root = self.receive_root()?;
+        clock.mark("root");
+        let root = root.as_fd();
+        self.mounts(root, prepared, &mut clock)?;
         rustix::process::setsid().at(Step::Io, "session")?;
-        let terminal = self.stdio(root)?;
+        let terminal = open_stdio(root, self.stdio, &self.plan.process, true)?;
         let poised = self.settle(root)?;
         clock.mark("user");
         let mut fds = vec![netns.as_fd()];
@@ -53,6 +58,12 @@ impl Luggage<'_> {
         sync::say(self.socket, &Message::Ready(clock.phases), &fds)?;
         self.gate()?;
         poised.exec(self.filter, self.socket, &[])
+    }
+
+    fn receive_root(&self) -> Result<OwnedFd> {
+        let message = fdpass::recv(self.socket).at(Step::Io, "root")?;
+        let root = message.and_then(|(_, fds)| fds.into_iter().next());
+        root.ok_or_else(|| Failure::new(Step::Io, "root", Kind::Other, "was not sent"))
     }
 
     /// Cgroups and the namespaces that clone did not make. Returns the network namespace.
@@ -71,17 +82,12 @@ impl Luggage<'_> {
         rustix::fs::open(name, flags, Mode::empty()).at_path(Step::Namespaces, name)
     }
 
-    fn mounts(&self, clock: &mut Clock) -> Result<()> {
+    fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
         let plan = self.plan;
-        let root = self.root.as_fd();
-        let binds = mounts::open_binds(plan)?;
-        // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
-        mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
         let host_root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         mount::attach(root, &host_root).at(Step::Root, "attach")?;
         drop(host_root);
-        clock.mark("root");
-        let procfs = mounts::make(root, plan, binds, self.cgroup)?;
+        let procfs = mounts::attach(root, plan, prepared, self.cgroup)?;
         clock.mark("mounts");
         devices::make(root, plan)?;
         let null = Cover::null(root)?;
@@ -126,11 +132,6 @@ impl Luggage<'_> {
             process::personality(domain).at(Step::User, "personality")?;
         }
         Ok(())
-    }
-
-    /// Returns the terminal's master, if there is one.
-    fn stdio(&self, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-        open_stdio(root, self.stdio, &self.plan.process, true)
     }
 
     /// The last changes of the root itself, then limits, directory and user.

@@ -9,8 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Nodes that every container has (character devices, mode 0666).
-const DEFAULT: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEFAULT: [(&str, u32, u32); 6] = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links that every container has.
 const LINKS: [(&str, &str); 5] = [
@@ -73,8 +72,7 @@ fn node(dir: BorrowedFd<'_>, device: &DevicePlan) -> Result<()> {
         Err(Errno::PERM) if device.kind != FileType::Fifo => return bind(dir, device),
         Err(e) => return Err(Failure::io(Step::Device, place.to_string_lossy(), e)),
     }
-    let made = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .at_path(Step::Device, place)?;
+    let made = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).at_path(Step::Device, place)?;
     verify(&made, device)?;
     if device.uid != 0 || device.gid != 0 {
         let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));

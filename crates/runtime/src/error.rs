@@ -10,8 +10,25 @@ use std::path::Path;
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Step {
-    Spec, Cgroup, Namespaces, Root, Mount, Device, Mask, Console, Hostname, Sysctl, Network, User, Rlimit, Capabilities, Seccomp,
-    Cwd, Exec, Hook, Io,
+    Spec,
+    Cgroup,
+    Namespaces,
+    Root,
+    Mount,
+    Device,
+    Mask,
+    Console,
+    Hostname,
+    Sysctl,
+    Network,
+    User,
+    Rlimit,
+    Capabilities,
+    Seccomp,
+    Cwd,
+    Exec,
+    Hook,
+    Io,
     #[serde(other)]
     Other,
 }

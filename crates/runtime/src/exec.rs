@@ -61,7 +61,7 @@ impl Exec<'_> {
         };
         drop(theirs);
         let outside = spawn::set_oom_score_adj(pid, plan.oom_score_adj);
-        match sync::until_exec(&ours).and_then(|fds| outside.map(|()| fds)) {
+        match sync::until_exec(&ours).and_then(|heard| outside.map(|()| heard.executed)) {
             Ok(Some(fds)) => Ok(ExecStarted { pid, pidfd, console: fds.into_iter().next() }),
             Ok(None) => Err(self.ended(sync::bury(&pidfd, None))),
             Err(failure) => Err(self.ended(sync::bury(&pidfd, Some(failure)))),

@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn the_rest_is_the_filesystems() {
         let all = of("nosuid,mode=755,size=65536k,newinstance,ptmxmode=0666,tmpcopyup,a=b=c");
-        let expect = [("mode", Some("755")), ("size", Some("65536k")), ("newinstance", None), ("ptmxmode", Some("0666")), ("a", Some("b=c"))];
+        let expect =
+            [("mode", Some("755")), ("size", Some("65536k")), ("newinstance", None), ("ptmxmode", Some("0666")), ("a", Some("b=c"))];
         let got: Vec<_> = all.data.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
         assert_eq!(got, expect);
         assert_eq!(parse(["idmap"]), Err("idmap".to_owned()));

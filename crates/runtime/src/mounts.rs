@@ -13,18 +13,29 @@ use std::path::Path;
 
 /// Files of procfs that a bind may cover (they are for show, as lxcfs uses them).
 const COVERABLE: [&str; 11] = [
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev", "/proc/slabinfo", "/proc/stat",
-    "/proc/swaps", "/proc/uptime", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
 ];
 
-/// Clones the sources of all binds, in the order of the mounts. Done while the host's root is still ours and its mounts are
-/// still peers of the host's, so that a slave or shared bind has somebody to hear from.
-pub(crate) fn open_binds(plan: &Plan) -> Result<Vec<Option<OwnedFd>>> {
-    let open = |m: &MountPlan| match &m.source {
+/// Makes, detached, what needs no root to be made: clones of the binds' sources and new filesystems, in the order of the mounts
+/// (`None` for the cgroups). Done while the host's root is still ours and its mounts are still peers of the host's, so that a slave or
+/// shared bind has somebody to hear from.
+pub(crate) fn prepare(plan: &Plan) -> Result<Vec<Option<OwnedFd>>> {
+    let one = |m: &MountPlan| match &m.source {
         Source::Bind(source, recursive) => bind(m, source, *recursive).map(Some),
-        _ => Ok(None),
+        Source::Filesystem { kind, source, data } => filesystem(m, kind, source, data).map(Some),
+        Source::Cgroup => Ok(None),
     };
-    plan.mounts.iter().map(open).collect()
+    plan.mounts.iter().map(one).collect()
 }
 
 fn bind(plan: &MountPlan, source: &Path, recursive: bool) -> Result<OwnedFd> {
@@ -39,34 +50,23 @@ fn bind(plan: &MountPlan, source: &Path, recursive: bool) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Makes all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any.
-pub(crate) fn make(
-    root: BorrowedFd<'_>,
-    plan: &Plan,
-    binds: Vec<Option<OwnedFd>>,
-    cgroup: &Cgroup,
-) -> Result<Option<Procfs>> {
+/// Attaches all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any.
+pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<OwnedFd>>, cgroup: &Cgroup) -> Result<Option<Procfs>> {
     let mut procfs = None;
-    for (m, bind) in plan.mounts.iter().zip(binds) {
+    for (m, prepared) in plan.mounts.iter().zip(prepared) {
         let place = m.destination.as_path();
-        let target = target(root, m, bind.as_ref())?;
-        match (&m.source, bind) {
-            (Source::Bind(..), Some(tree)) => mount::attach(&tree, &target).at_path(Step::Mount, place)?,
-            (Source::Bind(source, _), None) => {
-                return Err(Failure::new(Step::Mount, source.to_string_lossy(), Kind::Other, "was not opened"));
+        let target = target(root, m, prepared.as_ref())?;
+        let Some(prepared) = prepared else {
+            cgroupmount::mount(cgroup, m, target.as_fd(), plan.new_cgroup)?;
+            continue;
+        };
+        mount::attach(&prepared, &target).at_path(Step::Mount, place)?;
+        if let Source::Filesystem { kind, .. } = &m.source {
+            if let Some((propagation, below)) = m.propagation.filter(|(p, _)| *p != Propagation::Private) {
+                mount::set_attr(&prepared, below, 0, 0, Some(propagation)).at_path(Step::Mount, place)?;
             }
-            (Source::Cgroup, _) => {
-                cgroupmount::mount(cgroup, m, target.as_fd(), plan.new_cgroup)?;
-            }
-            (Source::Filesystem { kind, source, data }, _) => {
-                let fresh = filesystem(m, kind, source, data)?;
-                mount::attach(&fresh, &target).at_path(Step::Mount, place)?;
-                if let Some((propagation, below)) = m.propagation.filter(|(p, _)| *p != Propagation::Private) {
-                    mount::set_attr(&fresh, below, 0, 0, Some(propagation)).at_path(Step::Mount, place)?;
-                }
-                if kind == "proc" && place == Path::new("/proc") {
-                    procfs = Some(Procfs::of(fresh));
-                }
+            if kind == "proc" && place == Path::new("/proc") {
+                procfs = Some(Procfs::of(prepared));
             }
         }
     }
@@ -74,22 +74,23 @@ pub(crate) fn make(
 }
 
 /// The place of a mount, made where missing. Never below procfs, where a mount could deceive whoever reads there.
-fn target(root: BorrowedFd<'_>, plan: &MountPlan, bind: Option<&OwnedFd>) -> Result<OwnedFd> {
+fn target(root: BorrowedFd<'_>, plan: &MountPlan, prepared: Option<&OwnedFd>) -> Result<OwnedFd> {
     let place = plan.destination.as_path();
     let of_kernel = matches!(&plan.source, Source::Filesystem { kind, .. } if kind == "proc" || kind == "sysfs");
     // These must be where their names say; an image that ships them as links is refused.
     let links = if of_kernel || place == Path::new("/dev") { Links::Refuse } else { Links::Follow };
-    let is_file = match bind {
-        Some(tree) => {
+    let bound = matches!(plan.source, Source::Bind(..));
+    let is_file = match prepared {
+        Some(tree) if bound => {
             let stat = rustix::fs::fstat(tree).at_path(Step::Mount, place)?;
             FileType::from_raw_mode(stat.st_mode) != FileType::Directory
         }
-        None => false,
+        _ => false,
     };
-    let target = if is_file { path::ensure_file(root, place, links) } else { path::ensure_dir(root, place, links) }
-        .at_path(Step::Mount, place)?;
+    let target =
+        if is_file { path::ensure_file(root, place, links) } else { path::ensure_dir(root, place, links) }.at_path(Step::Mount, place)?;
     let on_procfs = mount::magic(&target).at_path(Step::Mount, place)? == procfs::MAGIC;
-    let allowed = bind.is_some() && COVERABLE.iter().any(|name| place == Path::new(name));
+    let allowed = bound && COVERABLE.iter().any(|name| place == Path::new(name));
     if on_procfs && !allowed {
         return Err(Failure::new(Step::Mount, place.to_string_lossy(), Kind::Invalid, "cannot be mounted because it is inside /proc"));
     }

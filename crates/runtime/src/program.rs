@@ -40,9 +40,8 @@ pub(crate) fn environment(root: BorrowedFd<'_>, plan: &ProcessPlan) -> Vec<CStri
 fn read_passwd(root: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let place = path::open(root, Path::new("/etc/passwd"), OFlags::PATH | OFlags::NOFOLLOW, Links::Follow)?;
-    let regular = |fd: &std::os::fd::OwnedFd| {
-        Ok::<_, io::Error>(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile)
-    };
+    let regular =
+        |fd: &std::os::fd::OwnedFd| Ok::<_, io::Error>(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile);
     if !regular(&place)? {
         return Err(io::ErrorKind::InvalidInput.into());
     }

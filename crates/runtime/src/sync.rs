@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   child                                   parent
+//!                                   <-      the root filesystem, a descriptor (create only)
 //!   Ready {timings} + descriptors   ->
 //!                                   <-      one packet: go on   (create only; the end of the stream means: end)
 //!   Exec + descriptors              ->
@@ -36,25 +37,46 @@ pub(crate) fn say(socket: &OwnedFd, message: &Message, fds: &[BorrowedFd<'_>]) -
 /// Hears the next message; `None` at the end.
 pub(crate) fn hear(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> {
     let Some((body, fds)) = fdpass::recv(socket).at(Step::Io, "sync")? else { return Ok(None) };
-    let message =
-        serde_json::from_slice(&body).map_err(|e| Failure::new(Step::Io, "sync", Kind::Other, e.to_string()))?;
+    let message = serde_json::from_slice(&body).map_err(|e| Failure::new(Step::Io, "sync", Kind::Other, e.to_string()))?;
     Ok(Some((message, fds)))
 }
 
-/// Waits until the child executes its program (the stream ends), then reads what it had said. Returns the descriptors it sent.
-pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Option<Vec<OwnedFd>>> {
+/// What a child said before its stream ended.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Timings and descriptors of `Ready`; `None` without `Exec` after it.
+    pub(crate) ready: Option<(Vec<(String, u64)>, Vec<OwnedFd>)>,
+    /// Descriptors of `Exec`; `None` if the child was killed before.
+    pub(crate) executed: Option<Vec<OwnedFd>>,
+}
+
+/// Waits for `Ready`: its timings and descriptors. `None` if the child ended without a word.
+pub(crate) fn until_ready(socket: &OwnedFd) -> Result<Option<(Vec<(String, u64)>, Vec<OwnedFd>)>> {
+    match hear(socket)? {
+        Some((Message::Ready(timings), fds)) => Ok(Some((timings, fds))),
+        Some((Message::Failed(failure), _)) => Err(failure),
+        Some((Message::Exec, _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        None => Ok(None),
+    }
+}
+
+/// Waits until the child executes its program (the stream ends), then reads what it had said.
+pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
     // Only the hang-up wakes us: one switch between processes instead of two.
     let mut fds = [PollFd::new(socket, PollFlags::empty())];
     rustix::io::retry_on_intr(|| poll(&mut fds, None)).at(Step::Io, "sync")?;
-    let mut executed = None;
+    let mut heard = Heard::default();
     while let Some((message, fds)) = hear(socket)? {
         match message {
-            Message::Exec => executed = Some(fds),
+            Message::Exec => heard.executed = Some(fds),
             Message::Failed(failure) => return Err(failure),
-            Message::Ready(_) => {}
+            Message::Ready(timings) => heard.ready = Some((timings, fds)),
         }
     }
-    Ok(executed)
+    if heard.executed.is_none() {
+        heard.ready = None;
+    }
+    Ok(heard)
 }
 
 /// Makes sure that the child is gone and reaped. With the failure it reported, if it did, or with how it ended.

@@ -4,9 +4,7 @@ use crate::error::{Failure, Result};
 use crate::mountopts;
 use crate::procplan::{self, ProcessPlan};
 use dhow_sys::mount::{Attr, Propagation};
-use oci_spec::runtime::{
-    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Mount, Spec,
-};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Mount, Spec};
 use std::path::{Component, Path, PathBuf};
 
 /// All that the steps need to know.
@@ -53,11 +51,7 @@ pub(crate) enum Source {
     /// A host path, with the mounts below it or without.
     Bind(PathBuf, bool),
     /// A new filesystem.
-    Filesystem {
-        kind: String,
-        source: String,
-        data: Vec<(String, Option<String>)>,
-    },
+    Filesystem { kind: String, source: String, data: Vec<(String, Option<String>)> },
     /// The container's view of its cgroups.
     Cgroup,
 }
@@ -98,8 +92,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mounts = mounts.iter().enumerate().map(|(n, m)| mount(n, m)).collect::<Result<Vec<_>>>()?;
-    let foreign_dev =
-        mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind(..)));
+    let foreign_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind(..)));
     Ok(Plan {
         new,
         new_cgroup,
@@ -124,9 +117,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
 
 fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<()> {
     let hooks = spec.hooks().as_ref().and_then(|hooks| serde_json::to_value(hooks).ok());
-    let has_hooks = hooks.is_some_and(|value| {
-        value.as_object().is_some_and(|map| map.values().any(|list| list.as_array().is_some_and(|l| !l.is_empty())))
-    });
+    let has_hooks = hooks
+        .is_some_and(|value| value.as_object().is_some_and(|map| map.values().any(|list| list.as_array().is_some_and(|l| !l.is_empty()))));
     let fields = [
         ("hooks", has_hooks),
         ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
@@ -241,9 +233,7 @@ fn devices(devices: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
     use rustix::fs::FileType;
     let convert = |(n, device): (usize, &LinuxDevice)| {
         let field = |name: &str| format!("linux.devices[{n}].{name}");
-        let number = |name: &str, value: i64| {
-            u32::try_from(value).map_err(|_| Failure::invalid(field(name), "is out of range"))
-        };
+        let number = |name: &str, value: i64| u32::try_from(value).map_err(|_| Failure::invalid(field(name), "is out of range"));
         let kind = match device.typ() {
             LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
             LinuxDeviceType::B => FileType::BlockDevice,
@@ -280,7 +270,13 @@ fn propagation(name: &str) -> Result<Option<(Propagation, bool)>> {
 /// Only what belongs to a namespace of the container's own may be set; everything else is the host's.
 fn sysctls(linux: &Linux, own: impl Fn(u64) -> bool) -> Result<Vec<(String, String)>> {
     const IPC: [&str; 8] = [
-        "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
         "kernel/shm_rmid_forced",
     ];
     let mut all = Vec::new();
@@ -311,9 +307,18 @@ fn sysctls(linux: &Linux, own: impl Fn(u64) -> bool) -> Result<Vec<(String, Stri
 /// Whichever of `.` and `/` comes first separates; the other one then belongs to the names.
 fn sysctl_path(key: &str) -> String {
     match key.find(['.', '/']) {
-        Some(at) if key.as_bytes()[at] == b'.' => {
-            key.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect()
-        }
+        Some(at) if key.as_bytes()[at] == b'.' => key
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => key.to_owned(),
     }
 }
@@ -367,11 +372,7 @@ mod tests {
         refused("/mounts", json!([{"destination": "/../", "type": "tmpfs"}]), "mounts[0].destination");
         refused("/mounts", json!([{"destination": "/x"}]), "mounts[0].type");
         refused("/mounts", json!([{"destination": "/x", "type": "bind", "source": "a"}]), "mounts[0].source");
-        refused(
-            "/mounts",
-            json!([{"destination": "/x", "type": "bind", "source": "/a", "options": ["size=1"]}]),
-            "mounts[0].options",
-        );
+        refused("/mounts", json!([{"destination": "/x", "type": "bind", "source": "/a", "options": ["size=1"]}]), "mounts[0].options");
         refused("/linux/devices", json!([{"path": "/dev/x", "type": "c", "major": -1}]), "linux.devices[0].major");
         refused("/linux/sysctl", json!({"kernel.panic": "1"}), "linux.sysctl.kernel.panic");
         refused("/linux/sysctl", json!({"kernel.sem": "1"}), "linux.sysctl.kernel.sem");

@@ -20,10 +20,7 @@ pub struct Caps {
 
 /// Highest capability number that the kernel knows.
 pub fn last() -> u32 {
-    (0..64u32)
-        .rev()
-        .find(|&n| rustix::thread::capability_is_in_bounding_set(bit(n)).is_ok())
-        .unwrap_or(0)
+    (0..64u32).rev().find(|&n| rustix::thread::capability_is_in_bounding_set(bit(n)).is_ok()).unwrap_or(0)
 }
 
 fn bit(n: u32) -> CapabilitySet {

@@ -27,12 +27,7 @@ const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_FDS + 1));
 
 /// A connected pair, close-on-exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Sends one message. Never raises SIGPIPE. `EAGAIN` on a full non-blocking socket, `EMSGSIZE` for a body above
@@ -73,12 +68,7 @@ fn send_packet(socket: BorrowedFd<'_>, marker: &[u8], body: &[u8], fds: &[Borrow
 pub fn recv(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let socket = socket.as_fd();
     // The length first, so that a waiting process holds no buffer of the largest size.
-    let peeked = rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut [0u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC));
-    let length = match peeked {
-        Ok((_, length)) => length,
-        Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-        Err(e) => return Err(e.into()),
-    };
+    let (_, length) = retry(|| rustix::net::recv(socket, &mut [0u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC))?;
     if length == 0 {
         return Ok(None);
     }
@@ -91,7 +81,7 @@ pub fn recv(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let mut body = vec![0u8; length - 1];
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::io::retry_on_intr(|| {
+    let message = retry(|| {
         let mut parts = [IoSliceMut::new(&mut marker), IoSliceMut::new(&mut body)];
         rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
     })?;
@@ -108,6 +98,17 @@ pub fn recv(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
         INLINE if fds.len() <= MAX_FDS => Ok(Some((body, fds))),
         SPILLED if !fds.is_empty() && body.is_empty() => Ok(Some((read_spilled(&fds.remove(0))?, fds))),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "malformed packet")),
+    }
+}
+
+/// Repeats what a signal interrupted, and what found the peer gone with words of ours unread (ECONNRESET): the kernel says that
+/// once, before it hands out the peer's own last words.
+fn retry<T>(mut act: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match act() {
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
+            other => return other,
+        }
     }
 }
 
@@ -176,10 +177,7 @@ mod tests {
         let (a, b) = pair().unwrap();
         let many = vec![a.as_fd(); MAX_FDS + 1];
         assert_eq!(send(&a, b"", &many).unwrap_err().raw_os_error(), Some(libc::EINVAL));
-        assert_eq!(
-            send(&a, &vec![0; BODY_MAX + 1], &[]).unwrap_err().raw_os_error(),
-            Some(libc::EMSGSIZE)
-        );
+        assert_eq!(send(&a, &vec![0; BODY_MAX + 1], &[]).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
         send(&a, b"full", &many[1..]).unwrap();
         assert_eq!(recv(&b).unwrap().unwrap().1.len(), MAX_FDS);
         send(&a, &vec![1; INLINE_MAX + 5], &many[1..]).unwrap();
@@ -203,6 +201,16 @@ mod tests {
         send(&a, b"next", &[]).unwrap();
         assert_eq!(recv(&b).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
         assert_eq!(recv(&b).unwrap().unwrap().0, b"next");
+    }
+
+    #[test]
+    fn last_words_of_a_peer_that_did_not_listen() {
+        let (a, b) = pair().unwrap();
+        send(&b, b"unread", &[]).unwrap();
+        send(&a, b"last", &[]).unwrap();
+        drop(a);
+        assert_eq!(recv(&b).unwrap().unwrap().0, b"last");
+        assert!(recv(&b).unwrap().is_none());
     }
 
     #[test]

@@ -123,12 +123,7 @@ pub fn clone_tree(dir: impl AsFd, path: &Path, recursive: bool) -> io::Result<Ow
 
 /// Changes attributes and propagation of a mount, detached or attached, with all below it if `recursive` (mount_setattr, Linux 5.12).
 pub fn set_attr(mount: impl AsFd, recursive: bool, set: Attr, clear: Attr, propagation: Option<Propagation>) -> io::Result<()> {
-    let attr = libc::mount_attr {
-        attr_set: set,
-        attr_clr: clear,
-        propagation: propagation.map_or(0, Propagation::flag),
-        userns_fd: 0,
-    };
+    let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: propagation.map_or(0, Propagation::flag), userns_fd: 0 };
     const AT_RECURSIVE: libc::c_int = 0x8000;
     let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: the descriptor is borrowed for the call, the path is an empty C string, `attr` is initialised and of the stated size, and
@@ -193,10 +188,7 @@ pub fn pivot_root(root: impl AsFd) -> io::Result<()> {
     // With both names the same, the old root ends up stacked on the new one at the same place...
     rustix::process::pivot_root(".", ".")?;
     // ...where it is taken off by the name that now means it. It must not reach the host on its way.
-    rustix::mount::mount_change(
-        ".",
-        rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
-    )?;
+    rustix::mount::mount_change(".", rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(rustix::process::chdir("/")?)
 }

@@ -55,13 +55,7 @@ impl Overlay {
 
     fn configure(&self) -> io::Result<Filesystem> {
         let fs = Filesystem::open("overlay")?;
-        for (key, value) in [
-            ("source", "overlay"),
-            ("index", "off"),
-            ("metacopy", "off"),
-            ("redirect_dir", "nofollow"),
-            ("xino", "auto"),
-        ] {
+        for (key, value) in [("source", "overlay"), ("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"), ("xino", "auto")] {
             fs.string(key, value)?;
         }
         if self.volatile && self.upper.is_some() {
@@ -168,12 +162,7 @@ mod tests {
         for dir in [&upper, &work] {
             std::fs::create_dir_all(dir).unwrap();
         }
-        let overlay = Overlay {
-            lower,
-            upper: Some(upper.clone()),
-            work: Some(work),
-            volatile: true,
-        };
+        let overlay = Overlay { lower, upper: Some(upper.clone()), work: Some(work), volatile: true };
         let root = if joined { overlay.mount_joined() } else { overlay.mount_detached() }.unwrap();
         assert_eq!(read(&root, "common"), "0", "the first is topmost");
         assert_eq!(read(&root, &format!("only{}", layers - 1)), "x");
@@ -212,14 +201,7 @@ mod tests {
         }
         for lower in [vec![room.join("a")], vec![room.join("a"), room.join("b")]] {
             let two = lower.len() == 2;
-            let root = Overlay {
-                lower,
-                upper: None,
-                work: None,
-                volatile: false,
-            }
-            .mount_detached()
-            .unwrap();
+            let root = Overlay { lower, upper: None, work: None, volatile: false }.mount_detached().unwrap();
             assert_eq!(read(&root, "a"), "a");
             assert_eq!(statat(&root, "b", AtFlags::empty()).is_ok(), two);
             let made = openat(&root, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644));
@@ -229,19 +211,9 @@ mod tests {
 
     #[test]
     fn wrong_input_is_named() {
-        let none = Overlay {
-            lower: vec![],
-            upper: None,
-            work: None,
-            volatile: false,
-        };
+        let none = Overlay { lower: vec![], upper: None, work: None, volatile: false };
         assert_eq!(none.mount_detached().unwrap_err().raw_os_error(), Some(libc::EINVAL));
-        let missing = Overlay {
-            lower: vec!["/nowhere/a".into(), "/nowhere/b".into()],
-            upper: None,
-            work: None,
-            volatile: false,
-        };
+        let missing = Overlay { lower: vec!["/nowhere/a".into(), "/nowhere/b".into()], upper: None, work: None, volatile: false };
         let text = missing.mount_detached().unwrap_err().to_string();
         assert!(text.contains("/nowhere/a"), "{text}");
     }

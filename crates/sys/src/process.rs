@@ -41,15 +41,8 @@ pub fn pidfd_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     // Every number is passed on, the real-time ones included, for which rustix has no safe name.
     // SAFETY: plain numbers, a borrowed descriptor and a null siginfo, which the kernel documents as "as kill(2) does".
-    let ret = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_fd().as_raw_fd(),
-            signal,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
+    let ret =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -62,11 +55,7 @@ pub fn start_time(number: i32) -> io::Result<u64> {
 /// The name in parentheses may hold anything, parentheses too: what counts comes after the last one.
 fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|&b| b == b')')?;
-    let field = stat
-        .get(end + 1..)?
-        .split(|b| b.is_ascii_whitespace())
-        .filter(|f| !f.is_empty())
-        .nth(19)?;
+    let field = stat.get(end + 1..)?.split(|b| b.is_ascii_whitespace()).filter(|f| !f.is_empty()).nth(19)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
@@ -199,9 +188,7 @@ pub fn unshare_fs() -> io::Result<()> {
 pub fn join_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     // SAFETY: the second argument is the null pointer that the kernel documents as "a new keyring without a name".
-    let ret = unsafe {
-        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
-    };
+    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

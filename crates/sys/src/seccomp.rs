@@ -12,14 +12,8 @@ pub fn load(program: &[(u16, u8, u8, u32)], flags: u32) -> io::Result<()> {
     if flags & REFUSED != 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let mut filter: Vec<libc::sock_filter> = program
-        .iter()
-        .map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k })
-        .collect();
-    let fprog = libc::sock_fprog {
-        len: length,
-        filter: filter.as_mut_ptr(),
-    };
+    let mut filter: Vec<libc::sock_filter> = program.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let fprog = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
     // SAFETY: `fprog` points at `length` initialised instructions in `filter`; the kernel copies them and writes nothing back.
     let ret = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog) };
     if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -36,12 +30,8 @@ mod tests {
         std::thread::spawn(|| {
             rustix::thread::set_no_new_privs(true).unwrap();
             // getppid answers EPERM, all else is allowed.
-            let program = [
-                (0x20, 0, 0, 0),
-                (0x15, 0, 1, libc::SYS_getppid as u32),
-                (0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
-                RET_ALLOW,
-            ];
+            let program =
+                [(0x20, 0, 0, 0), (0x15, 0, 1, libc::SYS_getppid as u32), (0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32), RET_ALLOW];
             load(&program, 0).unwrap();
             // SAFETY: getppid takes nothing.
             assert_eq!(unsafe { libc::syscall(libc::SYS_getppid) }, -1);

@@ -40,15 +40,7 @@ pub fn reset() -> io::Result<()> {
         }
         // SAFETY: `default` is 32 zero bytes, as large as the kernel's struct on every 64-bit machine; the old action is not asked
         // for; the mask's size is the kernel's 8. The default action runs no code of ours.
-        let ret = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                std::ptr::null_mut::<u64>(),
-                8usize,
-            )
-        };
+        let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize) };
         if ret != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -61,15 +53,7 @@ pub fn unblock() -> io::Result<()> {
     let empty = 0u64;
     // SAFETY: a pointer to a mask of the kernel's size 8; the old one is not asked for. (The C library's call would leave its own
     // two signals blocked.)
-    let ret = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const empty,
-            std::ptr::null_mut::<u64>(),
-            8usize,
-        )
-    };
+    let ret = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut::<u64>(), 8usize) };
     if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

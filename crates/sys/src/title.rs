@@ -46,10 +46,7 @@ mod tests {
         set("dhow-shim 0123456789ab").unwrap();
         let shown = std::fs::read("/proc/self/cmdline").unwrap();
         let text = String::from_utf8_lossy(&shown);
-        assert!(
-            "dhow-shim 0123456789ab".starts_with(text.trim_end_matches('\0').get(..9).unwrap()),
-            "{text:?}"
-        );
+        assert!("dhow-shim 0123456789ab".starts_with(text.trim_end_matches('\0').get(..9).unwrap()), "{text:?}");
         assert_eq!(std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim(), "dhow-shim 01234");
         let long = "x".repeat(1 << 16);
         set(&long).unwrap();

@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::cgroups_as_on_v2", cgroups_as_on_v2),
     ("basics::a_directory_as_root", a_directory_as_root),
     ("basics::root_outlives_the_process", root_outlives_the_process),
+    ("basics::without_a_stop", without_a_stop),
     ("basics::timings", timings),
 ];
 
@@ -279,6 +280,23 @@ fn root_outlives_the_process() {
     assert!(place.upper().join("kept").exists());
 }
 
+fn without_a_stop() {
+    let mut place = Place::new();
+    let mut start = |args: &[&str]| {
+        place.set("/process/args", json!(args));
+        let (stdio, output) = pipes();
+        let spec = serde_json::from_value(place.spec.clone()).unwrap();
+        let root = dhow_runtime::Root::Dir(place.lower());
+        let create = dhow_runtime::Create { spec: &spec, root, cgroup: &place.cgroup, seccomp: None, stdio };
+        (create.run_and_start(), output)
+    };
+    let (created, output) = start(&["sh", "-c", "echo $$"]);
+    let mut created = created.unwrap();
+    assert!(created.start().is_err(), "it has started");
+    assert_eq!(finish(&created.pidfd, output), ("1\n".to_owned(), 0));
+    assert_eq!(start(&["/nope"]).0.unwrap_err().message, "stat /nope: no such file or directory");
+}
+
 fn timings() {
     let mut place = Place::new();
     place.set("/process/args", json!(["true"]));
@@ -290,16 +308,14 @@ fn timings() {
         }
         let (stdio, output) = pipes();
         let begin = std::time::Instant::now();
-        let mut created = place.create(stdio).unwrap();
-        let made = begin.elapsed();
-        created.start().unwrap();
+        let created = place.create_and_start(stdio).unwrap();
         let started = begin.elapsed();
         finish(&created.pidfd, output);
-        all.push((started, made, created.timings.clone()));
+        all.push((started, created.timings.clone()));
         assert!(created.timings.iter().any(|(name, _)| name == "mounts"));
     }
-    all.sort_by_key(|(started, ..)| *started);
-    let (started, made, phases) = &all[all.len() / 2];
-    println!("fastest {:?}; median: create {made:?} started {started:?} {phases:?}", all[0].0);
-    println!("phases of the fastest: {:?}", all[0].2);
+    all.sort_by_key(|(started, _)| *started);
+    let (started, phases) = &all[all.len() / 2];
+    println!("fastest {:?}; median {started:?} {phases:?}", all[0].0);
+    println!("phases of the fastest: {:?}", all[0].1);
 }

@@ -74,6 +74,14 @@ impl Place {
     }
 
     pub(crate) fn create(&self, stdio: Stdio) -> Result<Created, Failure> {
+        self.with(stdio, |create| create.run())
+    }
+
+    pub(crate) fn create_and_start(&self, stdio: Stdio) -> Result<Created, Failure> {
+        self.with(stdio, |create| create.run_and_start())
+    }
+
+    fn with(&self, stdio: Stdio, run: impl FnOnce(Create<'_>) -> Result<Created, Failure>) -> Result<Created, Failure> {
         let spec: Spec = serde_json::from_value(self.spec.clone()).unwrap();
         let root = Root::Overlay(Overlay {
             lower: vec![self.lower()],
@@ -81,7 +89,7 @@ impl Place {
             work: Some(self.dir.path().join("work")),
             volatile: false,
         });
-        Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio }.run()
+        run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio })
     }
 
     /// Starts `sh -c script` and hands back the container and what reads its output and errors.
