@@ -118,8 +118,8 @@ async fn remove(parts: &Arc<Parts>, container: Container) {
     }
     parts.registry.remove(&container.id);
     tell(parts, &container, "destroy", &[]);
-    let (parts, id) = (parts.clone(), container.id);
-    if let Err(error) = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await {
+    let (parts, id, image) = (parts.clone(), container.id, container.image_id);
+    if let Err(error) = tokio::task::spawn_blocking(move || delete_content(&parts, &id, Some(&image))).await {
         tracing::error!(%error, "a removal failed");
     }
 }
@@ -158,7 +158,7 @@ async fn sweep(parts: &Arc<Parts>) {
     for id in orphans {
         if ids::is_full(&id) {
             let parts = parts.clone();
-            let done = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await;
+            let done = tokio::task::spawn_blocking(move || delete_content(&parts, &id, None)).await;
             if let Err(error) = done {
                 tracing::error!(%error, "a removal failed");
             }

@@ -337,13 +337,13 @@ impl Engine {
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
         let slot = self.parts.slot(name)?;
         let signal = parse_signal(signal)?.unwrap_or(signal::KILL);
-        slot.ask(|reply| Command::Kill { signal, reply }).await
+        slot.ask(|reply| Command::Kill { name: name.to_owned(), signal, reply }).await
     }
 
     /// Removes.
     pub async fn remove(&self, name: &str, force: bool, _volumes: bool) -> Result<()> {
         let slot = self.parts.slot(name)?;
-        slot.ask(|reply| Command::Remove { force, reply }).await
+        slot.ask(|reply| Command::Remove { name: name.to_owned(), force, reply }).await
     }
 
     /// Renames.

@@ -67,7 +67,7 @@ impl From<dhow_image::Error> for Error {
         use dhow_image::Error as Image;
         let kind = match &error {
             Image::NotFound(_) => Kind::NotFound,
-            Image::Reference(_) | Image::Archive(_) => Kind::Invalid,
+            Image::Reference(_) | Image::Archive(_) | Image::Invalid(_) => Kind::Invalid,
             Image::Conflict(_) => Kind::Conflict,
             _ => Kind::Internal,
         };

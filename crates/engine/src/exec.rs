@@ -125,7 +125,10 @@ pub(crate) async fn create(parts: &Parts, name: &str, request: ExecRequest) -> R
     let action = action("exec_create", &request);
     let state = ExecState { id: id.clone(), container: slot.id.clone(), request, running: false, exit_code: None, pid: 0 };
     parts.execs.insert(state)?;
-    slot.ask(|reply| Command::ExecMade { id: id.clone(), reply }).await?;
+    if let Err(error) = slot.ask(|reply| Command::ExecMade { id: id.clone(), reply }).await {
+        parts.execs.lock().remove(&id);
+        return Err(error);
+    }
     crate::container::tell(parts, &base.container, &action, &[("execID", id.clone())]);
     Ok(id)
 }

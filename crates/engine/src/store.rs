@@ -23,6 +23,8 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 "];
 
+/// Requests after which it is folded back all the same.
+const BUSY: usize = 2000;
 /// Quiet time after which the log is folded back.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -148,9 +150,9 @@ fn parse(name: &str, record: &str, state: &str) -> serde_json::Result<Container>
 }
 
 fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
-    let mut written = false;
+    let mut written = 0;
     loop {
-        let wait = if written { IDLE } else { Duration::MAX };
+        let wait = if written > 0 { IDLE } else { Duration::MAX };
         let request =
             if wait == Duration::MAX { requests.recv().map_err(|_| RecvTimeoutError::Disconnected) } else { requests.recv_timeout(wait) };
         match request {
@@ -161,11 +163,15 @@ fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
             }
             Ok(request) => {
                 handle(connection, request);
-                written = true;
+                written += 1;
+                if written >= BUSY {
+                    fold_aside(path.to_owned());
+                    written = 0;
+                }
             }
             Err(RecvTimeoutError::Timeout) => {
                 fold_aside(path.to_owned());
-                written = false;
+                written = 0;
             }
             Err(RecvTimeoutError::Disconnected) => return fold(connection),
         }

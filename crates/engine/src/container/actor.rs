@@ -171,8 +171,8 @@ impl Actor {
                 let _ = reply.send(done);
             }
             Command::Stop { signal, timeout, keep, reply } => self.stop(signal, timeout, keep, reply).await,
-            Command::Kill { signal, reply } => self.kill(signal, reply).await,
-            Command::Remove { force, reply } => self.remove(force, reply).await,
+            Command::Kill { name, signal, reply } => self.kill(&name, signal, reply).await,
+            Command::Remove { name, force, reply } => self.remove(&name, force, reply).await,
             Command::Rename { to, reply } => {
                 let done = self.rename(&to).await;
                 let _ = reply.send(done);
@@ -208,9 +208,12 @@ impl Actor {
                 }
             }
             Command::ExecMade { id, reply } => {
-                self.container.execs.push(id);
-                self.publish();
-                let _ = reply.send(Ok(()));
+                let live = self.live.is_some();
+                if live {
+                    self.container.execs.push(id);
+                    self.publish();
+                }
+                let _ = reply.send(if live { Ok(()) } else { Err(not_running(self.id())) });
             }
             Command::ExecEnded(id) => {
                 self.container.execs.retain(|e| *e != id);
@@ -276,9 +279,9 @@ impl Actor {
         }
     }
 
-    async fn kill(&mut self, number: i32, reply: Reply<()>) {
+    async fn kill(&mut self, name: &str, number: i32, reply: Reply<()>) {
         if !self.is_active() {
-            let text = format!("cannot kill container: {}: container {} is not running", self.container.name, self.id());
+            let text = format!("cannot kill container: {name}: container {} is not running", self.id());
             let _ = reply.send(Err(Error::new(Kind::Conflict, text)));
             return;
         }
@@ -316,14 +319,14 @@ impl Actor {
         }
     }
 
-    async fn remove(&mut self, force: bool, reply: Reply<()>) {
+    async fn remove(&mut self, name: &str, force: bool, reply: Reply<()>) {
         if self.is_active() {
             if !force {
                 let why = match self.container.state.status {
                     Status::Paused => "container is paused and must be unpaused first",
                     _ => "container is running: stop the container before removing or force remove",
                 };
-                let text = format!("cannot remove container \"{}\": {why}", self.container.name);
+                let text = format!("cannot remove container \"{name}\": {why}");
                 let _ = reply.send(Err(Error::new(Kind::Conflict, text)));
                 return;
             }
@@ -395,7 +398,7 @@ impl Actor {
         let applied = async {
             self.parts.store.update(&self.container).await?;
             if let Some(live) = &self.live {
-                let resources = spec::resources::changes(&self.container.request.host.resources);
+                let resources = spec::resources::update(&self.container.request.host.resources, change);
                 live.shim.update(UpdateConfig { resources }).await.map_err(|e| Error::new(Kind::Internal, format!("{prefix}{e}")))?;
             }
             Ok::<_, Error>(())

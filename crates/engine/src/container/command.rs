@@ -40,11 +40,14 @@ pub(crate) enum Command {
         keep: bool,
         reply: Reply<()>,
     },
+    /// `name`: as it was asked for, for the answer.
     Kill {
+        name: String,
         signal: i32,
         reply: Reply<()>,
     },
     Remove {
+        name: String,
         force: bool,
         reply: Reply<()>,
     },
@@ -69,6 +72,7 @@ pub(crate) enum Command {
     },
     /// The shim of a running container.
     Shim(Reply<Shim>),
+    /// What an exec needs.
     ExecBase(Reply<ExecBase>),
     /// Whom the container's own process runs as, found out by an exec.
     KnownUser(Resolved),

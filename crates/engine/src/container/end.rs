@@ -154,13 +154,14 @@ impl Actor {
         self.parts.execs.forget_container(&self.container.id);
         let parts = self.parts.clone();
         let id = self.container.id.clone();
+        let image = self.container.image_id.clone();
         self.parts.background.spawn(async move {
             if let Some(after) = after
                 && let Err(error) = after.await
             {
                 tracing::error!(container = id, %error, "clean-up failed");
             }
-            let work = tokio::task::spawn_blocking(move || delete_content(&parts, &id)).await;
+            let work = tokio::task::spawn_blocking(move || delete_content(&parts, &id, Some(&image))).await;
             if let Err(error) = work {
                 tracing::error!(%error, "a removal failed");
             }
@@ -168,8 +169,9 @@ impl Actor {
     }
 }
 
-/// Deletes snapshot and directory of a container without a record. Goes on after errors: the next opening sweeps up.
-pub(crate) fn delete_content(parts: &Arc<Parts>, id: &str) {
+/// Deletes snapshot and directory of a container without a record, and the layers of its image, if that was removed in the meantime. Goes on
+/// after errors: the next opening sweeps up.
+pub(crate) fn delete_content(parts: &Arc<Parts>, id: &str, image: Option<&str>) {
     match parts.layers.remove(&SnapshotKey(id.to_owned())) {
         Ok(()) | Err(dhow_storage::Error::NoSnapshot(_)) => {}
         Err(error) => tracing::warn!(container = id, %error, "its snapshot was not removed"),
@@ -179,5 +181,9 @@ pub(crate) fn delete_content(parts: &Arc<Parts>, id: &str) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!(container = id, %error, "its directory was not removed"),
+    }
+    let orphaned = image.is_some_and(|image| matches!(parts.images.resolve(image), Err(dhow_image::Error::NotFound(_))));
+    if orphaned && let Err(error) = parts.images.collect_garbage() {
+        tracing::warn!(container = id, %error, "the layers of its removed image were not removed");
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{Container, MountKind, NamespaceMode, NetworkMode, Sandbox, St
 use crate::spec::{self, Inputs, Joins, user};
 use crate::{clock, create, policy, sandbox};
 use dhow_shim::ShimConfig;
-use dhow_shim::handle::Running;
+use dhow_shim::handle::{self, Running};
 use dhow_shim::protocol;
 use dhow_storage::SnapshotKey;
 use dhow_sys::overlay::Overlay;
@@ -74,6 +74,9 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
+                if !matches!(error, handle::Error::Refused(_) | handle::Error::Spawner(_)) {
+                    self.clean_up_half_started().await;
+                }
                 let not_run = failure::of_start(&error);
                 let answer = not_run.error();
                 self.start_failed(not_run).await;
@@ -106,6 +109,15 @@ impl Actor {
         self.tell("start", &[]);
         if let protocol::State::Exited(exit) = running.state {
             self.on_exit(exit).await;
+        }
+    }
+
+    /// A shim that was lost on the way may have left something.
+    async fn clean_up_half_started(&self) {
+        let dir = self.parts.shim_dir(&self.container.id);
+        let cleaned = tokio::task::spawn_blocking(move || handle::clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r);
+        if let Err(error) = cleaned {
+            tracing::warn!(container = self.container.id, %error, "not all that a lost shim left was removed");
         }
     }
 

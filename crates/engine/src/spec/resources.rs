@@ -15,8 +15,19 @@ pub(crate) fn build(limits: &Resources, devices: Vec<LinuxDeviceCgroup>) -> Linu
     resources
 }
 
-/// Limits alone, as for a change of a running container.
-pub(crate) fn changes(r: &Resources) -> LinuxResources {
+/// Limits of a running container after a change, which may take one away.
+pub(crate) fn update(limits: &Resources, change: &Resources) -> LinuxResources {
+    let mut resources = changes(limits);
+    if change.pids_limit.is_some_and(|n| n <= 0) {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(-1);
+        resources.set_pids(Some(pids));
+    }
+    resources
+}
+
+/// Limits alone.
+fn changes(r: &Resources) -> LinuxResources {
     let mut resources = LinuxResources::default();
     resources.set_memory(memory(r)).set_cpu(cpu(r));
     if let Some(limit) = r.pids_limit.filter(|n| *n > 0) {

@@ -95,7 +95,8 @@ fn image() -> Vec<u8> {
         add(dir, 0o755, tar::EntryType::Directory, &[], "");
     }
     add("bin/busybox", 0o755, tar::EntryType::Regular, &std::fs::read("/bin/busybox").unwrap(), "");
-    for name in ["sh", "true", "false", "echo", "cat", "sleep", "id", "env", "kill", "head", "yes", "tail", "ls", "stty", "hostname", "seq"]
+    for name in
+        ["sh", "true", "false", "echo", "cat", "sleep", "id", "env", "kill", "head", "yes", "tail", "tr", "ls", "stty", "hostname", "seq"]
     {
         add(&format!("bin/{name}"), 0o777, tar::EntryType::Symlink, &[], "busybox");
     }

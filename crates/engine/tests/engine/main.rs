@@ -23,6 +23,10 @@ fn main() -> ExitCode {
     if program == dhow_shim::spawner::NAME {
         std::process::exit(dhow_shim::spawner::main());
     }
+    if program == "docker-init" {
+        let words: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+        std::process::exit(dhow_runtime::init::main(&words));
+    }
     if let [_, flag, root] = &args[..]
         && flag == adoption::DAEMON
     {
