@@ -76,8 +76,9 @@ pub(crate) async fn resize(cx: &Cx, id: &str) -> Result<Reply> {
 }
 
 /// `GET /exec/{id}/json`.
-pub(crate) fn inspect(cx: &Cx, id: &str) -> Result<Reply> {
-    reply::json(&shape(&*cx.app.engine.exec(id)?))
+pub(crate) async fn inspect(cx: &Cx, id: &str) -> Result<Reply> {
+    // In step with the shim: who has just seen the output end must find the exit code.
+    reply::json(&shape(&*cx.app.engine.exec_inspect(id).await?))
 }
 
 fn shape(exec: &ExecState) -> ExecInspect {

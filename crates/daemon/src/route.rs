@@ -69,7 +69,7 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", _, "export"] => Err(Failure::unsupported("exporting a container")),
         ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
         ["containers", _, "attach", "ws"] => Err(Failure::unsupported("attaching by WebSocket")),
-        ["exec", id, "json"] => exec::inspect(&cx, id),
+        ["exec", id, "json"] => exec::inspect(&cx, id).await,
         ["images", "json"] => images::list::get(&cx).await,
         ["images", "search"] => Err(Failure::unsupported("searching a registry")),
         ["images", "get"] => Err(Failure::unsupported("saving images")),
