@@ -49,9 +49,13 @@ pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> std::io::
 pub fn raw(socket: &Path, bytes: &[u8]) -> std::io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(bytes)?;
+    // An engine that refuses a body may answer and hang up before it has read all of it.
+    let written = stream.write_all(bytes);
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    match stream.read_to_end(&mut answer) {
+        Err(error) if answer.is_empty() => return Err(written.err().unwrap_or(error)),
+        _ => {}
+    }
     parse(&answer).ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {:?}", String::from_utf8_lossy(&answer))))
 }
 

@@ -15,7 +15,7 @@ const TABLE: &[(&str, i32, &[&str])] = &[
     ("run --rm --cap-add FOO busybox true", 125, &["unknown capability", "FOO"]),
     ("run --rm -e =x busybox true", 125, &["invalid environment variable: =x"]),
     ("run --rm --bogus busybox true", 125, &["unknown flag: --bogus"]),
-    ("run --rm --security-opt foo busybox true", 125, &["invalid --security-opt"]),
+    ("run --rm --security-opt foo busybox true", 125, &["nvalid --security-opt: \"foo\""]),
     ("run --rm UPPER true", 125, &["must be lowercase"]),
     ("run --rm --name z busybox true", 125, &["Invalid container name (z), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"]),
     ("run --rm --network nosuch busybox true", 125, &["nosuch"]),
@@ -180,7 +180,8 @@ fn requests_that_no_client_sends() {
     assert_eq!(status("GET", "/v9.99/_ping", ""), 400);
     assert_eq!(status("GET", "/v1.0/info", ""), 400);
     assert_eq!(status("GET", "/containers/json?filters=%7Bnonsense", ""), 400);
-    assert_eq!(status("POST", "/containers/create", &format!("{{\"Image\":\"{}\"}}", "a".repeat(5_000_000))), 400);
+    let huge = status("POST", "/containers/create", &format!("{{\"Image\":\"{}\"}}", "a".repeat(40_000_000)));
+    assert!(huge == 400 || huge == 413, "{huge}");
     // Headers without an end, a body longer than its length, garbage: the engine answers or hangs up, and goes on.
     for bytes in [
         &b"GET / HTTP/1.1\r\nHost"[..],

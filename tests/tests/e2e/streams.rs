@@ -62,7 +62,10 @@ fn a_late_line_of_input() {
 fn attach_and_its_end() {
     let engine = Engine::new();
     engine.dhow(["run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", "read line; echo heard $line; exit 6"]).ok();
-    let out = engine.dhow(["attach", "box"]).input("you\n").run();
+    let mut attached = engine.dhow(["attach", "box"]).stdin(Stdio::piped()).spawn();
+    // The input stays open: where the container's is kept for later clients, a client whose input ends hears no more, as in Docker.
+    attached.stdin.as_mut().expect("piped").write_all(b"you\n").expect("write");
+    let out = finish_child(attached);
     assert_eq!((out.stdout().as_str(), out.code), ("heard you\n", 6), "{out}");
     assert_eq!(engine.ok("logs box"), "heard you");
     engine.finish();

@@ -16,7 +16,8 @@ fn shell_session(engine: &Engine, command: Cmd) {
     terminal.line("sleep 0.2; stty size");
     terminal.until_line("20 90");
     // Ctrl-C interrupts what runs, not the shell.
-    terminal.line("sleep 1000");
+    terminal.line("sh -c 'echo re''ady; exec sleep 1000'");
+    terminal.until_line("ready");
     terminal.keys(&["C-c"]);
     terminal.line("echo interrupted $?");
     terminal.until_line("interrupted 130");
