@@ -21,15 +21,15 @@ pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, p
         (Mode::V2, Some((_, dir))) => mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?,
         _ => tmpfs().at_path(Step::Mount, place)?,
     };
-    mount::set_attr(&top, false, 0, 0, Some(mount::Propagation::Private)).at_path(Step::Mount, place)?;
     mount::attach(&top, target).at_path(Step::Mount, place)?;
+    mount::set_attr_attached(&top, false, 0, 0, Some(mount::Propagation::Private)).at_path(Step::Mount, place)?;
     if cgroup.mode != Mode::V2 {
         for (controllers, dir) in &cgroup.dirs {
             hierarchy(&top, controllers, dir)?;
         }
     }
     // One call for the attributes of all.
-    mount::set_attr(&top, true, plan.set, plan.clear, None).at_path(Step::Mount, place)?;
+    mount::set_attr_attached(&top, true, plan.set, plan.clear, None).at_path(Step::Mount, place)?;
     Ok(top)
 }
 
@@ -45,8 +45,8 @@ fn hierarchy(top: &OwnedFd, controllers: &str, dir: &Path) -> Result<()> {
     let name = name(controllers);
     mkdirat(top, name, FileMode::from_raw_mode(0o755)).at(Step::Mount, name)?;
     let tree = mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?;
-    mount::set_attr(&tree, false, 0, 0, Some(mount::Propagation::Private)).at_path(Step::Mount, dir)?;
     move_mount(&tree, "", top, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Step::Mount, name)?;
+    mount::set_attr_attached(&tree, false, 0, 0, Some(mount::Propagation::Private)).at_path(Step::Mount, dir)?;
     if name.contains(',') {
         for part in name.split(',') {
             symlinkat(name, top, part).at(Step::Mount, part)?;

@@ -87,6 +87,8 @@ impl Luggage<'_> {
         let host_root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         mount::attach(root, &host_root).at(Step::Root, "attach")?;
         drop(host_root);
+        // A bound directory is still a peer of what it was bound from.
+        mount::set_attr_attached(root, true, 0, 0, Some(Propagation::Private)).at(Step::Root, "propagation")?;
         let procfs = mounts::attach(root, plan, prepared, self.cgroup)?;
         clock.mark("mounts");
         devices::make(root, plan)?;
@@ -137,10 +139,10 @@ impl Luggage<'_> {
     /// The last changes of the root itself, then limits, directory and user.
     fn settle(&self, root: BorrowedFd<'_>) -> Result<Poised<'_>> {
         if self.plan.root_readonly {
-            mount::set_attr(root, false, mount::RDONLY, 0, None).at(Step::Root, "read-only")?;
+            mount::set_attr_attached(root, false, mount::RDONLY, 0, None).at(Step::Root, "read-only")?;
         }
         if let Some((propagation, below)) = self.plan.propagation {
-            mount::set_attr(root, below, 0, 0, Some(propagation)).at(Step::Root, "propagation")?;
+            mount::set_attr_attached(root, below, 0, 0, Some(propagation)).at(Step::Root, "propagation")?;
         }
         become_::detach(&self.plan.process)?;
         become_::poise(root, &self.plan.process)

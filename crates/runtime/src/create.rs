@@ -10,7 +10,7 @@ use crate::timing::Clock;
 use crate::validate::{self, Plan};
 use crate::{enter, spawn};
 use dhow_sys::clone::Forked;
-use dhow_sys::mount::{self, Propagation};
+use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
 use dhow_sys::{fdpass, process};
 use oci_spec::runtime::Spec;
@@ -87,11 +87,7 @@ impl Root {
     fn mount(&self) -> Result<OwnedFd> {
         match self {
             Self::Overlay(overlay) => overlay.mount_detached().at(Step::Root, "overlay"),
-            Self::Dir(path) => {
-                let tree = mount::clone_tree(CWD, path, true).at_path(Step::Root, path)?;
-                mount::set_attr(&tree, true, 0, 0, Some(Propagation::Private)).at_path(Step::Root, path)?;
-                Ok(tree)
-            }
+            Self::Dir(path) => mount::clone_tree(CWD, path, true).at_path(Step::Root, path),
         }
     }
 }

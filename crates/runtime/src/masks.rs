@@ -84,8 +84,8 @@ pub(crate) fn readonly(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<()> {
     for name in paths {
         let Some(place) = existing(root, name)? else { continue };
         let tree = mount::clone_tree(&place, Path::new(""), true).at_path(Step::Mask, name)?;
-        mount::set_attr(&tree, true, mount::RDONLY, 0, Some(Propagation::Private)).at_path(Step::Mask, name)?;
         mount::attach(&tree, &place).at_path(Step::Mask, name)?;
+        mount::set_attr_attached(&tree, true, mount::RDONLY, 0, Some(Propagation::Private)).at_path(Step::Mask, name)?;
         verify(root, name, mount::mount_id(&tree).at_path(Step::Mask, name)?)?;
     }
     Ok(())

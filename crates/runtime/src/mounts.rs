@@ -31,23 +31,21 @@ const COVERABLE: [&str; 11] = [
 /// shared bind has somebody to hear from.
 pub(crate) fn prepare(plan: &Plan) -> Result<Vec<Option<OwnedFd>>> {
     let one = |m: &MountPlan| match &m.source {
-        Source::Bind(source, recursive) => bind(m, source, *recursive).map(Some),
+        Source::Bind(source, recursive) => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
         Source::Filesystem { kind, source, data } => filesystem(m, kind, source, data).map(Some),
         Source::Cgroup => Ok(None),
     };
     plan.mounts.iter().map(one).collect()
 }
 
-fn bind(plan: &MountPlan, source: &Path, recursive: bool) -> Result<OwnedFd> {
-    let tree = mount::clone_tree(CWD, source, recursive).at_path(Step::Mount, source)?;
+/// What the options of a bind ask for, once it is attached.
+fn dress(plan: &MountPlan, tree: &OwnedFd) -> std::io::Result<()> {
     let (propagation, below) = plan.propagation.unwrap_or((Propagation::Private, true));
     if plan.set | plan.clear == 0 || below == plan.recursive {
-        mount::set_attr(&tree, below, plan.set, plan.clear, Some(propagation)).at_path(Step::Mount, source)?;
-    } else {
-        mount::set_attr(&tree, plan.recursive, plan.set, plan.clear, None).at_path(Step::Mount, source)?;
-        mount::set_attr(&tree, below, 0, 0, Some(propagation)).at_path(Step::Mount, source)?;
+        return mount::set_attr_attached(tree, below, plan.set, plan.clear, Some(propagation));
     }
-    Ok(tree)
+    mount::set_attr_attached(tree, plan.recursive, plan.set, plan.clear, None)?;
+    mount::set_attr_attached(tree, below, 0, 0, Some(propagation))
 }
 
 /// Attaches all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any.
@@ -61,13 +59,17 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<Own
             continue;
         };
         mount::attach(&prepared, &target).at_path(Step::Mount, place)?;
-        if let Source::Filesystem { kind, .. } = &m.source {
-            if let Some((propagation, below)) = m.propagation.filter(|(p, _)| *p != Propagation::Private) {
-                mount::set_attr(&prepared, below, 0, 0, Some(propagation)).at_path(Step::Mount, place)?;
+        match &m.source {
+            Source::Filesystem { kind, .. } => {
+                if let Some((propagation, below)) = m.propagation.filter(|(p, _)| *p != Propagation::Private) {
+                    mount::set_attr_attached(&prepared, below, 0, 0, Some(propagation)).at_path(Step::Mount, place)?;
+                }
+                if kind == "proc" && place == Path::new("/proc") {
+                    procfs = Some(Procfs::of(prepared));
+                }
             }
-            if kind == "proc" && place == Path::new("/proc") {
-                procfs = Some(Procfs::of(prepared));
-            }
+            // Only now, because older kernels cannot do it before; nobody else is here to see the moment between.
+            Source::Bind(..) | Source::Cgroup => dress(m, &prepared).at_path(Step::Mount, place)?,
         }
     }
     Ok(procfs)

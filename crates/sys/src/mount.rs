@@ -1,7 +1,9 @@
 //! The mount API by descriptor: filesystems, bind clones and their attributes exist detached, and are moved into place at the end.
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -143,17 +145,17 @@ pub fn set_attr(mount: impl AsFd, recursive: bool, set: Attr, clear: Attr, propa
 
 /// Changes the propagation of the mount at `/` and, if `recursive`, of all below it, in this mount namespace.
 pub fn propagate_root(recursive: bool, propagation: Propagation) -> io::Result<()> {
-    use rustix::mount::{MountPropagationFlags as P, mount_change};
-    let mut flags = match propagation {
-        Propagation::Shared => P::SHARED,
-        Propagation::Slave => P::DOWNSTREAM,
-        Propagation::Private => P::PRIVATE,
-        Propagation::Unbindable => P::UNBINDABLE,
+    Ok(rustix::mount::mount_change("/", old_propagation(recursive, propagation))?)
+}
+
+fn old_propagation(recursive: bool, propagation: Propagation) -> MountPropagationFlags {
+    let flags = match propagation {
+        Propagation::Shared => MountPropagationFlags::SHARED,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
     };
-    if recursive {
-        flags |= P::REC;
-    }
-    Ok(mount_change("/", flags)?)
+    if recursive { flags | MountPropagationFlags::REC } else { flags }
 }
 
 /// Attaches a detached mount onto what `target` refers to. Both by descriptor: no name is looked up.
@@ -162,23 +164,47 @@ pub fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
 }
 
-/// Changes the flags of one attached mount the old way (before Linux 5.12), by its descriptor: mount(2) on the magic link of
-/// this process's own `/proc`.
-pub fn remount_attr(mount: impl AsFd, attr: Attr) -> io::Result<()> {
+/// As [`set_attr`] on an attached mount. Before Linux 5.12 it is done the old way, by mount(2) on the descriptor's magic link in this
+/// process's own `/proc`; then attributes change on the topmost mount only, as all engines have it on such kernels.
+pub fn set_attr_attached(mount: impl AsFd, recursive: bool, set: Attr, clear: Attr, propagation: Option<Propagation>) -> io::Result<()> {
+    match set_attr(mount.as_fd(), recursive, set, clear, propagation) {
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {}
+        other => return other,
+    }
+    let path = format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd());
+    if set | clear != 0 {
+        let now = rustix::fs::fstatvfs(mount)?.f_flag.bits();
+        let flags = old_flags((old_attr(now) & !clear) | set);
+        rustix::mount::mount_remount(&path, flags, "")?;
+    }
+    let Some(propagation) = propagation else { return Ok(()) };
+    Ok(rustix::mount::mount_change(&path, old_propagation(recursive, propagation))?)
+}
+
+/// Mount attributes out of statvfs's flags, whose first bits are those of mount(2).
+fn old_attr(statvfs: u64) -> Attr {
+    const SAME: Attr = RDONLY | NOSUID | NODEV | NOEXEC;
+    let atime = if statvfs & libc::MS_NOATIME != 0 { NOATIME } else { RELATIME };
+    let dirs = if statvfs & libc::MS_NODIRATIME != 0 { NODIRATIME } else { 0 };
+    (statvfs & SAME) | atime | dirs
+}
+
+fn old_flags(attr: Attr) -> MountFlags {
     let mut flags = MountFlags::BIND;
     for (bit, flag) in [
         (RDONLY, MountFlags::RDONLY),
         (NOSUID, MountFlags::NOSUID),
         (NODEV, MountFlags::NODEV),
         (NOEXEC, MountFlags::NOEXEC),
+        (NOATIME, MountFlags::NOATIME),
+        (STRICTATIME, MountFlags::STRICTATIME),
         (NODIRATIME, MountFlags::NODIRATIME),
     ] {
         if attr & bit != 0 {
             flags |= flag;
         }
     }
-    let path = format!("/proc/self/fd/{}", mount.as_fd().as_raw_fd());
-    Ok(rustix::mount::mount_remount(path, flags, "")?)
+    flags
 }
 
 /// Makes `root` (a mount's root directory, already attached in this mount namespace) the root of the calling process and of its
@@ -188,7 +214,7 @@ pub fn pivot_root(root: impl AsFd) -> io::Result<()> {
     // With both names the same, the old root ends up stacked on the new one at the same place...
     rustix::process::pivot_root(".", ".")?;
     // ...where it is taken off by the name that now means it. It must not reach the host on its way.
-    rustix::mount::mount_change(".", rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC)?;
+    rustix::mount::mount_change(".", old_propagation(true, Propagation::Private))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(rustix::process::chdir("/")?)
 }
@@ -277,7 +303,17 @@ mod tests {
             assert!(std::fs::exists("/old").unwrap());
             assert!(!std::fs::exists("/etc").unwrap());
             assert_eq!(mounts().lines().count(), 2, "{}", mounts());
-            remount_attr(open_path(Path::new("/proc")).unwrap(), RDONLY | NOSUID).unwrap();
+            // As on a kernel without mount_setattr, played by a filter.
+            let program = [
+                (0x20, 0, 0, 0),
+                (0x15, 0, 1, libc::SYS_mount_setattr as u32),
+                (0x06, 0, 0, 0x0005_0000 | libc::ENOSYS as u32),
+                (0x06, 0, 0, 0x7fff_0000),
+            ];
+            crate::seccomp::load(&program, 0).unwrap();
+            let proc = open_path(Path::new("/proc")).unwrap();
+            set_attr_attached(&proc, true, NODEV | NOEXEC, 0, Some(Propagation::Private)).unwrap();
+            set_attr_attached(&proc, true, RDONLY | NOSUID, NODEV | NOEXEC, Some(Propagation::Private)).unwrap();
             assert!(mounts().lines().any(|line| line.contains(" /proc ro,nosuid")), "{}", mounts());
             unmount_detach("/proc").unwrap();
         })

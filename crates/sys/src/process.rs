@@ -1,6 +1,6 @@
 //! Processes by pidfd and start time; what a process changes about itself before it executes another program.
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -203,11 +203,6 @@ pub fn personality(domain: u32) -> io::Result<u32> {
 pub fn set_dumpable(yes: bool) -> io::Result<()> {
     use rustix::process::DumpableBehavior::{Dumpable, NotDumpable};
     Ok(rustix::process::set_dumpable_behavior(if yes { Dumpable } else { NotDumpable })?)
-}
-
-/// Sends a signal to every process of a group.
-pub fn kill_group(group: i32, signal: Signal) -> io::Result<()> {
-    Ok(rustix::process::kill_process_group(pid(group)?, signal)?)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::users_and_groups", users_and_groups),
     ("basics::rlimits_umask_and_cwd", rlimits_umask_and_cwd),
     ("basics::binds", binds),
+    ("basics::binds_without_mount_setattr", binds_without_mount_setattr),
     ("basics::read_only_root", read_only_root),
     ("basics::namespaces_by_path", namespaces_by_path),
     ("basics::cgroups_inside", cgroups_inside),
@@ -183,6 +184,21 @@ fn binds() {
     let shared = host_mounts().lines().any(|line| line.split(' ').nth(4) == Some("/proc") && line.contains("shared:"));
     let slave = text.lines().any(|line| line.split(' ').nth(4) == Some("/hostproc") && line.contains("master:"));
     assert_eq!(slave, shared, "a slave of the host's mount, if that is shared: {text}");
+}
+
+/// Linux before 5.12, played by a filter over this process and all it makes.
+fn binds_without_mount_setattr() {
+    let program = [
+        (0x20, 0, 0, 0),
+        (0x15, 0, 1, libc::SYS_mount_setattr as u32),
+        (0x06, 0, 0, 0x0005_0000 | libc::ENOSYS as u32),
+        (0x06, 0, 0, 0x7fff_0000),
+    ];
+    dhow_sys::seccomp::load(&program, 0).unwrap();
+    masks_and_read_only_paths();
+    binds();
+    a_directory_as_root();
+    read_only_root();
 }
 
 fn read_only_root() {
