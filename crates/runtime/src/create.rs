@@ -76,7 +76,8 @@ pub struct Created {
     pub root: OwnedFd,
     /// The network namespace that the process lives in.
     pub netns: OwnedFd,
-    /// How long each phase took, in microseconds, in order.
+    /// How long each phase took, in microseconds: the caller's (`plan`, `clone`, `overlay`), then the child's, from `namespaces` on. The
+    /// child's run beside `overlay`; `root` is how long it waited for that.
     pub timings: Vec<(String, u64)>,
     /// The gate: closing it without a word ends the child. `None` once it was opened.
     pub(crate) gate: Option<OwnedFd>,

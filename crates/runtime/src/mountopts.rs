@@ -131,6 +131,16 @@ mod tests {
         assert!(!all.recursive && all.data.is_empty());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_attribute_is_both_set_and_cleared(words in proptest::collection::vec("r?(ro|rw|no(suid|dev|exec|atime)|suid|dev|exec|relatime|strictatime)|[a-z=]{0,6}", 0..8)) {
+            if let Ok(all) = parse(words.iter().map(String::as_str)) {
+                proptest::prop_assert_eq!(all.set & all.clear, 0);
+                proptest::prop_assert!(all.data.iter().all(|(key, _)| attribute(key).is_none()));
+            }
+        }
+    }
+
     #[test]
     fn the_rest_is_the_filesystems() {
         let all = of("nosuid,mode=755,size=65536k,newinstance,ptmxmode=0666,tmpcopyup,a=b=c");

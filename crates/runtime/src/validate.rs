@@ -384,6 +384,26 @@ mod tests {
         assert!(with("/hooks", json!({"prestart": []})).is_ok());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn cleaned_paths_stay_below_the_root(parts in proptest::collection::vec("[a-b]{1,2}|\\.|\\.\\.|", 0..12)) {
+            let given = PathBuf::from(format!("/{}", parts.join("/")));
+            let cleaned = clean(|| "x".to_owned(), &given).unwrap();
+            proptest::prop_assert!(cleaned.components().skip(1).all(|part| matches!(part, Component::Normal(_))));
+            proptest::prop_assert_eq!(clean(|| "x".to_owned(), &cleaned).unwrap(), cleaned.clone());
+        }
+
+        #[test]
+        fn sysctls_never_leave_their_namespaces(key in "[a-z./]{0,20}") {
+            let mut spec = base();
+            spec["linux"]["sysctl"] = json!({key: "1"});
+            if let Ok(plan) = plan(&serde_json::from_value(spec).unwrap()) {
+                let ours = |path: &str| path.starts_with("net/") || path == "kernel/domainname";
+                proptest::prop_assert!(plan.sysctls.iter().all(|(path, _)| ours(path) && !path.contains("..")));
+            }
+        }
+    }
+
     #[test]
     fn destinations_are_cleaned() {
         let plan = with("/mounts", json!([{"destination": "/a/./b/../../../c", "type": "tmpfs"}])).unwrap();
