@@ -41,7 +41,7 @@ impl Overlay {
         for layer in &self.lower {
             match set_path(&fs, "lowerdir+", layer) {
                 Ok(()) => {}
-                // Before Linux 6.5 there is no such key.
+                // Linux 6.5 and 6.6 have the new way of configuration, but no such key.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return self.mount_joined(),
                 Err(e) => return Err(explain(&fs, e, layer)),
             }
@@ -50,7 +50,11 @@ impl Overlay {
             set_path(&fs, "upperdir", upper).map_err(|e| explain(&fs, e, upper))?;
             set_path(&fs, "workdir", work).map_err(|e| explain(&fs, e, work))?;
         }
-        fs.mount_or_log(0)
+        match fs.mount_or_log(0) {
+            // Before Linux 6.5 every key is taken, and the mount is refused at the end.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput && takes_every_key()? => self.mount_joined(),
+            other => other,
+        }
     }
 
     fn configure(&self) -> io::Result<Filesystem> {
@@ -87,11 +91,12 @@ impl Overlay {
             }
             fs.mount_or_log(0)
         };
+        let before = crate::clone::threads()?;
         let mounted = std::thread::scope(|scope| scope.spawn(work_in_thread).join())
             .unwrap_or_else(|_| Err(io::Error::other("the mounting thread panicked")));
         // A joined thread may still be listed for a moment; callers fork after this.
-        for _ in 0..200 {
-            if crate::clone::threads()? == 1 {
+        for _ in 0..2000 {
+            if crate::clone::threads()? <= before {
                 break;
             }
             std::thread::yield_now();
@@ -120,6 +125,11 @@ fn set_path(fs: &Filesystem, key: &str, path: &Path) -> io::Result<()> {
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => fs.string(key, format!("/proc/self/fd/{}", fd.as_raw_fd())),
         other => other,
     }
+}
+
+/// Whether overlayfs still parses its options in one go when it is mounted.
+fn takes_every_key() -> io::Result<bool> {
+    Ok(Filesystem::open("overlay")?.flag("dhow-no-such-key").is_ok())
 }
 
 fn explain(fs: &Filesystem, error: io::Error, path: &Path) -> io::Error {
@@ -207,6 +217,18 @@ mod tests {
             let made = openat(&root, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644));
             assert_eq!(made.unwrap_err(), rustix::io::Errno::ROFS);
         }
+    }
+
+    #[test]
+    fn a_mount_refused_for_other_reasons_is_not_tried_again_in_the_old_way() {
+        assert_eq!(takes_every_key().unwrap(), mount_joined_is_the_only_way());
+    }
+
+    /// By the kernel's version, which the code itself never asks.
+    fn mount_joined_is_the_only_way() -> bool {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut parts = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < (6, 5)
     }
 
     #[test]
