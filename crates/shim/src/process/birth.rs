@@ -168,6 +168,7 @@ fn make(
         shim.container.pin = Some(path);
     }
     shim.warn(settle(&config.id), "set the shim's name");
+    shim.soon_idle();
     Ok(shim)
 }
 
@@ -241,6 +242,7 @@ fn assemble(
         execs: Vec::new(),
         next: 1,
         scratch: Vec::new(),
+        idle_after: None,
         released: None,
     })
 }

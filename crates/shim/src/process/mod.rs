@@ -40,6 +40,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// How long after something large memory is given back. Most containers are gone by then, or have other things to do.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// Everything that one container needs to go on.
 pub(crate) struct Shim {
     poll: Poll,
@@ -56,6 +59,8 @@ pub(crate) struct Shim {
     next: u32,
     /// What was read last. Kept for its room.
     scratch: Vec<u8>,
+    /// Something large was done: when nothing more happens until then, its memory is given back.
+    idle_after: Option<Instant>,
     /// Who asked for the end, and by which number.
     released: Option<(u32, u64)>,
 }
@@ -113,7 +118,6 @@ pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>) -> i32 
 
 impl Shim {
     fn serve(mut self) -> i32 {
-        dhow_sys::alloc::trim();
         while self.released.is_none() {
             self.turn(None);
         }
@@ -124,11 +128,20 @@ impl Shim {
     /// Waits for events, at most until `limit`, and handles them.
     fn turn(&mut self, limit: Option<Instant>) {
         let armed = self.arm();
-        let deadline = self.deadline().into_iter().chain(limit).min();
-        let mut timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let clock = Instant::now();
+        let idle = self.idle_after.is_some_and(|at| clock >= at);
+        if idle {
+            self.idle_after = None;
+        }
+        let deadline = self.deadline().into_iter().chain(limit).chain(self.idle_after).min();
+        let mut timeout = deadline.map(|at| at.saturating_duration_since(clock));
         if armed.is_err() {
             // The kernel lacked memory for a moment.
             timeout = Some(timeout.unwrap_or(Duration::MAX).min(Duration::from_millis(100)));
+        }
+        if idle {
+            // The last thing before the wait: whatever runs comes back to memory. Fails only where the kernel does not know the call.
+            let _ = dhow_sys::alloc::shed();
         }
         for ready in self.poll.wait(timeout).unwrap_or_default() {
             // A bug that one client, or one daemon, brings to light must not take the container's supervisor with it.
@@ -201,6 +214,11 @@ impl Shim {
         {
             self.detached(session);
         }
+    }
+
+    /// Something large was done.
+    fn soon_idle(&mut self) {
+        self.idle_after = Some(Instant::now() + IDLE);
     }
 
     /// A number that no session or client has.

@@ -185,6 +185,7 @@ impl Shim {
             (None, _) => None,
             (Some(_), None) => return Err(invalid("exec", "no socket")),
         };
+        self.soon_idle();
         let (started, ends) = self.start_exec(config)?;
         let session = self.number();
         let ends = match started.console {

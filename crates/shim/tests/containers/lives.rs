@@ -21,7 +21,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("lives::shared_pid_namespace_ends_by_cgroup", shared_pid_namespace_ends_by_cgroup),
     ("lives::pinned_network_namespace", pinned_network_namespace),
     ("lives::out_of_memory", out_of_memory),
-    ("lives::name_score_and_size_of_a_shim", name_score_and_size_of_a_shim),
+    ("lives::name_and_descriptors_of_a_shim", name_and_descriptors_of_a_shim),
+    ("lives::memory_of_ten_shims", memory_of_ten_shims),
     ("lives::nothing_of_the_shim_in_the_container", nothing_of_the_shim_in_the_container),
 ];
 
@@ -276,7 +277,7 @@ fn out_of_memory() {
     });
 }
 
-fn name_score_and_size_of_a_shim() {
+fn name_and_descriptors_of_a_shim() {
     block_on(async {
         let place = Place::new();
         let (spawner, mut running) = run(place.config(&["/bin/sleep", "100"])).await;
@@ -290,9 +291,34 @@ fn name_score_and_size_of_a_shim() {
             let target = std::fs::read_link(format!("/proc/{}/fd/{fd}", running.shim.pid())).unwrap();
             assert_eq!(target, std::path::Path::new("/dev/null"));
         }
-        println!("{}", proc("smaps_rollup"));
         running.shim.kill(9, false).await.unwrap();
         assert_eq!(exit_and_release(&place, &mut running).await, 137);
+    });
+}
+
+fn memory_of_ten_shims() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let mut all = Vec::new();
+        for _ in 0..10 {
+            let place = Place::new();
+            let running = spawner.spawn(place.script("echo x; sleep 100"), Vec::new()).await.unwrap();
+            all.push((place, running));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let pss = |pid: i32| -> u64 {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+            let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let mean = all.iter().map(|(_, running)| pss(running.shim.pid())).sum::<u64>() / 10;
+        println!("proportional set size of a shim, mean of ten: {mean} kB; spawner {} kB", pss(spawner.pid().unwrap()));
+        // Without optimisation the code alone is several times as large.
+        assert!(mean <= 300 || cfg!(debug_assertions), "{mean} kB");
+        for (place, running) in &mut all {
+            running.shim.kill(9, false).await.unwrap();
+            assert_eq!(exit_and_release(place, running).await, 137);
+        }
     });
 }
 
