@@ -48,7 +48,7 @@ impl Place {
         }
         fs::write(lower.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n").unwrap();
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = format!("/dhow-runtime-test/{}-{n}", std::process::id());
+        let path = format!("/dhow-runtime-test-{}-{n}", std::process::id());
         let cgroup = Cgroup::create(&path, Some(&serde_json::from_value(resources.clone()).unwrap())).unwrap();
         Self { dir, cgroup, spec: spec(), filter: None }
     }
