@@ -3,13 +3,14 @@
 use crate::container::{self, Slot, delete_content, is_active, tell};
 use crate::engine::Parts;
 use crate::error::Result;
-use crate::model::{Container, Status};
-use crate::{clock, ids};
+use crate::model::{Container, NetworkMode, Status};
+use crate::{clock, ids, sandbox};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Exit code of a container that was killed with its shim.
@@ -45,6 +46,7 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
     }
     match Shim::connect(&container.id, &dir).await {
         Ok(running) => {
+            complete(parts, &mut container);
             match &running.state {
                 State::Running { pid, start_time, at } => {
                     if !was_active {
@@ -71,6 +73,17 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
             tracing::warn!(container = container.id, %error, "its shim cannot be reached");
             lost(parts, container, dir).await;
         }
+    }
+}
+
+/// The engine may have died after the start and before what it found out was written.
+fn complete(parts: &Parts, container: &mut Container) {
+    let own = !matches!(container.request.host.network, NetworkMode::Container(_));
+    if own && container.sandbox.key.is_empty() {
+        container.sandbox = sandbox::described(parts, container);
+    }
+    if container.log_path.is_empty() && container.request.host.log.driver != "none" {
+        container.log_path = parts.log_file(&container.id).to_string_lossy().into_owned();
     }
 }
 
@@ -125,11 +138,19 @@ async fn remove(parts: &Arc<Parts>, container: Container) {
 }
 
 async fn clean(dir: PathBuf) {
-    let shown = dir.display().to_string();
-    let cleaned = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r);
-    if let Err(error) = cleaned {
-        tracing::warn!(directory = shown, %error, "not all that a shim left was removed");
+    for _ in 0..200 {
+        let work = dir.clone();
+        match tokio::task::spawn_blocking(move || clean_up(&work)).await.map_err(std::io::Error::other).and_then(|r| r) {
+            Ok(()) => return,
+            // A shim on its way out closes one thing after the other.
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => {
+                tracing::warn!(directory = %dir.display(), %error, "not all that a shim left was removed");
+                return;
+            }
+        }
     }
+    tracing::warn!(directory = %dir.display(), "its shim neither answers nor ends");
 }
 
 /// Names in a directory; a missing one has none.
@@ -194,7 +215,7 @@ async fn end_orphan(id: &str, dir: &Path) {
                 }
             }
         };
-        if tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(10), ended).await.is_err() {
             tracing::warn!(container = id, "it did not end");
         }
     }

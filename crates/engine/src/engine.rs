@@ -129,6 +129,11 @@ impl Parts {
         self.options.data_root.join("containers").join(id)
     }
 
+    /// Its json-file log.
+    pub(crate) fn log_file(&self, id: &str) -> PathBuf {
+        self.container_dir(id).join(format!("{id}-json.log"))
+    }
+
     /// Directory of a container's shim. Short: a socket's path has at most 108 bytes.
     pub(crate) fn shim_dir(&self, id: &str) -> PathBuf {
         self.options.exec_root.join("c").join(ids::short(id))

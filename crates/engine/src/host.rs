@@ -6,8 +6,10 @@ use std::path::Path;
 /// Facts that decide what a specification may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
-    /// CPUs that may be used.
+    /// How many CPUs may be used.
     pub(crate) cpus: u32,
+    /// The highest CPU that is online.
+    pub(crate) last_cpu: u32,
     /// Which control groups there are.
     pub(crate) cgroups: Mode,
     /// The kernel can limit swap.
@@ -23,14 +25,30 @@ pub(crate) struct Host {
 impl Host {
     /// Reads them.
     pub(crate) fn read() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        // Those that may be used, whatever share of them a group of ours is held to.
+        let cpus = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
         let cgroups = cgroup::mode();
         let swap_limit = cgroups == Mode::V2
             || Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
             || Path::new("/sys/fs/cgroup/memory.memsw.limit_in_bytes").exists();
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        Self { cpus, cgroups, swap_limit, thermal: thermal(), kernel: version(&release), recursive_read_only: version(&release) >= (5, 12) }
+        let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+        let last_cpu = highest(&online).unwrap_or(cpus.saturating_sub(1));
+        Self {
+            cpus,
+            last_cpu,
+            cgroups,
+            swap_limit,
+            thermal: thermal(),
+            kernel: version(&release),
+            recursive_read_only: version(&release) >= (5, 12),
+        }
     }
+}
+
+/// The last number of a list such as `0-3,7`.
+fn highest(list: &str) -> Option<u32> {
+    list.trim().rsplit(['-', ',']).next()?.parse().ok()
 }
 
 /// The machine's own host name.
@@ -71,7 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_cpu() {
-        assert!(std::thread::available_parallelism().is_ok());
+    fn this_machine_has_a_cpu_that_is_online() {
+        assert!(rustix::thread::sched_getaffinity(None).unwrap().count() > 0);
+        assert_eq!(highest("0-3,7\n"), Some(7));
+        assert_eq!(highest(""), None);
     }
 }

@@ -25,7 +25,6 @@ pub(crate) fn pin(parts: &Parts, container: &Container) -> Option<PathBuf> {
 /// Fills a container's sandbox before its start: its files, or another container's. A container that has run keeps its files as they are:
 /// what it wrote into them stays over a restart.
 pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sandbox>) -> Result<Sandbox> {
-    let mut sandbox = container.sandbox.clone();
     if let Some(other) = joined {
         return Ok(Sandbox { id: other.id.clone(), ..other.clone() });
     }
@@ -38,14 +37,20 @@ pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sand
     ] {
         write(&dir.join(name), text.as_bytes(), fresh)?;
     }
-    sandbox.hostname = dir.join("hostname");
-    sandbox.hosts = dir.join("hosts");
-    sandbox.resolv_conf = dir.join("resolv.conf");
-    sandbox.key = match pin(parts, container) {
-        Some(path) => path.to_string_lossy().into_owned(),
-        None => parts.options.exec_root.join("netns/default").to_string_lossy().into_owned(),
-    };
-    Ok(sandbox)
+    Ok(described(parts, container))
+}
+
+/// A container's own sandbox as it is once it was started.
+pub(crate) fn described(parts: &Parts, container: &Container) -> Sandbox {
+    let dir = parts.container_dir(&container.id);
+    let key = pin(parts, container).unwrap_or_else(|| parts.options.exec_root.join("netns/default"));
+    Sandbox {
+        id: container.sandbox.id.clone(),
+        key: key.to_string_lossy().into_owned(),
+        resolv_conf: dir.join("resolv.conf"),
+        hostname: dir.join("hostname"),
+        hosts: dir.join("hosts"),
+    }
 }
 
 /// Writes a file of the sandbox, or leaves the one that is there.

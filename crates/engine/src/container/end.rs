@@ -6,36 +6,54 @@ use crate::clock;
 use crate::engine::{Parts, WaitFor};
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
-use dhow_shim::handle::{clean_up, recorded_exit};
-use dhow_shim::protocol::Exit;
+use dhow_shim::handle::{Shim, clean_up, recorded_exit};
+use dhow_shim::protocol::{Exit, State};
 use dhow_storage::SnapshotKey;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Exit code of a container whose shim was killed.
 const KILLED: i32 = 137;
+/// How often a shim that does not answer is looked for, and how long between.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl Actor {
-    /// The shim is gone without a word.
+    /// The connection to the shim ended without a word about an exit.
     pub(super) async fn on_gone(&mut self) {
-        if self.live.take().is_none() {
-            return;
-        }
+        let Some(lost) = self.live.take() else { return };
         let dir = self.parts.shim_dir(&self.container.id);
-        let exit = match recorded_exit(&dir) {
-            Ok(Some(exit)) => exit,
-            Ok(None) => Exit { code: KILLED, at: clock::now(), oom: false },
-            Err(error) => {
-                tracing::warn!(container = self.container.id, %error, "the recorded exit cannot be read");
-                Exit { code: KILLED, at: clock::now(), oom: false }
+        for _ in 0..TRIES {
+            // Only the connection may have broken.
+            if let Ok(running) = Shim::connect(&self.container.id, &dir).await {
+                tracing::warn!(container = self.container.id, "connected to the shim again");
+                self.live = Some(Live { shim: running.shim, events: running.events, user: lost.user });
+                if let State::Exited(exit) = running.state {
+                    self.on_exit(exit).await;
+                }
+                return;
             }
-        };
-        tracing::warn!(container = self.container.id, code = exit.code, "the shim was killed");
-        // Its processes may still run: the end is true only after the clean-up.
-        if let Err(error) = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r) {
-            tracing::warn!(container = self.container.id, %error, "not all that a killed shim left was removed");
+            let exit = recorded_exit(&dir).unwrap_or_else(|error| {
+                tracing::warn!(container = self.container.id, %error, "the recorded exit cannot be read");
+                None
+            });
+            // Its processes may still run: the end is true only after the clean-up.
+            match clean(dir.clone()).await {
+                // A shim on its way out closes one thing after the other.
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => tokio::time::sleep(PAUSE).await,
+                done => {
+                    if let Err(error) = done {
+                        tracing::warn!(container = self.container.id, %error, "not all that a killed shim left was removed");
+                    }
+                    tracing::warn!(container = self.container.id, "the shim was killed");
+                    return self.on_exit(exit.unwrap_or_else(|| Exit { code: KILLED, at: clock::now(), oom: false })).await;
+                }
+            }
         }
-        self.on_exit(exit).await;
+        tracing::error!(container = self.container.id, "the shim neither answers nor ends");
+        self.on_exit(Exit { code: KILLED, at: clock::now(), oom: false }).await;
     }
 
     /// The program has ended. A second message about it is nothing.
@@ -116,8 +134,7 @@ impl Actor {
             if let Err(error) = live.shim.release().await {
                 tracing::warn!(container = id, %error, "the shim did not end as asked");
                 let dir = parts.shim_dir(&id);
-                let cleaned = tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other).and_then(|r| r);
-                if let Err(error) = cleaned {
+                if let Err(error) = clean(dir).await {
                     tracing::warn!(container = id, %error, "not all that the shim left was removed");
                 }
             }
@@ -167,6 +184,11 @@ impl Actor {
             }
         });
     }
+}
+
+/// Removes what a shim left, on a thread that may wait.
+async fn clean(dir: PathBuf) -> std::io::Result<()> {
+    tokio::task::spawn_blocking(move || clean_up(&dir)).await.map_err(std::io::Error::other)?
 }
 
 /// Deletes snapshot and directory of a container without a record, and the layers of its image, if that was removed in the meantime. Goes on

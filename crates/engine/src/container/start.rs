@@ -170,7 +170,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         init: init.as_deref(),
         devices: if host.privileged { policy::devices::host_devices() } else { Vec::new() },
     });
-    let log_file = parts.container_dir(&container.id).join(format!("{}-json.log", container.id));
+    let log_file = parts.log_file(&container.id);
     let log = create::log_config(request, log_file, (&container.id, &container.name))?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
     let config = ShimConfig {

@@ -94,8 +94,8 @@ fn cpu(r: &Resources, host: &Host) -> Result<()> {
     }
     for (what, value) in [("cpus", &r.cpuset_cpus), ("mems", &r.cpuset_mems)] {
         let highest = list_highest(value).ok_or_else(|| Error::new(Kind::Invalid, format!("Invalid value {value} for cpuset {what}")))?;
-        if what == "cpus" && highest.is_some_and(|n| n >= host.cpus) {
-            return bad(format!("Requested CPUs are not available - requested {value}, available: 0-{}", host.cpus.saturating_sub(1)));
+        if what == "cpus" && highest.is_some_and(|n| n > host.last_cpu) {
+            return bad(format!("Requested CPUs are not available - requested {value}, available: 0-{}", host.last_cpu));
         }
     }
     Ok(())
@@ -159,7 +159,7 @@ mod tests {
     const MIB: i64 = 1024 * 1024;
 
     fn host() -> Host {
-        Host { cpus: 2, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
+        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
     }
 
     fn refused(resources: Resources, message: &str) {

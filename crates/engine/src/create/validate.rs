@@ -231,7 +231,7 @@ mod tests {
     use std::path::PathBuf;
 
     fn host() -> Host {
-        Host { cpus: 2, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
+        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
     }
 
     fn refused(change: impl FnOnce(&mut Request), message: &str) {

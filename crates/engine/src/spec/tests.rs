@@ -12,7 +12,8 @@ fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
     c.sandbox =
         Sandbox { resolv_conf: "/d/resolv.conf".into(), hostname: "/d/hostname".into(), hosts: "/d/hosts".into(), ..Sandbox::default() };
     change(&mut c);
-    let host = Host { cpus: 2, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true };
+    let host =
+        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true };
     let user = Resolved { uid: 0, gid: 0, groups: vec![0, 10], home: "/root".into() };
     let capabilities = crate::container::start_capabilities(&c).unwrap();
     let init = c.request.host.init.then(|| Path::new("/data/init/docker-init"));

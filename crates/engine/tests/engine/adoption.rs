@@ -113,8 +113,8 @@ fn a_killed_shim() {
         engine.start("c1").await.unwrap();
         let pid = engine.container("c1").unwrap().state.pid;
         let shim = parent(pid);
-        let title = std::fs::read_to_string(format!("/proc/{shim}/cmdline")).unwrap();
-        assert!(title.contains(&id[..12]), "{title}");
+        let titled = || std::fs::read_to_string(format!("/proc/{shim}/cmdline")).unwrap().contains(&id[..12]);
+        eventually("the shim has its title", titled).await;
         let ended = engine.wait("c1", WaitFor::NextExit).await.unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(shim).unwrap(), rustix::process::Signal::KILL).unwrap();
         assert_eq!(ended.await.unwrap().0, 137);

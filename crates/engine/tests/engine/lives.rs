@@ -4,7 +4,7 @@ use crate::Test;
 use crate::fixture::{Outcome, eventually, request, run, with_engine};
 use dhow_engine::engine::{LogRequest, WaitFor};
 use dhow_engine::error::Kind;
-use dhow_engine::model::{Mount, MountKind, Request, Resources, Status};
+use dhow_engine::model::{ExecRequest, Mount, MountKind, Request, Resources, Status};
 use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lives::restart_keeps_what_is_to_be_removed_at_its_end", restart_keeps),
     ("lives::an_init_reaps_and_hands_on", an_init_reaps_and_hands_on),
     ("lives::an_update_changes_a_running_container", an_update_changes_a_running_container),
+    ("lives::a_stop_that_waits_holds_nobody_up", a_stop_that_waits_holds_nobody_up),
     ("lives::out_of_memory_is_told", out_of_memory_is_told),
     ("lives::two_engines_side_by_side", two_engines_side_by_side),
 ];
@@ -198,6 +199,30 @@ fn an_update_changes_a_running_container() {
         assert_eq!((resources.pids_limit, resources.memory), (None, 64 << 20));
         let error = engine.update(&id, Resources { memory: 1, ..Resources::default() }).await.unwrap_err();
         assert_eq!(error.message, "Minimum memory limit allowed is 6MB");
+    });
+}
+
+fn a_stop_that_waits_holds_nobody_up() {
+    with_engine(|f| async move {
+        let engine = f.engine.clone();
+        let r = Request { name: Some("deaf".into()), stop_signal: Some("USR1".into()), ..request(&["sleep", "1000"]) };
+        let (id, _) = engine.create(r).await.unwrap();
+        engine.start("deaf").await.unwrap();
+        let stop = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.stop("deaf", None, Some(-1)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(engine.containers().len(), 1);
+        engine.rename("deaf", "mute").await.unwrap();
+        let exec = ExecRequest { command: vec!["true".into()], ..ExecRequest::default() };
+        let exec = engine.exec_create("mute", exec).await.unwrap();
+        engine.exec_claim(&exec).await.unwrap();
+        engine.exec_start(&exec, None, None).await.unwrap();
+        assert!(!stop.is_finished());
+        engine.kill(&id, Some("9")).await.unwrap();
+        stop.await.unwrap().unwrap();
+        assert_eq!(engine.container("mute").unwrap().state.exit_code, 137);
     });
 }
 
