@@ -35,20 +35,13 @@ pub fn checkpoint(connection: &Connection) -> rusqlite::Result<Checkpoint> {
     }
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let version = crate::migrate::version(connection);
-    let written =
-        version.and_then(|version| connection.pragma_update(None, "user_version", version));
-    let ended = connection.execute_batch(if written.is_ok() {
-        "COMMIT"
-    } else {
-        "ROLLBACK"
-    });
+    let written = version.and_then(|version| connection.pragma_update(None, "user_version", version));
+    let ended = connection.execute_batch(if written.is_ok() { "COMMIT" } else { "ROLLBACK" });
     written.and(ended)?;
     Ok(Checkpoint::Whole)
 }
 
 /// Pages in the log, and how many of them are in the database already.
 fn run(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        Ok((row.get(1)?, row.get(2)?))
-    })
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(1)?, row.get(2)?)))
 }

@@ -29,30 +29,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("open database {path}: {source}")]
-    Open {
-        path: String,
-        source: rusqlite::Error,
-    },
+    Open { path: String, source: rusqlite::Error },
     #[error("open database {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("database {path} is of a newer release (schema {found}, known {known})")]
-    TooNew {
-        path: String,
-        found: i64,
-        known: i64,
-    },
+    TooNew { path: String, found: i64, known: i64 },
     #[error("migrate database {path} to schema {to}: {source}")]
-    Migrate {
-        path: String,
-        to: i64,
-        source: rusqlite::Error,
-    },
+    Migrate { path: String, to: i64, source: rusqlite::Error },
     #[error("migrate database {path} to schema {to}: a row of {table} refers to a missing one")]
-    Dangling {
-        path: String,
-        to: i64,
-        table: String,
-    },
+    Dangling { path: String, to: i64, table: String },
 }
 
 /// How sure a commit is when it returns.
@@ -94,10 +79,7 @@ pub fn set_durability(connection: &Connection, durability: Durability) -> rusqli
 
 fn try_open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
     create_file(path).map_err(|source| file_error(path, source))?;
-    let open_error = |source| Error::Open {
-        path: path.display().to_string(),
-        source,
-    };
+    let open_error = |source| Error::Open { path: path.display().to_string(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(open_error)?;
     configure(&connection).map_err(open_error)?;
@@ -109,12 +91,7 @@ fn try_open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
 
 /// SQLite would make the file with the umask's mode; and a database that was loosened meanwhile is tightened.
 fn create_file(path: &Path) -> io::Result<()> {
-    let made = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let made = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(file) => {
             file.sync_all()?;
@@ -159,17 +136,12 @@ fn is_damage(error: &Error) -> bool {
     let (Error::Open { source, .. } | Error::Migrate { source, .. }) = error else {
         return false;
     };
-    matches!(
-        source.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Renames the database and its log together, so that the pair still opens elsewhere. The index of the log is only a cache.
 fn move_aside(path: &Path) -> io::Result<PathBuf> {
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut aside = with_suffix(path, &format!(".damaged-{}", time.as_secs()));
     let mut attempt = 1;
     while aside.exists() {
@@ -177,10 +149,7 @@ fn move_aside(path: &Path) -> io::Result<PathBuf> {
         aside = with_suffix(path, &format!(".damaged-{}-{attempt}", time.as_secs()));
     }
     // The log first: a log without its database is ignored by SQLite, but a fresh database beside an old log is not.
-    for (from, to) in [
-        (with_suffix(path, "-wal"), with_suffix(&aside, "-wal")),
-        (path.to_owned(), aside.clone()),
-    ] {
+    for (from, to) in [(with_suffix(path, "-wal"), with_suffix(&aside, "-wal")), (path.to_owned(), aside.clone())] {
         ignore_missing(fs::rename(from, to))?;
     }
     ignore_missing(fs::remove_file(with_suffix(path, "-shm")))?;
@@ -210,10 +179,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn file_error(path: &Path, source: io::Error) -> Error {
-    Error::File {
-        path: path.display().to_string(),
-        source,
-    }
+    Error::File { path: path.display().to_string(), source }
 }
 
 #[cfg(test)]
