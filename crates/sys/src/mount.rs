@@ -208,13 +208,12 @@ fn old_flags(attr: Attr) -> MountFlags {
 }
 
 /// Makes `root` (a mount's root directory, already attached in this mount namespace) the root of the calling process and of its
-/// namespace, and detaches the old one with everything in it. The working directory is then `/`.
+/// namespace, and detaches the old one with everything in it. The working directory is then `/`. The old mounts must be private
+/// ([`propagate_root`]): what is unmounted here would else be unmounted at their peers, too.
 pub fn pivot_root(root: impl AsFd) -> io::Result<()> {
     rustix::process::fchdir(root)?;
-    // With both names the same, the old root ends up stacked on the new one at the same place...
+    // With both names the same, the old root ends up stacked on the new one at the same place, where unmounting finds it first.
     rustix::process::pivot_root(".", ".")?;
-    // ...where it is taken off by the name that now means it. It must not reach the host on its way.
-    rustix::mount::mount_change(".", old_propagation(true, Propagation::Private))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(rustix::process::chdir("/")?)
 }

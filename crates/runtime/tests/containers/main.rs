@@ -22,6 +22,7 @@ fn main() {
         }
         return;
     }
+    world_of_our_own();
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|w| if flag("--exact") { *w == name } else { name.contains(*w) });
     let mut failed = 0;
@@ -31,4 +32,13 @@ fn main() {
         failed += i32::from(outcome.is_err());
     }
     std::process::exit(failed.min(1));
+}
+
+/// Other tests mount things meanwhile, so the host is played by a mount namespace of this process. All its mounts are shared, as
+/// they are under systemd: whatever a container lets out would show.
+fn world_of_our_own() {
+    dhow_sys::process::unshare(libc::CLONE_NEWNS as u64).unwrap();
+    for propagation in [dhow_sys::mount::Propagation::Private, dhow_sys::mount::Propagation::Shared] {
+        dhow_sys::mount::propagate_root(true, propagation).unwrap();
+    }
 }
