@@ -70,6 +70,11 @@ impl Execs {
         Ok(entry.state.clone())
     }
 
+    /// It was taken to be started, and its end is not known.
+    fn is_open(&self, id: &str) -> bool {
+        self.lock().get(id).is_some_and(|e| e.claimed && e.ended.is_none())
+    }
+
     /// Its program runs. It may have ended already.
     fn started(&self, id: &str, pid: i32) {
         if let Some(entry) = self.lock().get_mut(id)
@@ -150,7 +155,8 @@ pub(crate) async fn claim(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
 /// One exec, after everything that its shim has told is dealt with: who saw its output end finds its exit code here.
 pub(crate) async fn inspect(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
     let state = parts.execs.get(id)?;
-    if !state.running {
+    // A short program may have ended before its start was even published.
+    if !parts.execs.is_open(id) {
         return Ok(state);
     }
     if let Ok(slot) = parts.registry.get(&state.container)

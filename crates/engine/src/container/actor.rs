@@ -426,10 +426,9 @@ impl Actor {
         self.waiters.push(Waiter { until, sender });
     }
 
-    /// What waiters are told.
+    /// What waiters are told. The reason of a failed start is the start's own answer: beside it Docker's client would report it twice.
     pub(super) fn outcome(&self) -> (i64, Option<String>) {
-        let state = &self.container.state;
-        (i64::from(state.exit_code), Some(state.error.clone()).filter(|e| !e.is_empty()))
+        (i64::from(self.container.state.exit_code), None)
     }
 
     fn attach(&mut self, attach: Attach, reply: Reply<()>) {

@@ -17,6 +17,7 @@ use dhow_sys::overlay::Overlay;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What the engine found out for one start.
@@ -210,7 +211,7 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
     let mut joins = Joins::default();
     let mut joined = None;
     if let NetworkMode::Container(id) = &host.network {
-        let other = parts.registry.get(id)?.get();
+        let other = other(parts, id)?;
         if other.id == container.id {
             return Err(Error::new(Kind::Invalid, "cannot join own network namespace"));
         }
@@ -229,13 +230,19 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
         joined = Some(other.sandbox.clone());
     }
     if let NamespaceMode::Container(id) = &host.pid {
-        let other = parts.registry.get(id)?.get();
+        let other = other(parts, id)?;
         if !is_active(other.state.status) {
             return Err(Error::new(Kind::Conflict, format!("container {} is not running", other.id)));
         }
         joins.pid = Some(namespace_of(&other, "pid")?);
     }
     Ok((joins, joined))
+}
+
+/// A container that this one refers to. Where it is gone, the request is wrong: what was asked to start is there.
+fn other(parts: &Parts, id: &str) -> Result<Arc<Container>> {
+    let slot = parts.registry.get(id).map_err(|e| Error::new(Kind::Invalid, e.message))?;
+    Ok(slot.get())
 }
 
 /// A namespace of another container by its process, which must still be the one that was started.

@@ -1,7 +1,6 @@
 //! What a request may not say. Everything is checked here, before anything is made.
 
 use super::{limits, log};
-use crate::container::is_active;
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::{self, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
@@ -62,20 +61,20 @@ pub(crate) fn merged(request: &Request) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Checks that the containers which it refers to exist.
+/// Checks that the containers which it refers to exist. It is the request that is wrong where they do not: a client takes "not found" for its
+/// image.
 pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
     let h = &request.host;
-    if let NetworkMode::Container(id) = &h.network {
-        registry.get(id)?;
-    }
-    for mode in [&h.pid, &h.ipc, &h.uts, &h.cgroupns] {
-        if let NamespaceMode::Container(id) = mode {
-            let slot = registry.get(id)?;
-            // Not needed for Docker's answer, but better told now than at the start.
-            if !is_active(slot.get().state.status) {
-                tracing::debug!(container = id, "a container refers to one that does not run");
-            }
-        }
+    let network = match &h.network {
+        NetworkMode::Container(id) => Some(id),
+        _ => None,
+    };
+    let others = [&h.pid, &h.ipc, &h.uts, &h.cgroupns].into_iter().filter_map(|mode| match mode {
+        NamespaceMode::Container(id) => Some(id),
+        _ => None,
+    });
+    for id in network.into_iter().chain(others) {
+        registry.get(id).map_err(|e| Error::new(Kind::Invalid, e.message))?;
     }
     Ok(())
 }

@@ -33,9 +33,14 @@ async fn run(engine: &Engine, request: ExecRequest) -> Result<(String, i32), Err
     let id = engine.exec_create("c1", request).await?;
     engine.exec_claim(&id).await?;
     let (client, stream) = client();
-    engine.exec_start(&id, Some(client), None).await?;
+    // Not waited for: as a client, we see nothing but the stream.
+    let started = tokio::spawn({
+        let (engine, id) = (engine.clone(), id.clone());
+        async move { engine.exec_start(&id, Some(client), None).await }
+    });
     let (out, err) = unframe(&read_all(stream).await);
     let state = engine.exec_inspect(&id).await?;
+    started.await.unwrap()?;
     assert!(!state.running, "{state:?}");
     Ok((out + &err, state.exit_code.unwrap()))
 }
