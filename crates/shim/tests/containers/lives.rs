@@ -22,6 +22,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("lives::pinned_network_namespace", pinned_network_namespace),
     ("lives::out_of_memory", out_of_memory),
     ("lives::name_and_descriptors_of_a_shim", name_and_descriptors_of_a_shim),
+    ("lives::times_of_a_start_and_an_exec", times_of_a_start_and_an_exec),
+    ("lives::exit_beside_a_busy_disk", exit_beside_a_busy_disk),
     ("lives::memory_of_ten_shims", memory_of_ten_shims),
     ("lives::nothing_of_the_shim_in_the_container", nothing_of_the_shim_in_the_container),
 ];
@@ -293,6 +295,82 @@ fn name_and_descriptors_of_a_shim() {
         }
         running.shim.kill(9, false).await.unwrap();
         assert_eq!(exit_and_release(&place, &mut running).await, 137);
+    });
+}
+
+fn median(mut samples: Vec<Duration>) -> Duration {
+    samples.sort();
+    samples[samples.len() / 2]
+}
+
+fn times_of_a_start_and_an_exec() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (mut starts, mut execs, mut phases) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let place = Place::new();
+            let began = Instant::now();
+            let mut running = spawner.spawn(place.config(&["/bin/sleep", "100"]), Vec::new()).await.unwrap();
+            starts.push(began.elapsed());
+            phases = running.timings.clone();
+            let began = Instant::now();
+            running.shim.exec(exec("e", "true", false), None).await.unwrap();
+            assert!(matches!(next(&mut running).await, Event::ExecExited { code: 0, .. }));
+            execs.push(began.elapsed());
+            running.shim.kill(9, false).await.unwrap();
+            assert_eq!(exit_and_release(&place, &mut running).await, 137);
+        }
+        println!("start {:?}, exec to its end {:?}, last start {phases:?}", median(starts), median(execs));
+    });
+}
+
+fn exit_beside_a_busy_disk() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let busy = tempfile::NamedTempFile::new().unwrap();
+        let mut file = busy.reopen().unwrap();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = stop.clone();
+        let writer = std::thread::spawn(move || {
+            let block = vec![0x5a; 1 << 20];
+            for n in 0..300 {
+                if stopped.load(std::sync::atomic::Ordering::Relaxed) && n >= 50 {
+                    break;
+                }
+                file.write_all(&block).unwrap();
+            }
+        });
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let place = Place::new();
+            let mut config = place.script("echo something > /file; read x");
+            config.root.volatile = false;
+            config.open_stdin = true;
+            config.stdin_once = true;
+            config.attach = vec![everything()];
+            let (theirs, ours) = client();
+            let mut running = spawner.spawn(config, vec![ours]).await.unwrap();
+            let State::Running { pid, .. } = running.state else { panic!() };
+            let init = dhow_sys::process::pidfd_open(pid).unwrap();
+            let ended = tokio::task::spawn_blocking(move || {
+                let mut fds = [rustix::event::PollFd::new(&init, rustix::event::PollFlags::IN)];
+                rustix::event::poll(&mut fds, None).unwrap();
+                Instant::now()
+            });
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let code = exit(&mut running).await;
+            let told = Instant::now();
+            assert_eq!(code, 1);
+            waits.push(told.saturating_duration_since(ended.await.unwrap()));
+            let began = Instant::now();
+            running.shim.release().await.unwrap();
+            println!("told after {:?}, released after {:?}", waits.last(), began.elapsed());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
+        assert!(median(waits) < Duration::from_millis(if cfg!(debug_assertions) { 50 } else { 5 }));
     });
 }
 
