@@ -24,6 +24,7 @@ mod session_tests;
 mod stdio;
 
 use crate::config::AttachConfig;
+use crate::files;
 use crate::frame::Stream;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
@@ -42,6 +43,9 @@ use std::time::{Duration, Instant};
 
 /// How long after something large memory is given back. Most containers are gone by then, or have other things to do.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How often a shim whose container has ended and whom no daemon knows looks whether one can still find it.
+const ABANDONED: Duration = Duration::from_secs(10);
 
 /// Everything that one container needs to go on.
 pub(crate) struct Shim {
@@ -118,11 +122,22 @@ pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>) -> i32 
 
 impl Shim {
     fn serve(mut self) -> i32 {
-        while self.released.is_none() {
-            self.turn(None);
+        while self.released.is_none() && !self.abandoned() {
+            let unseen = self.is_unseen().then(|| Instant::now() + ABANDONED);
+            self.turn(unseen);
         }
         self.bury();
         0
+    }
+
+    /// Whether the container has ended and no daemon is connected.
+    fn is_unseen(&self) -> bool {
+        matches!(self.container.life, Life::Exited(_)) && self.peers.is_empty()
+    }
+
+    /// Whether, besides, no daemon can ever come: somebody removed the directory, and with it the record of the exit.
+    fn abandoned(&self) -> bool {
+        self.is_unseen() && matches!(rustix::fs::lstat(self.dir.join(files::SOCKET)), Err(rustix::io::Errno::NOENT))
     }
 
     /// Waits for events, at most until `limit`, and handles them.

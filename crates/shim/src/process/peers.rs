@@ -49,6 +49,11 @@ impl Peers {
         Ok(())
     }
 
+    /// Whether nobody is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// Drops a connection.
     pub(crate) fn remove(&mut self, number: u32) {
         self.peers.remove(&number);

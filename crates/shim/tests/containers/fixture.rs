@@ -137,6 +137,15 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // Where a test failed its shim still waits.
+        let state = std::fs::read(self.dir().join("state.json")).ok().and_then(|body| serde_json::from_slice::<Value>(&body).ok());
+        if let Some(pid) = state.and_then(|state| state["shim_pid"].as_i64()) {
+            let pidfd = dhow_sys::process::pidfd_open(pid as i32);
+            let _ = pidfd.and_then(|pidfd| {
+                dhow_sys::process::pidfd_signal(&pidfd, 9)?;
+                Ok(rustix::event::poll(&mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)], None)?)
+            });
+        }
         if let Err(error) = clean_up(&self.dir()) {
             eprintln!("clean up {}: {error}", self.id);
         }

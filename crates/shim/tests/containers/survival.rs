@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("survival::spawner_killed", spawner_killed),
     ("survival::shim_killed", shim_killed),
     ("survival::nobody_there", nobody_there),
+    ("survival::shim_that_nobody_can_find_ends", shim_that_nobody_can_find_ends),
     ("survival::hostile_peers", hostile_peers),
 ];
 
@@ -141,6 +142,17 @@ fn shim_killed() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(stat.is_empty() || stat.contains(") Z "), "the container lives: {stat}");
     });
+}
+
+fn shim_that_nobody_can_find_ends() {
+    let place = Place::new();
+    start_and_kill_daemon(&place, &place.script("usleep 200000"), Duration::ZERO);
+    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(place.dir().join("state.json")).unwrap()).unwrap();
+    let shim = dhow_sys::process::pidfd_open(state["shim_pid"].as_i64().unwrap() as i32).unwrap();
+    std::fs::remove_dir_all(place.dir()).unwrap();
+    let mut fds = [rustix::event::PollFd::new(&shim, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&limit)).unwrap(), 1, "it still waits");
 }
 
 fn nobody_there() {
