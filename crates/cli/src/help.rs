@@ -26,9 +26,14 @@ pub(crate) fn command(program: &str, command: &Command, path: &str) -> String {
 /// The help of a group: its commands.
 pub(crate) fn group(program: &str, group: &Group) -> String {
     let mut out = format!("Usage:  {program} {} COMMAND\n\n{}\n\nCommands:\n", group.name, group.short);
-    let mut members: Vec<(&str, &Command)> = group.members.iter().map(|(name, command)| (*name, *command)).collect();
+    let mut members: Vec<(&str, &Command)> = Vec::new();
+    for (name, command) in group.members {
+        // Other spellings of a command stand behind it.
+        if !members.iter().any(|(_, known)| std::ptr::eq(*known, *command)) {
+            members.push((name, command));
+        }
+    }
     members.sort_by_key(|(name, _)| *name);
-    members.dedup_by_key(|(_, command)| std::ptr::from_ref::<Command>(command));
     out.push_str(&columns(&members));
     out.push_str(&format!("\nRun '{program} {} COMMAND --help' for more information on a command.\n", group.name));
     out

@@ -68,6 +68,33 @@ pub(crate) async fn copy(stream: Hijacked, streams: Streams) -> Result<Ended, Er
     outcome
 }
 
+/// Copies a stream while a container is started, and follows the terminal's size once it runs. The outer error is that it
+/// did not start. A container may be done before its start is answered, so the answer always comes first.
+pub(crate) async fn started(
+    copying: impl Future<Output = Result<Ended, Error>>,
+    start: impl Future<Output = Result<(), Error>>,
+    size: impl Future<Output = ()>,
+) -> Result<Result<Ended, Error>, Error> {
+    tokio::pin!(copying, start, size);
+    let mut early = None;
+    loop {
+        tokio::select! {
+            outcome = &mut start => break outcome?,
+            ended = &mut copying, if early.is_none() => early = Some(ended),
+        }
+    }
+    if let Some(ended) = early {
+        return Ok(ended);
+    }
+    let mut following = true;
+    loop {
+        tokio::select! {
+            ended = &mut copying => return Ok(ended),
+            () = &mut size, if following => following = false,
+        }
+    }
+}
+
 async fn copy_out(mut reader: HijackReader, streams: &Streams) -> Result<(), Error> {
     let mut sink = Sink::new(streams.tty, streams.stdout, streams.stderr);
     let mut buf = vec![0; 32 * 1024];

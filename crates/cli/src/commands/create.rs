@@ -3,15 +3,15 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use dhow_api::client::{Client, Request};
-use dhow_api::types::{CreateAnswer, CreateBody};
+use dhow_api::client::{Client, Host, Request};
+use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount};
 use dhow_reference::Reference;
 
 use super::{Arity, Command, pull, shared};
 use crate::app::{App, say, warn};
 use crate::error::Error;
 use crate::flags::Parsed;
-use crate::options::{CREATE_FLAGS, Extra, create_body, os_error};
+use crate::options::{self, CREATE_FLAGS, Extra, create_body, os_error};
 use crate::terminal;
 
 /// The command.
@@ -47,19 +47,20 @@ pub(super) fn body(app: &App, parsed: &Parsed) -> Result<CreateBody, Error> {
         .proxies
         .get("default")
         .map_or_else(Vec::new, |proxies| proxies.variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect());
-    let mut body = create_body(parsed, Extra { variables: proxies, console_size })?;
+    let body = create_body(parsed, Extra { variables: proxies, console_size })?;
     let image = &body.config.image;
     // An id is not a name; everything else must be one.
     if !is_id(image) {
         Reference::parse(image).map_err(|error| Error::new(error.to_string()))?;
     }
-    if parsed.is("use-api-socket") {
-        return Err(Error::new("--use-api-socket is not supported by this version"));
-    }
-    if body.config.image.is_empty() {
-        body.config.image.clone_from(&parsed.args[0]);
+    for address in parsed.all("dns").iter().filter(|address| is_loopback(address)) {
+        warn(&format!("WARNING: Localhost DNS ({address}) may fail in containers."));
     }
     Ok(body)
+}
+
+fn is_loopback(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn is_id(text: &str) -> bool {
@@ -78,12 +79,19 @@ pub(super) fn check_pull_policy(parsed: &Parsed) -> Result<(), Error> {
 /// Creates the container, pulling its image where that is wanted and needed; gives its id.
 pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody) -> Result<String, Error> {
     let mut id_file = parsed.value("cidfile").filter(|path| !path.is_empty()).map(IdFile::create).transpose()?;
-    let platform = platform(parsed);
+    let platform = platform(parsed)?;
     let policy = parsed.value("pull").filter(|policy| !policy.is_empty()).unwrap_or("missing");
     let name = Reference::parse(&body.config.image).ok().map(Reference::or_latest);
     if let Some(name) = name.as_ref().filter(|_| policy == "always") {
         pull_image(app, client, parsed, name, platform.as_deref()).await?;
     }
+    let with_socket;
+    let body = if parsed.is("use-api-socket") {
+        with_socket = mount_socket(client, body.clone())?;
+        &with_socket
+    } else {
+        body
+    };
     let request = || -> Result<Request, Error> {
         Ok(Request::post("/containers/create")
             .query_opt("name", parsed.value("name").filter(|name| !name.is_empty()))
@@ -108,9 +116,10 @@ pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &C
     Ok(answer.id)
 }
 
-fn platform(parsed: &Parsed) -> Option<String> {
+fn platform(parsed: &Parsed) -> Result<Option<String>, Error> {
     let given = parsed.value("platform").map(str::to_owned);
-    given.or_else(|| std::env::var("DOCKER_DEFAULT_PLATFORM").ok()).filter(|platform| !platform.is_empty())
+    let given = given.or_else(|| std::env::var("DOCKER_DEFAULT_PLATFORM").ok()).filter(|text| !text.is_empty());
+    given.map(|text| options::platform(&text)).transpose().map_err(Error::new)
 }
 
 async fn pull_image(app: &App, client: &Client, parsed: &Parsed, name: &Reference, platform: Option<&str>) -> Result<(), Error> {
@@ -118,6 +127,22 @@ async fn pull_image(app: &App, client: &Client, parsed: &Parsed, name: &Referenc
     let out: Option<&mut dyn Write> = if parsed.is("quiet") { None } else { Some(&mut err) };
     let moving = std::io::IsTerminal::is_terminal(&std::io::stderr());
     pull::pull(app, client, name, platform, pull::Progress { out, moving }).await
+}
+
+/// Gives the container the engine's socket at Docker's usual place.
+fn mount_socket(client: &Client, mut body: CreateBody) -> Result<CreateBody, Error> {
+    let Host::Unix(path) = client.host() else {
+        return Err(Error::new("flag --use-api-socket can only be used with a unix socket"));
+    };
+    let host_config = body.host_config.get_or_insert_default();
+    host_config.mounts.push(Mount {
+        kind: "bind".to_owned(),
+        source: path.to_string_lossy().into_owned(),
+        target: "/var/run/docker.sock".to_owned(),
+        bind_options: Some(BindOptions::default()),
+        ..Mount::default()
+    });
+    Ok(body)
 }
 
 /// The file that takes the id; removed again when there is none to take.

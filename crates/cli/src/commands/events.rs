@@ -83,7 +83,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
 }
 
 fn show(event: &Value, template: Option<&Template>, format: &str) -> Result<String, Error> {
-    if format == "json" {
+    if format == "json" || format == "{{json .}}" {
         return Ok(format!("{event}\n"));
     }
     if let Some(template) = template {

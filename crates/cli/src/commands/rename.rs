@@ -25,7 +25,9 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     }
     app.block_on(async {
         let request = Request::post(shared::container(old.trim(), "/rename")).query("name", new.trim());
-        app.client().await?.call(request).await?;
-        Ok(())
+        match app.client().await?.call(request).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(format!("{error}\nError: failed to rename container named {}", old.trim()))),
+        }
     })
 }

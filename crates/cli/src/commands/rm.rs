@@ -27,6 +27,7 @@ static FLAGS: &[Flag] = &[
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     app.block_on(async {
         let client = app.client().await?;
+        client.negotiate().await?;
         let mut failures = Vec::new();
         let requests = parsed.args.iter().map(|name| {
             let path = name.trim_matches('/');

@@ -86,48 +86,37 @@ async fn attached_run(app: &App, client: &Client, parsed: &Parsed, body: &Create
         let status = start_status(&error);
         error.of_command(app.program, &app.path, status)
     };
+    if !attached {
+        start(client, id).await.map_err(refused)?;
+        return say(&format!("{id}\n"));
+    }
     let streams =
         Streams { stdin: config.attach_stdin, tty: config.tty, stdout: config.attach_stdout, stderr: config.attach_stderr, detach };
     // Waiting begins before the start: a program may be done before another request arrives.
     let wait = Request::post(format!("/containers/{id}/wait")).query("condition", if auto_remove { "removed" } else { "next-exit" });
-    let (stream, waiting) = if attached {
-        let attach = attach_request(id, &streams, parsed.value("detach-keys"));
-        let (stream, waiting) = tokio::join!(client.hijack(attach), client.send(wait));
-        (Some(stream.map_err(|error| refused(error.into()))?), waiting.map_err(|error| refused(error.into()))?)
-    } else {
-        start(client, id).await.map_err(refused)?;
-        return say(&format!("{id}\n"));
-    };
-    let copying = stream.map(|stream| stream::copy(stream, streams));
-    let starting = async {
-        start(client, id).await?;
+    let attach = attach_request(id, &streams, parsed.value("detach-keys"));
+    let (stream, waiting) = tokio::join!(client.hijack(attach), client.send(wait));
+    let stream = stream.map_err(|error| refused(error.into()))?;
+    let waiting = waiting.map_err(|error| refused(error.into()))?;
+    let size = async {
         if config.tty && terminal::stdout_is_terminal() {
             stream::follow_size(client, format!("/containers/{id}")).await;
         }
-        std::future::pending::<Result<Ended, Error>>().await
     };
-    let ended = match copying {
-        Some(copying) => {
-            tokio::select! {
-                outcome = copying => outcome,
-                // Only failing to start ends this one.
-                outcome = starting => {
-                    let failed = outcome.err().map_or(Error::Exit(ENGINE_ERROR), refused);
-                    if auto_remove {
-                        // It removes itself; whoever looks next must not find it.
-                        let _gone = finish(waiting).await;
-                    }
-                    return Err(failed);
-                }
-            }
-        }
-        None => starting.await,
-    };
+    let ended = stream::started(stream::copy(stream, streams), start(client, id), size).await;
     terminal::restore();
-    match ended? {
-        Ended::Detached => Ok(()),
-        Ended::Closed if !config.attach_stdout && !config.attach_stderr => say(&format!("{id}\n")),
-        Ended::Closed => exit_status(finish(waiting).await),
+    match ended {
+        Err(failed) => {
+            if auto_remove {
+                // It removes itself; whoever looks next must not find it.
+                waiting.drain().await;
+            }
+            Err(refused(failed))
+        }
+        Ok(ended) => match ended? {
+            Ended::Detached => Ok(()),
+            Ended::Closed => exit_status(finish(waiting).await),
+        },
     }
 }
 

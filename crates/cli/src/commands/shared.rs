@@ -27,6 +27,7 @@ pub(super) fn named(name: &str) -> Result<&str, Error> {
 pub(super) fn for_each(app: &App, names: &[String], request: impl Fn(&str) -> Request) -> Result<(), Error> {
     app.block_on(async {
         let client = app.client().await?;
+        client.negotiate().await?;
         let mut outcomes = stream::iter(names)
             .map(|name| {
                 let request = named(name).map(&request);

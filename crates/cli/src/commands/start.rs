@@ -55,7 +55,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         if failures.is_empty() {
             return Ok(());
         }
-        failures.push(format!("failed to start containers: {}", failed.join(", ")));
+        failures.push(format!("Error: failed to start containers: {}", failed.join(", ")));
         shared::all_said(failures)
     })
 }
@@ -77,13 +77,14 @@ async fn start_attached(client: &Client, parsed: &Parsed, detach: DetachKeys) ->
     let attach = run::attach_request(&id, &streams, parsed.value("detach-keys"));
     let (attached, waiting) = tokio::join!(client.hijack(attach), client.send(wait));
     let (attached, waiting) = (attached?, waiting?);
-    let copying = stream::copy(attached, streams);
-    let starting = async {
-        client.call(request(&id, parsed)).await?;
+    let size = async {
         if tty && terminal::stdout_is_terminal() {
             stream::follow_size(client, format!("/containers/{id}")).await;
         }
-        std::future::pending::<Result<Ended, Error>>().await
+    };
+    let start = async {
+        client.call(request(&id, parsed)).await?;
+        Ok(())
     };
     let forward = async {
         match caught {
@@ -92,13 +93,12 @@ async fn start_attached(client: &Client, parsed: &Parsed, detach: DetachKeys) ->
         }
     };
     let ended = tokio::select! {
-        outcome = copying => outcome,
-        outcome = starting => outcome,
-        () = forward => Ok(Ended::Closed),
+        outcome = stream::started(stream::copy(attached, streams), start, size) => outcome,
+        () = forward => Ok(Ok(Ended::Closed)),
         error = stream::end_on_signal(), if tty => Err(error),
     };
     terminal::restore();
-    match ended? {
+    match ended?? {
         Ended::Detached => Ok(()),
         Ended::Closed => run::exit_status(run::finish(waiting).await),
     }

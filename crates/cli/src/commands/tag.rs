@@ -21,8 +21,9 @@ pub(super) static COMMAND: Command = Command {
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let [source, target] = parsed.args.as_slice() else { return Ok(()) };
-    let problem =
-        |error: dhow_reference::Error, text: &str| Error::new(format!("error parsing reference: {}: {error}", crate::flags::quote(text)));
+    let problem = |error: dhow_reference::Error, text: &str| {
+        Error::new(format!("Error parsing reference: {} is not a valid repository/tag: {error}", crate::flags::quote(text)))
+    };
     let name = Reference::parse(target).map_err(|error| problem(error, target))?;
     if name.digest().is_some() {
         return Err(Error::new("refusing to create a tag with a digest reference"));

@@ -9,6 +9,7 @@ use crate::app::{App, VERSION, build, say};
 use crate::connect;
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
+use crate::options::host_architecture;
 use crate::template::{Missing, Template, show};
 
 /// The command.
@@ -71,20 +72,10 @@ fn client_side(context: &str, api: &str) -> Value {
         "GitCommit": build(),
         "GoVersion": "",
         "Os": std::env::consts::OS,
-        "Arch": architecture(),
+        "Arch": host_architecture(),
         "BuildTime": option_env!("DHOW_BUILD_TIME").unwrap_or(""),
         "Context": context,
     })
-}
-
-/// As Go calls it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    }
 }
 
 /// An engine's components with their build times as people read them.
@@ -113,8 +104,12 @@ fn table(client: &Value, server: &Value) -> String {
     line("Version:", text(client, "Version"));
     let (api, own) = (text(client, "ApiVersion"), text(client, "DefaultAPIVersion"));
     line("API version:", if api == own { api } else { format!("{api} (downgraded from {own})") });
-    line("Git commit:", text(client, "GitCommit"));
-    line("Built:", text(client, "BuildTime"));
+    for (label, key) in [("Git commit:", "GitCommit"), ("Built:", "BuildTime")] {
+        let value = text(client, key);
+        if !value.is_empty() {
+            line(label, value);
+        }
+    }
     line("OS/Arch:", format!("{}/{}", text(client, "Os"), text(client, "Arch")));
     line("Context:", text(client, "Context"));
     if server.is_null() {
@@ -175,7 +170,6 @@ mod tests {
          Version:           0.1.0
          API version:       1.41 (downgraded from 1.51)
          Git commit:        abc
-         Built:             
          OS/Arch:           linux/amd64
          Context:           default
 

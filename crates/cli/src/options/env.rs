@@ -24,7 +24,7 @@ pub(super) fn check_label(text: &str) -> Result<(), String> {
 pub(crate) fn read_environment(files: &[String], given: &[String]) -> Result<Vec<String>, Error> {
     let mut all = Vec::new();
     for file in files {
-        all.extend(parse_lines(file, &read(file)?, true)?);
+        all.extend(read_file(file, true)?);
     }
     all.extend(given.iter().map(|variable| with_value(variable)));
     Ok(all)
@@ -34,7 +34,7 @@ pub(crate) fn read_environment(files: &[String], given: &[String]) -> Result<Vec
 pub(super) fn read_labels(files: &[String], given: &[String]) -> Result<Vec<String>, Error> {
     let mut all = Vec::new();
     for file in files {
-        all.extend(parse_lines(file, &read(file)?, false)?);
+        all.extend(read_file(file, false)?);
     }
     all.extend(given.iter().cloned());
     Ok(all)
@@ -50,17 +50,18 @@ fn with_value(variable: &str) -> String {
     }
 }
 
-fn read(file: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|error| Error::new(format!("open {file}: {}", os_error(&error))))
+fn read_file(file: &str, variables: bool) -> Result<Vec<String>, Error> {
+    let text = std::fs::read(file).map_err(|error| Error::new(format!("open {file}: {}", os_error(&error))))?;
+    parse_lines(&text, variables).map_err(|error| Error::new(format!("invalid env file ({file}): {error}")))
 }
 
-/// Lines of `KEY=value`; `#` starts a comment line. A bare variable without a value of the client's is left out.
-fn parse_lines(file: &str, text: &[u8], variables: bool) -> Result<Vec<String>, Error> {
-    let text = std::str::from_utf8(text).map_err(|_| Error::new(format!("invalid utf8 bytes at line 1 of {file}: not UTF-8")))?;
+/// Lines of `KEY=value`; `#` starts a comment line. A bare name is left out unless it is a variable that the client has.
+fn parse_lines(text: &[u8], variables: bool) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
     let mut all = Vec::new();
     for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
         if line.len() > MAX_LINE {
-            return Err(Error::new(format!("{file}: line too long")));
+            return Err("line too long".to_owned());
         }
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -71,15 +72,15 @@ fn parse_lines(file: &str, text: &[u8], variables: bool) -> Result<Vec<String>, 
             None => (line, None),
         };
         if name.trim_start().is_empty() {
-            return Err(Error::new(format!("no variable name on line '{line}'")));
+            return Err(format!("no variable name on line '{line}'"));
         }
         if name.contains(char::is_whitespace) {
-            return Err(Error::new(format!("variable '{name}' contains whitespaces")));
+            return Err(format!("variable '{name}' contains whitespaces"));
         }
         match value {
             Some(value) => all.push(format!("{name}={value}")),
             None if variables => all.extend(Some(with_value(name)).filter(|text| text.contains('='))),
-            None => all.push(name.to_owned()),
+            None => {}
         }
     }
     Ok(all)
@@ -92,12 +93,12 @@ mod tests {
     #[test]
     fn lines_of_a_file() {
         let text = b"\xef\xbb\xbfA=1\n# note\n\n  B= x y \nPATH\nNOBODY_SETS_THIS\n";
-        let lines = parse_lines("f", text, true).unwrap();
+        let lines = parse_lines(text, true).unwrap();
         assert_eq!(lines[..2], ["A=1", "B= x y "]);
         assert!(lines[2].starts_with("PATH="));
         assert_eq!(lines.len(), 3);
-        assert_eq!(parse_lines("f", b"a\nb=c", false).unwrap(), ["a", "b=c"]);
-        let error = |text: &[u8]| parse_lines("f", text, true).unwrap_err().to_string();
+        assert_eq!(parse_lines(b"a\nb=c", false).unwrap(), ["b=c"]);
+        let error = |text: &[u8]| parse_lines(text, true).unwrap_err();
         assert_eq!(error(b"=x"), "no variable name on line '=x'");
         assert_eq!(error(b"a b=x"), "variable 'a b' contains whitespaces");
     }

@@ -90,7 +90,6 @@ fn split_spec(spec: &str) -> (&str, &str, &str) {
     let Some((before, container)) = spec.rsplit_once(':') else { return ("", "", spec) };
     match before.rsplit_once(':') {
         _ if before.ends_with(']') => (unbracket(before), "", container),
-        None if before.parse::<IpAddr>().is_ok() && before.contains('.') => (before, "", container),
         None => ("", before, container),
         Some((address, host)) => (unbracket(address), host, container),
     }

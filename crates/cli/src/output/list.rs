@@ -20,7 +20,7 @@ pub(crate) struct List<'a> {
 
 /// Shows rows by a format as the person gave it; empty means the table.
 pub(crate) fn render(list: List<'_>, format: &str) -> Result<String, Error> {
-    if format == "json" {
+    if format == "json" || format == "{{json .}}" {
         return Ok(list.rows.into_iter().map(|row| go_json(&Value::Object(row)) + "\n").collect());
     }
     let (with_heading, text) = match format.strip_prefix("table") {

@@ -17,7 +17,11 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(operand: &Operand, what: String) -> Self {
-        let Place { line, column } = operand.place;
+        let Place { line, mut column } = operand.place;
+        // Of a chain of fields, Go names the place of the last one.
+        if matches!(operand.kind, Kind::Field(_)) {
+            column += operand.source.rfind('.').unwrap_or(0);
+        }
         Self { line, column, source: operand.source.clone(), what }
     }
 }

@@ -56,8 +56,8 @@ fn errors() {
     check("{{range .X}}", "template: :1: unexpected EOF");
     check("{{.Bogus}}", "template: :1:2: executing \"\" at <.Bogus>: map has no entry for key \"Bogus\"");
     check("{{end}}", "template: :1: unexpected {{end}}");
-    check("{{.Id.X}}", "template: :1:2: executing \"\" at <.Id.X>: can't evaluate field X in type string");
-    check("{{.None.X}}", "template: :1:2: executing \"\" at <.None.X>: nil pointer evaluating interface {}.X");
+    check("{{.Id.X}}", "template: :1:5: executing \"\" at <.Id.X>: can't evaluate field X in type string");
+    check("{{.None.X}}", "template: :1:7: executing \"\" at <.None.X>: nil pointer evaluating interface {}.X");
     let typed = Template::parse("", "{{.Bogus}}").unwrap().render(&json!({}), Missing::Type("*formatter.ContainerContext"));
     assert_eq!(
         typed.unwrap_err(),
