@@ -54,7 +54,9 @@ impl Spooled {
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if !self.kept && let Err(error) = fs::remove_file(&self.path) {
+        if !self.kept
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!(path = %self.path.display(), %error, "a temporary file stays until the next start");
         }
     }
@@ -77,12 +79,7 @@ impl Blobs {
     /// Receives a stream of at most `max` bytes.
     pub(crate) fn spool(&self, stream: &mut dyn Read, max: u64) -> Result<Spooled> {
         let path = self.tmp.join(random_name());
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io("make", path.display()))?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(io("make", path.display()))?;
         let mut spooled = Spooled { path, digest: String::new(), size: 0, kept: false };
         let mut hash = Sha256::new();
         let mut buffer = vec![0; BUFFER];

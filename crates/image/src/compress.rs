@@ -10,6 +10,8 @@ pub(crate) enum Form {
     Plain,
     Gzip,
     Zstd,
+    /// Known by name only, to say so instead of calling it a broken tar.
+    Foreign(&'static str),
 }
 
 /// Names the form of a stream that begins so. Anything unknown is taken as plain.
@@ -18,6 +20,8 @@ pub(crate) fn detect(head: &[u8]) -> Form {
         [0x1f, 0x8b, ..] => Form::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
         // A skippable frame may stand before a zstd stream (zstd:chunked writes one at the end, pzstd at the start).
+        [0xfd, b'7', b'z', b'X', ..] => Form::Foreign("xz"),
+        [b'B', b'Z', b'h', ..] => Form::Foreign("bzip2"),
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Form::Zstd,
         _ => Form::Plain,
     }
@@ -29,6 +33,7 @@ pub(crate) fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>
     let head = peek(&mut buffered)?;
     Ok(match detect(&head) {
         Form::Plain => Box::new(buffered),
+        Form::Foreign(name) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} compression is not supported"))),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
         Form::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
@@ -60,11 +65,8 @@ mod tests {
         let text = b"some text that is long enough to be worth it".repeat(100);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
-        let forms = [
-            (Form::Plain, text.clone()),
-            (Form::Gzip, gzip.finish().unwrap()),
-            (Form::Zstd, zstd::encode_all(&text[..], 1).unwrap()),
-        ];
+        let forms =
+            [(Form::Plain, text.clone()), (Form::Gzip, gzip.finish().unwrap()), (Form::Zstd, zstd::encode_all(&text[..], 1).unwrap())];
         for (form, bytes) in forms {
             assert_eq!(detect(&bytes), form);
             let mut out = Vec::new();

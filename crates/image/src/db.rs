@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 
 /// Schema steps, applied in order.
 pub(crate) const MIGRATIONS: &[&str] = &["
@@ -14,6 +15,8 @@ pub(crate) const MIGRATIONS: &[&str] = &["
     CREATE TABLE blob (
         image TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
         digest TEXT NOT NULL,
+        -- The diff id of what these bytes hold, for a layer: what a push or save needs to find them.
+        diff TEXT,
         PRIMARY KEY (image, digest)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX blob_digest ON blob(digest);
@@ -59,39 +62,47 @@ pub(crate) fn blob_in_use(c: &Connection, digest: &str) -> Result<bool> {
     Ok(statement.query_row([digest], |_| Ok(())).optional()?.is_some())
 }
 
-/// Records an image with its blobs, in one commit; one that is there stays, with the blobs added.
-pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &[String]) -> Result<()> {
+/// These bytes are known to hold this layer.
+pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT 1 FROM blob WHERE digest = ?1 AND diff = ?2 LIMIT 1")?;
+    Ok(statement.query_row([digest, diff], |_| Ok(())).optional()?.is_some())
+}
+
+/// Records an image with its blobs (and the diff ids of those that are layers), in one commit; one that is there stays, with the blobs added.
+pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>) -> Result<()> {
     let tx = c.transaction()?;
     tx.execute(
         "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
         params![row.id, row.chain, row.parent, row.last_tagged],
     )?;
-    for digest in blobs {
-        tx.execute("INSERT OR IGNORE INTO blob (image, digest) VALUES (?1, ?2)", params![row.id, digest])?;
+    for (digest, diff) in blobs {
+        tx.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![row.id, digest, diff])?;
     }
     tx.commit()?;
     Ok(())
 }
 
-/// Points a name to an image.
-pub(crate) fn set_name(c: &mut Connection, name: &str, image: &str, at: i64) -> Result<()> {
+/// Points a name to an image; `at` is told where a person does so.
+pub(crate) fn set_name(c: &mut Connection, name: &str, image: &str, at: Option<i64>) -> Result<()> {
     let tx = c.transaction()?;
     tx.execute(
         "INSERT INTO name (name, image) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image = excluded.image",
         params![name, image],
     )?;
-    tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![image, at])?;
+    if let Some(at) = at {
+        tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![image, at])?;
+    }
     tx.commit()?;
     Ok(())
 }
 
-/// Takes names away and, where given, the image, in one commit.
-pub(crate) fn delete(c: &mut Connection, names: &[String], image: Option<&str>) -> Result<()> {
+/// Takes names and images away, in one commit.
+pub(crate) fn delete(c: &mut Connection, names: &[String], images: &[String]) -> Result<()> {
     let tx = c.transaction()?;
     for name in names {
         tx.execute("DELETE FROM name WHERE name = ?1", [name])?;
     }
-    if let Some(id) = image {
+    for id in images {
         tx.execute("DELETE FROM image WHERE id = ?1", [id])?;
     }
     tx.commit()?;

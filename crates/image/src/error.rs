@@ -15,7 +15,7 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
-    Storage(#[from] dhow_storage::Error),
+    Storage(dhow_storage::Error),
     #[error("{op} {object}: {source}")]
     Io { op: &'static str, object: String, source: std::io::Error },
     #[error("image database: {0}")]
@@ -24,6 +24,19 @@ pub enum Error {
 
 /// Result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<dhow_storage::Error> for Error {
+    /// What an archive's content does wrong is the sender's fault, whoever notices it.
+    fn from(error: dhow_storage::Error) -> Self {
+        use dhow_storage::Error as Storage;
+        match error {
+            Storage::Archive { entry, reason } => Self::Archive(format!("{entry}: {reason}")),
+            Storage::Io { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => Self::Archive("unexpected EOF".into()),
+            Storage::Limit { .. } | Storage::Digest { .. } | Storage::Invalid { .. } => Self::Archive(error.to_string()),
+            other => Self::Storage(other),
+        }
+    }
+}
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {

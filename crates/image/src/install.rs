@@ -1,14 +1,15 @@
 //! From content to an image: checks, layers, the row.
 
-use crate::blobs::Spooled;
+use crate::blobs::{Spooled, unreadable};
 use crate::db::{self, Row};
 use crate::error::{Error, Result, io};
 use crate::model::Image;
 use crate::store::Images;
 use crate::{compress, model};
+use dhow_storage::tarball::Digested;
 use dhow_storage::{ChainId, DiffId};
 use oci_spec::image::ImageConfiguration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Largest configuration that is read.
@@ -36,8 +37,7 @@ pub(crate) struct Checked {
 
 /// Parses a configuration and its diff ids. Pure.
 pub(crate) fn check(raw: &[u8], layers: Option<usize>) -> Result<Checked> {
-    let config: ImageConfiguration =
-        serde_json::from_slice(raw).map_err(|e| Error::Archive(format!("image configuration: {e}")))?;
+    let config: ImageConfiguration = serde_json::from_slice(raw).map_err(|e| Error::Archive(format!("image configuration: {e}")))?;
     if config.os().to_string() != "linux" {
         return Err(Error::Archive(format!("cannot load {} image on linux", config.os())));
     }
@@ -59,16 +59,16 @@ impl Images {
         let checked = check(&incoming.config, Some(incoming.layers.len()))?;
         let config = self.blobs.spool(&mut &incoming.config[..], CONFIG_MAX)?;
         let id = config.digest().to_owned();
-        let mut digests: Vec<String> = incoming.layers.iter().map(|l| l.digest().to_owned()).collect();
-        digests.push(id.clone());
-        digests.extend(blobs.iter().map(|b| b.digest().to_owned()));
+        let others = blobs.iter().map(|b| b.digest().to_owned()).chain([id.clone()]);
+        let layers = incoming.layers.iter().zip(&checked.diffs).map(|(l, diff)| (l.digest().to_owned(), Some(diff.to_string())));
+        let needs: BTreeMap<String, Option<String>> = others.map(|digest| (digest, None)).chain(layers).collect();
         let chains = chains(&checked.diffs);
 
-        let pins = self.pin(digests.iter().cloned().chain(chains.iter().map(ToString::to_string)));
-        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &digests);
+        let pins = self.pin(needs.keys().cloned().chain(chains.iter().map(ToString::to_string)));
+        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &needs);
         drop(pins);
         if outcome.is_err() {
-            self.collect(digests, chains);
+            self.collect(needs.into_keys().collect(), chains);
         }
         outcome
     }
@@ -80,7 +80,7 @@ impl Images {
         checked: Checked,
         config: Spooled,
         blobs: Vec<Spooled>,
-        digests: &[String],
+        needs: &BTreeMap<String, Option<String>>,
     ) -> Result<Arc<Image>> {
         let mut parent: Option<ChainId> = None;
         let mut size = 0;
@@ -102,8 +102,7 @@ impl Images {
         let row =
             Row { id: id.to_owned(), chain: parent.as_ref().map(ToString::to_string), parent: incoming.parent.clone(), last_tagged: None };
         let mut state = self.state();
-        let unique: BTreeSet<String> = digests.iter().cloned().collect();
-        db::insert(&mut state.connection, &row, &unique.into_iter().collect::<Vec<_>>())?;
+        db::insert(&mut state.connection, &row, needs)?;
         if state.index.get(id).is_none() {
             state.index.put(Image {
                 id: id.to_owned(),
@@ -121,16 +120,34 @@ impl Images {
     }
 
     fn apply(&self, number: usize, parent: Option<&ChainId>, diff: &DiffId, layer: &Spooled) -> Result<dhow_storage::LayerInfo> {
+        let wrong = |actual: &str| Error::Archive(format!("invalid diffID for layer {number}: expected \"{diff}\", got {actual:?}"));
         if let Ok(info) = self.layers.layer(&ChainId::of(parent, diff)) {
-            return Ok(info);
+            // The layer is here, but these bytes are kept for it: they must be what they claim to be.
+            let actual = self.content(diff, layer)?;
+            return if actual == diff.as_str() { Ok(info) } else { Err(wrong(&actual)) };
         }
         let mut tar = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
         self.layers.apply(parent, &mut tar, Some(diff)).map_err(|error| match error {
-            dhow_storage::Error::Digest { expected, actual } => {
-                Error::Archive(format!("invalid diffID for layer {number}: expected {expected:?}, got {actual:?}"))
-            }
+            dhow_storage::Error::Digest { actual, .. } => wrong(&actual),
             other => other.into(),
         })
+    }
+
+    /// The diff id of what a layer's bytes hold, inflated only where it is not known.
+    fn content(&self, expected: &DiffId, layer: &Spooled) -> Result<String> {
+        let known = layer.digest() == expected.as_str() || db::blob_is_layer(&self.state().connection, layer.digest(), expected.as_str())?;
+        if known {
+            return Ok(expected.to_string());
+        }
+        let mut plain = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
+        let mut whole = Digested::new(&mut plain);
+        loop {
+            let count = whole.peek().map_err(|e| unreadable(&e))?.len();
+            if count == 0 {
+                return Ok(DiffId::from_bytes(&whole.finish().1).to_string());
+            }
+            whole.consume(count);
+        }
     }
 }
 
@@ -160,13 +177,14 @@ mod tests {
     #[test]
     fn a_configuration_is_checked() {
         let diff = format!("sha256:{}", "1".repeat(64));
-        let config = |os: &str, diffs: &str| format!(r#"{{"architecture":"amd64","os":"{os}","rootfs":{{"type":"layers","diff_ids":[{diffs}]}}}}"#);
+        let config =
+            |os: &str, diffs: &str| format!(r#"{{"architecture":"amd64","os":"{os}","rootfs":{{"type":"layers","diff_ids":[{diffs}]}}}}"#);
         let good = config("linux", &format!("{diff:?}"));
         assert_eq!(check(good.as_bytes(), Some(1)).unwrap().diffs.len(), 1);
         for (raw, layers, message) in [
             (good.as_str(), 2, "invalid archive: invalid manifest, layers length mismatch: expected 1, got 2"),
             (&config("windows", ""), 0, "invalid archive: cannot load windows image on linux"),
-            (&config("linux", "\"sha256:../../etc\""), 1, "invalid diff id: \"sha256:../../etc\""),
+            (&config("linux", "\"sha256:../../etc\""), 1, "invalid archive: invalid diff id: \"sha256:../../etc\""),
             ("[]", 0, "invalid archive: image configuration: "),
         ] {
             let error = check(raw.as_bytes(), Some(layers)).unwrap_err().to_string();

@@ -8,13 +8,14 @@ use crate::model::{Image, ImportConfig, Loaded, Removed, User};
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
 use dhow_reference::Reference;
-use dhow_storage::{ChainId, LayerStore};
+use dhow_storage::{ChainId, DiffId, LayerStore};
 use rusqlite::Connection;
-use std::collections::{BTreeSet, HashMap};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Most bytes of one imported tar: a bound against endless streams.
 const IMPORT_MAX: u64 = 1 << 40;
@@ -25,6 +26,8 @@ pub struct Images {
     pub(crate) blobs: Blobs,
     pub(crate) layers: Arc<dyn LayerStore>,
     state: Mutex<State>,
+    /// Something that was being removed is gone.
+    gone: Condvar,
 }
 
 /// What the lock guards: held for look-ups and commits, never while content is read or unpacked.
@@ -34,6 +37,8 @@ pub(crate) struct State {
     pub(crate) index: Index,
     /// Digests and chains that an operation under way has made and not yet recorded, with the number of operations.
     pins: HashMap<String, usize>,
+    /// Chains that are being removed: who wants one waits for its end, and only who wants that one.
+    doomed: HashSet<String>,
 }
 
 /// Keeps content from being collected until the operation that brings it has ended.
@@ -63,8 +68,8 @@ impl Images {
         let blobs = Blobs::open(root)?;
         let connection = dhow_db::open(&root.join("images.db"), db::MIGRATIONS)?;
         dhow_db::set_durability(&connection, Durability::Power)?;
-        let state = State { connection, index: Index::default(), pins: HashMap::new() };
-        let this = Self { blobs, layers, state: Mutex::new(state) };
+        let state = State { connection, index: Index::default(), pins: HashMap::new(), doomed: HashSet::new() };
+        let this = Self { blobs, layers, state: Mutex::new(state), gone: Condvar::new() };
         this.fill_index()?;
         this.sweep()?;
         Ok(this)
@@ -89,7 +94,7 @@ impl Images {
             return Err(Error::Invalid("refusing to create an ambiguous tag using digest algorithm as name".into()));
         }
         let image = self.resolve(source)?;
-        self.set_name(&key(target), &image.id)?;
+        self.set_name(&key(target), &image.id, Some(model::now()))?;
         self.resolve(&image.id)
     }
 
@@ -97,21 +102,24 @@ impl Images {
     pub fn remove(&self, name: &str, force: bool, prune: bool, users: &[User]) -> Result<Vec<Removed>> {
         let mut state = self.state();
         let plan = remove::plan(&state.index, name, force, prune, users)?;
-        let mut records = Vec::new();
-        let mut doomed = plan.images.iter();
         let names: Vec<String> = plan.names.iter().map(ToString::to_string).collect();
-        db::delete(&mut state.connection, &names, None)?;
+        let mut doomed = Vec::new();
+        for id in &plan.images {
+            doomed.push((state.index.get(id).and_then(|i| i.chain.clone()), db::blobs_of(&state.connection, id)?));
+        }
+        db::delete(&mut state.connection, &names, &plan.images)?;
         plan.names.iter().for_each(|n| state.index.drop_name(n));
+        plan.images.iter().for_each(|id| state.index.take(id));
+        drop(state);
+
+        let mut records = Vec::new();
+        let mut doomed = doomed.into_iter();
         for record in plan.records {
             let deleted = matches!(record, Removed::Deleted(_));
             records.push(record);
-            if deleted && let Some(id) = doomed.next() {
-                let chain = state.index.get(id).and_then(|i| i.chain.clone());
-                let blobs = db::blobs_of(&state.connection, id)?;
-                db::delete(&mut state.connection, &[], Some(id))?;
-                state.index.take(id);
-                records.extend(self.collect_chain(&state, chain).into_iter().map(|c| Removed::Deleted(c.to_string())));
-                self.collect_blobs(&state, blobs);
+            if deleted && let Some((chain, blobs)) = doomed.next() {
+                records.extend(self.collect_chain(chain).into_iter().map(|c| Removed::Deleted(c.to_string())));
+                self.collect_blobs(blobs);
             }
         }
         Ok(records)
@@ -126,7 +134,7 @@ impl Images {
                 loaded.push(Loaded::Untagged(image.id.clone()));
             }
             for name in found.names {
-                if let Some(old) = self.set_name(&name, &image.id)?.filter(|old| *old != image.id) {
+                if let Some(old) = self.set_name(&name, &image.id, None)?.filter(|old| *old != image.id) {
                     loaded.push(Loaded::Renamed { name: name.clone(), old });
                 }
                 loaded.push(Loaded::Tagged(name));
@@ -151,7 +159,7 @@ impl Images {
             .install(Incoming { config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())
             .inspect_err(|_| self.collect(Vec::new(), vec![chain]))?;
         if let Some(target) = target {
-            self.set_name(&key(target), &image.id)?;
+            self.set_name(&key(target), &image.id, None)?;
         }
         self.resolve(&image.id)
     }
@@ -162,7 +170,7 @@ impl Images {
         let Some(found) = embedded::find(&name)? else { return Ok(None) };
         let layer = self.blobs.spool(&mut &found.layer[..], CONFIG_MAX)?;
         let image = self.install(Incoming { config: found.config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())?;
-        self.set_name(&name, &image.id)?;
+        self.set_name(&name, &image.id, None)?;
         self.resolve(&image.id).map(Some)
     }
 
@@ -173,15 +181,14 @@ impl Images {
         Ok(())
     }
 
-    /// Points a name to an image; tells the one that it pointed to.
-    fn set_name(&self, name: &Reference, id: &str) -> Result<Option<String>> {
-        let at = model::now();
+    /// Points a name to an image; tells the one that it pointed to. `at` is given where a person tags.
+    fn set_name(&self, name: &Reference, id: &str, at: Option<i64>) -> Result<Option<String>> {
         let mut state = self.state();
         if state.index.get(id).is_none() {
             return Err(Error::NotFound(id.to_owned()));
         }
         db::set_name(&mut state.connection, &name.to_string(), id, at)?;
-        Ok(state.index.set_name(name, id, Some(at)))
+        Ok(state.index.set_name(name, id, at))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -189,10 +196,13 @@ impl Images {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds content by name until the guard is dropped.
+    /// Holds content by name until the guard is dropped. What is being removed is waited for.
     pub(crate) fn pin(&self, names: impl Iterator<Item = String>) -> Pins<'_> {
         let held: Vec<String> = names.collect();
         let mut state = self.state();
+        while held.iter().any(|name| state.doomed.contains(name)) {
+            state = self.gone.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         for name in &held {
             *state.pins.entry(name.clone()).or_default() += 1;
         }
@@ -202,17 +212,16 @@ impl Images {
 
     /// Removes what of these nobody needs. What cannot be removed now is at the next open.
     pub(crate) fn collect(&self, blobs: Vec<String>, chains: Vec<ChainId>) {
-        let state = self.state();
-        self.collect_blobs(&state, blobs);
+        self.collect_blobs(blobs);
         // From the top: a chain under another one is in use.
-        let mut stacks: Vec<ChainId> = chains;
-        stacks.reverse();
-        for chain in stacks {
-            self.collect_chain(&state, Some(chain));
+        for chain in chains.into_iter().rev() {
+            self.collect_chain(Some(chain));
         }
     }
 
-    fn collect_blobs(&self, state: &State, blobs: Vec<String>) {
+    /// Unlinking a file is quick, so that the lock may be held.
+    fn collect_blobs(&self, blobs: Vec<String>) {
+        let state = self.state();
         for digest in blobs {
             let outcome = match db::blob_in_use(&state.connection, &digest) {
                 Ok(false) if !state.pins.contains_key(&digest) => self.blobs.remove(&digest),
@@ -225,17 +234,20 @@ impl Images {
         }
     }
 
-    /// Removes a chain from its top down to the first that somebody needs, and tells which went.
-    fn collect_chain(&self, state: &State, top: Option<ChainId>) -> Vec<ChainId> {
-        let needed: BTreeSet<&ChainId> = state.index.all().filter_map(|i| i.chain.as_ref()).collect();
+    /// Removes a chain from its top down to the first that somebody needs, and tells which went. The lock is not held while a layer's
+    /// files are deleted, which can take seconds.
+    fn collect_chain(&self, top: Option<ChainId>) -> Vec<ChainId> {
         let mut gone = Vec::new();
         let mut next = top;
         while let Some(chain) = next {
-            if needed.contains(&chain) || state.pins.contains_key(chain.as_str()) {
+            let Ok(info) = self.layers.layer(&chain) else { break };
+            if !self.doom(&chain) {
                 break;
             }
-            let Ok(info) = self.layers.layer(&chain) else { break };
-            match self.layers.remove_layer(&chain) {
+            let outcome = self.layers.remove_layer(&chain);
+            self.state().doomed.remove(chain.as_str());
+            self.gone.notify_all();
+            match outcome {
                 Ok(()) => {}
                 Err(dhow_storage::Error::InUse { .. }) => break,
                 Err(error) => {
@@ -247,6 +259,13 @@ impl Images {
             next = info.parent;
         }
         gone
+    }
+
+    /// Marks a chain as being removed, unless somebody needs it or is at it already.
+    fn doom(&self, chain: &ChainId) -> bool {
+        let mut state = self.state();
+        let needed = state.index.all().any(|i| i.chain.as_ref() == Some(chain)) || state.pins.contains_key(chain.as_str());
+        !needed && state.doomed.insert(chain.to_string())
     }
 
     /// Reads every image from its row and its configuration. One whose content is missing is forgotten, and said to be.
@@ -262,9 +281,7 @@ impl Images {
                 }
             }
         }
-        for id in lost {
-            db::delete(&mut state.connection, &[], Some(&id))?;
-        }
+        db::delete(&mut state.connection, &[], &lost)?;
         for (name, id) in db::names(&state.connection)? {
             match Reference::parse(&name) {
                 Ok(name) => {
@@ -279,6 +296,11 @@ impl Images {
     fn read(&self, row: &db::Row) -> Result<Image> {
         let mut raw = Vec::new();
         self.blobs.get(&row.id)?.take(CONFIG_MAX).read_to_end(&mut raw).map_err(io("read", &row.id))?;
+        // It stood on a disk since it was checked.
+        let actual = DiffId::from_bytes(&Sha256::digest(&raw).into()).to_string();
+        if actual != row.id {
+            return Err(Error::Archive(format!("the configuration has the digest {actual}")));
+        }
         let config = install::check(&raw, None)?.config;
         let chain = row.chain.as_deref().map(ChainId::parse).transpose()?;
         let mut size = 0;

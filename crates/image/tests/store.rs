@@ -191,7 +191,10 @@ fn lying_and_broken_archives_are_refused_and_leave_nothing() {
     };
     let confused = manifest_with(serde_json::json!({"manifests": []}));
     let short = manifest_with(serde_json::json!({"layers": [{"digest": format!("sha256:{}", sha256(&layer)), "size": 1}]}));
-    let mut lying = tar(&[("manifest.json", br#"[{"Config":"blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000","Layers":[]}]"#)]);
+    let mut lying = tar(&[(
+        "manifest.json",
+        br#"[{"Config":"blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000","Layers":[]}]"#,
+    )]);
     lying.truncate(lying.len() - 1024);
     lying.extend(tar(&[("blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000", &good)]));
     let index = |m: &[u8]| serde_json::json!({"schemaVersion": 2, "manifests": [descriptor(MANIFEST, m)]});
@@ -210,6 +213,7 @@ fn lying_and_broken_archives_are_refused_and_leave_nothing() {
         ("wrong size", layout(&index(&short), &[&short, &good, &layer]), "bytes, not 1"),
         ("missing blob", layout(&index(b"nothing"), &[]), "is missing"),
         ("climbing name", layer_named_dotdot(), "invalid name"),
+        ("unknown compression", b"BZh91AY&SY".repeat(100), "bzip2 compression is not supported"),
     ];
     for (name, bytes, message) in cases {
         let place = place();
@@ -229,15 +233,62 @@ fn layer_named_dotdot() -> Vec<u8> {
 }
 
 #[test]
+fn bytes_that_claim_to_be_a_known_layer_are_checked() {
+    let layer = tar(&[("a", b"one")]);
+    let place = place();
+    let honest = config(&[&layer]);
+    load(&place, &docker_archive("x:1", &honest, &[&layer])).unwrap();
+    let mut other: serde_json::Value = serde_json::from_slice(&honest).unwrap();
+    other["config"]["Cmd"] = serde_json::json!(["other"]);
+    let other = serde_json::to_vec(&other).unwrap();
+    let junk = gzip(b"something else");
+    let error = load(&place, &docker_archive("y:1", &other, &[&junk])).unwrap_err().to_string();
+    assert!(error.contains("invalid diffID for layer 0"), "{error}");
+    assert_eq!(place.images.list().unwrap().len(), 1);
+    // The layer of the honest image is still there.
+    assert_eq!(place.layers.layers().unwrap().len(), 1);
+    // The same content in another compression is fine.
+    load(&place, &docker_archive("y:1", &other, &[&gzip(&layer)])).unwrap();
+}
+
+#[test]
+fn an_attestation_beside_an_image_is_passed_over() {
+    let layer = tar(&[("a", b"one")]);
+    let config = config(&[&layer]);
+    let manifest = serde_json::to_vec(&serde_json::json!({
+        "schemaVersion": 2, "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)]
+    }))
+    .unwrap();
+    let mut own = descriptor(MANIFEST, &manifest);
+    own["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "x:1"});
+    let mut attestation = descriptor(MANIFEST, b"not read");
+    attestation["platform"] = serde_json::json!({"architecture": "unknown", "os": "unknown"});
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [own, attestation]});
+    let place = place();
+    assert_eq!(load(&place, &layout(&index, &[&layer, &config, &manifest])).unwrap(), [Loaded::Tagged(named("x:1"))]);
+}
+
+#[test]
+fn an_image_whose_configuration_was_changed_on_disk_is_forgotten() {
+    let layer = tar(&[("a", b"one")]);
+    let config = config(&[&layer]);
+    let mut place = place();
+    load(&place, &docker_archive("x:1", &config, &[&layer])).unwrap();
+    std::fs::write(place.dir.path().join("image/blobs/sha256").join(sha256(&config)), String::from_utf8_lossy(&config).replace("sh", "su"))
+        .unwrap();
+    drop(place.images);
+    drop(place.layers);
+    (place.images, place.layers) = open(place.dir.path());
+    place.assert_empty();
+}
+
+#[test]
 fn an_import_is_an_image_of_one_layer() {
     let layer = tar(&[("a", b"one")]);
     for bytes in [layer.clone(), gzip(&layer)] {
         let place = place();
-        let config = ImportConfig {
-            comment: "Imported from -".into(),
-            platform: None,
-            config: Some(serde_json::json!({"Cmd": ["sh"]})),
-        };
+        let config = ImportConfig { comment: "Imported from -".into(), platform: None, config: Some(serde_json::json!({"Cmd": ["sh"]})) };
         let image = place.images.import(&mut &bytes[..], config, Some(&named("x"))).unwrap();
         assert_eq!(image.tags, [named("x:latest")]);
         assert_eq!(image.config.rootfs().diff_ids(), &[format!("sha256:{}", sha256(&layer))]);

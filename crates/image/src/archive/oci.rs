@@ -29,6 +29,19 @@ struct Descriptor {
     platform: Option<Platform>,
 }
 
+impl Descriptor {
+    /// BuildKit puts what it says of an image beside it, as a manifest for no platform.
+    fn is_attestation(&self) -> bool {
+        let marked = self.annotations.as_ref().is_some_and(|a| a.contains_key("vnd.docker.reference.type"));
+        marked || self.platform.as_ref().is_some_and(|p| p.os == "unknown")
+    }
+
+    /// For this machine, or for no particular one.
+    fn is_native(&self) -> bool {
+        self.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == host_architecture())
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Platform {
     architecture: String,
@@ -51,11 +64,11 @@ struct Document {
 
 impl Document {
     /// CVE-2021-41190: a document is what its descriptor says, and not two things at once.
-    fn check(self, what: &str, expected: Option<&[&str]>) -> Result<Self> {
+    fn check(self, what: &str, expected: &[&str]) -> Result<Self> {
         if self.manifests.is_some() && (self.layers.is_some() || self.config.is_some()) {
             return Err(Error::Archive(format!("{what} is both an index and a manifest")));
         }
-        if let (Some(expected), Some(found)) = (expected, &self.media_type)
+        if let Some(found) = &self.media_type
             && !expected.contains(&found.as_str())
         {
             return Err(Error::Archive(format!("{what} has the media type {found:?}")));
@@ -67,9 +80,9 @@ impl Document {
 /// Every image of the layout's index that is for this machine.
 pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
     let bytes = members.get("index.json")?.read("index.json", DOCUMENT_MAX)?;
-    let index = document::<Document>("index.json", &bytes)?.check("index.json", Some(&INDEX))?;
+    let index = document::<Document>("index.json", &bytes)?.check("index.json", &INDEX)?;
     let mut found: Vec<Found> = Vec::new();
-    for descriptor in index.manifests.unwrap_or_default() {
+    for descriptor in wanted(index.manifests.unwrap_or_default()) {
         let names = names(&descriptor)?;
         let manifest = select(members, descriptor, 0)?;
         found.push(image(blobs, members, &manifest, names)?);
@@ -78,6 +91,12 @@ pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
         return Err(Error::Archive("index.json names no image".into()));
     }
     Ok(found)
+}
+
+/// The entries of an index that are images for this machine; where none is, all that are images: a person may load a foreign one.
+fn wanted(entries: Vec<Descriptor>) -> Vec<Descriptor> {
+    let images: Vec<Descriptor> = entries.into_iter().filter(|d| !d.is_attestation()).collect();
+    if images.iter().any(Descriptor::is_native) { images.into_iter().filter(Descriptor::is_native).collect() } else { images }
 }
 
 /// The bytes of what a descriptor names, as long as it says.
@@ -98,21 +117,23 @@ fn select(members: &Members, descriptor: Descriptor, depth: usize) -> Result<Des
         return Err(Error::Archive(format!("unexpected media type {:?} of {}", descriptor.media_type, descriptor.digest)));
     }
     let bytes = content(members, &descriptor)?.read(&descriptor.digest, DOCUMENT_MAX)?;
-    let index = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, Some(&INDEX))?;
-    let architecture = host_architecture();
-    let fits = |d: &Descriptor| d.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == architecture);
-    match index.manifests.unwrap_or_default().into_iter().find(fits) {
+    let index = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
+    match index.manifests.unwrap_or_default().into_iter().find(|d| d.is_native() && !d.is_attestation()) {
         Some(next) => select(members, next, depth + 1),
-        None => Err(Error::Archive(format!("no matching manifest for linux/{architecture} in the manifest list entries"))),
+        None => Err(Error::Archive(format!("no matching manifest for linux/{} in the manifest list entries", host_architecture()))),
     }
 }
 
 fn image(blobs: &Blobs, members: &Members, descriptor: &Descriptor, names: Vec<Reference>) -> Result<Found> {
     let bytes = content(members, descriptor)?.read(&descriptor.digest, DOCUMENT_MAX)?;
-    let manifest = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, Some(&MANIFEST))?;
+    let manifest = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
     let config = manifest.config.ok_or_else(|| Error::Archive(format!("{} has no configuration", descriptor.digest)))?;
     let config = content(members, &config)?.read("image configuration", CONFIG_MAX)?;
-    let layers = manifest.layers.unwrap_or_default().iter().map(|l| content(members, l)).collect::<Result<Vec<_>>>()?;
+    let layers = manifest.layers.unwrap_or_default();
+    if let Some(layer) = layers.iter().find(|l| INDEX.contains(&l.media_type.as_str()) || MANIFEST.contains(&l.media_type.as_str())) {
+        return Err(Error::Archive(format!("the layer {} has the media type {:?}", layer.digest, layer.media_type)));
+    }
+    let layers = layers.iter().map(|l| content(members, l)).collect::<Result<Vec<_>>>()?;
     install::check(&config, Some(layers.len()))?;
     let kept = blobs.spool(&mut &bytes[..], DOCUMENT_MAX)?;
     Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: vec![kept], names })
@@ -133,7 +154,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str, expected: &[&str]) -> std::result::Result<(), String> {
-        document::<Document>("it", json.as_bytes()).and_then(|d| d.check("it", Some(expected))).map(|_| ()).map_err(|e| e.to_string())
+        document::<Document>("it", json.as_bytes()).and_then(|d| d.check("it", expected)).map(|_| ()).map_err(|e| e.to_string())
     }
 
     #[test]

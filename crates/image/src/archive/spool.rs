@@ -3,17 +3,17 @@
 use crate::blobs::{Blobs, Spooled, unreadable};
 use crate::compress;
 use crate::error::{Error, Result};
+use dhow_storage::Limits;
+use dhow_storage::tarball::{Kind, Reader};
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-/// Most members of an archive.
-const MEMBERS_MAX: usize = 20_000;
+/// Bounds against endless streams, not against large images.
+const LIMITS: Limits = Limits { bytes: 1 << 40, entries: 20_000, depth: 64, name: NAME_MAX, extensions: 1 << 20 };
 /// Longest name or link.
 const NAME_MAX: usize = 4096;
-/// Most bytes in all: a bound against endless streams, not against large images.
-const BYTES_MAX: u64 = 1 << 40;
 /// Links followed from one name.
 const LINKS_MAX: usize = 8;
 
@@ -25,40 +25,30 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Receives every member. Names that lead out of the archive are refused.
+    /// Receives every member. Names that lead out of the archive are refused, and so are sparse members: their holes would be
+    /// written out, and no program that writes image archives makes them.
     pub(super) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Self> {
-        let plain = compress::reader(stream).map_err(|e| unreadable(&e))?;
-        let mut tar = tar::Archive::new(plain);
+        let mut plain = compress::reader(stream).map_err(|e| unreadable(&e))?;
+        let mut tar = Reader::new(&mut plain, LIMITS);
         let mut members = Self::default();
-        let mut room = BYTES_MAX;
-        for (count, entry) in tar.entries().map_err(|e| unreadable(&e))?.enumerate() {
-            if count >= MEMBERS_MAX {
-                return Err(Error::Archive(format!("more than {MEMBERS_MAX} members")));
-            }
-            let mut entry = entry.map_err(|e| unreadable(&e))?;
-            let name = clean(&entry.path_bytes())?;
-            match entry.header().entry_type() {
-                tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                    let size = entry.size();
-                    if size > room {
-                        return Err(Error::Archive(format!("more than {BYTES_MAX} bytes")));
-                    }
-                    room -= size;
-                    let spooled = blobs.spool(&mut entry, size)?;
-                    if spooled.size() != size {
-                        return Err(Error::Archive("unexpected EOF".into()));
-                    }
+        while let Some(member) = tar.next()? {
+            let name = clean(&member.name)?;
+            match member.kind {
+                Kind::Regular if member.sparse.is_some() => {
+                    return Err(Error::Archive(format!("{}: sparse members are not accepted", member.shown())));
+                }
+                Kind::Regular => {
+                    let spooled = blobs.spool(&mut Content(&mut tar), member.size)?;
                     members.files.insert(name, Arc::new(spooled));
                 }
-                kind @ (tar::EntryType::Symlink | tar::EntryType::Link) => {
-                    let target = entry.link_name_bytes().unwrap_or_default();
-                    let target = if kind.is_symlink() { beside(&name, &target)? } else { clean(&target)? };
-                    members.links.insert(name, target);
-                }
+                Kind::Symlink => drop(members.links.insert(name.clone(), beside(&name, &member.link)?)),
+                Kind::HardLink => drop(members.links.insert(name, clean(&member.link)?)),
                 // Directories say nothing; anything else has no place in an image archive and is passed over.
-                _ => {}
+                Kind::Directory | Kind::Char | Kind::Block | Kind::Fifo => {}
             }
         }
+        // To the end of the stream: a compressed one has its check sum there.
+        tar.finish()?;
         Ok(members)
     }
 
@@ -90,6 +80,22 @@ impl Members {
             return Err(Error::Archive(format!("blob {digest} has the content of {}", file.digest())));
         }
         Ok(file)
+    }
+}
+
+/// The content of a reader's current member.
+struct Content<'a, 'b>(&'a mut Reader<'b>);
+
+impl Read for Content<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let chunk = self.0.peek().map_err(|error| match error {
+            dhow_storage::Error::Io { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+        let count = chunk.len().min(out.len());
+        out[..count].copy_from_slice(&chunk[..count]);
+        self.0.consume(count);
+        Ok(count)
     }
 }
 
@@ -134,7 +140,9 @@ mod tests {
 
     #[test]
     fn names_stay_inside() {
-        for (name, expect) in [("./a/b", Some("a/b")), ("/a", Some("a")), ("a//b/", Some("a/b")), ("../a", None), ("a/../../b", None), ("a\0", None)] {
+        for (name, expect) in
+            [("./a/b", Some("a/b")), ("/a", Some("a")), ("a//b/", Some("a/b")), ("../a", None), ("a/../../b", None), ("a\0", None)]
+        {
             assert_eq!(clean(name.as_bytes()).ok().as_deref(), expect, "{name:?}");
         }
         for (name, target, expect) in [
