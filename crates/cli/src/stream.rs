@@ -224,22 +224,28 @@ fn read_stdin() -> mpsc::Receiver<Vec<u8>> {
 pub(crate) async fn follow_size(client: &Client, path: String) {
     // The terminal inside may not be there yet.
     for attempt in 1..=10 {
-        if send_size(client, &path).await {
+        if send_size(client, &path, 0).await {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10 * attempt)).await;
     }
     let Some(mut resizes) = signals::resizes() else { return };
     while resizes.recv().await.is_some() {
-        send_size(client, &path).await;
+        send_size(client, &path, 0).await;
     }
 }
 
-async fn send_size(client: &Client, path: &str) -> bool {
+/// Tells a terminal a size that it does not have, so that the right one is a change.
+pub(crate) async fn nudge_size(client: &Client, path: &str) {
+    send_size(client, path, 1).await;
+}
+
+async fn send_size(client: &Client, path: &str, more: u16) -> bool {
     let Some((rows, columns)) = terminal::size_of_stdout() else { return true };
     if rows == 0 && columns == 0 {
         return true;
     }
+    let (rows, columns) = (rows.saturating_add(more), columns.saturating_add(more));
     let request = Request::post(format!("{path}/resize")).query("h", rows.to_string()).query("w", columns.to_string());
     client.call(request).await.is_ok()
 }

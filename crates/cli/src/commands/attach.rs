@@ -54,6 +54,8 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         };
         let sizing = async {
             if tty && terminal::stdout_is_terminal() {
+                // A program that draws a prompt draws it again when the size changes: so it does for the newcomer.
+                stream::nudge_size(client, &format!("/containers/{id}")).await;
                 stream::follow_size(client, format!("/containers/{id}")).await;
             }
             std::future::pending::<()>().await;

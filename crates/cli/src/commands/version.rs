@@ -116,7 +116,7 @@ fn table(client: &Value, server: &Value) -> String {
         return out;
     }
     let platform = server.pointer("/Platform/Name").map(show).unwrap_or_default();
-    out.push_str(&format!("\nServer: {platform}").trim_end().replace("\nServer:", "\nServer:"));
+    out.push_str(format!("\nServer: {platform}").trim_end());
     out.push('\n');
     match server.get("Components").and_then(Value::as_array).filter(|list| !list.is_empty()) {
         Some(components) => components.iter().for_each(|component| out.push_str(&component_lines(component))),

@@ -55,14 +55,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Problem> {
     let (nodes, end) = block(&mut pieces, 0, last_line)?;
     match end {
         End::Text => Ok(nodes),
-        End::End(line) => Err((line, "unexpected {{end}}".to_owned())),
+        End::Closed(line) => Err((line, "unexpected {{end}}".to_owned())),
         End::Else(line, _) => Err((line, "unexpected {{else}}".to_owned())),
     }
 }
 
 enum End {
     Text,
-    End(usize),
+    Closed(usize),
     /// With the words behind `else`, for `else if`.
     Else(usize, Vec<(Token, Place, String)>),
 }
@@ -86,7 +86,7 @@ fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize, last_line: usize)
             Some(_) => String::new(),
         };
         match keyword.as_str() {
-            "end" => return Ok((nodes, End::End(line))),
+            "end" => return Ok((nodes, End::Closed(line))),
             "else" => return Ok((nodes, End::Else(line, tokens.split_off(1)))),
             "break" => nodes.push(Node::Break),
             "continue" => nodes.push(Node::Continue),
@@ -129,11 +129,11 @@ fn control(
             vec![control(&nested, words.split_off(1), line, pieces, depth + 1, last_line)?]
         }
         End::Else(..) => match block(pieces, depth + 1, last_line)? {
-            (nodes, End::End(_)) => nodes,
+            (nodes, End::Closed(_)) => nodes,
             (_, End::Else(line, _)) => return Err((line, "expected end; found {{else}}".to_owned())),
             (_, End::Text) => return Err((last_line, "unexpected EOF".to_owned())),
         },
-        End::End(_) | End::Text => Vec::new(),
+        End::Closed(_) | End::Text => Vec::new(),
     };
     Ok(match keyword {
         "if" => Node::If { condition: head, then, other },
