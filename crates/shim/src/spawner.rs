@@ -9,7 +9,7 @@ use crate::protocol::FromSpawner;
 use dhow_sys::clone::{Forked, fork};
 use dhow_sys::fdpass;
 use dhow_sys::signal::Signals;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,6 +22,9 @@ pub const NAME: &str = "dhow-spawner";
 
 /// Room in the argument area for the titles of shims (`dhow-shim` and 12 digits).
 pub(crate) const PADDING: &str = "                              ";
+
+/// After this time without work memory is given back.
+const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The whole program. Before it no thread may be started and nothing opened. Returns the process's exit code.
 pub fn main() -> i32 {
@@ -70,8 +73,16 @@ fn prepare() -> io::Result<(OwnedFd, Signals)> {
 /// Until the daemon's end is closed, and in every child. Closes what it was given: a child must not keep the daemon's connection open.
 fn serve(socket: OwnedFd, signals: Signals) -> io::Result<End> {
     send(&socket, &FromSpawner::Hello(process::hello()))?;
+    let mut idle = Some(IDLE);
     loop {
-        let (readable, signalled) = wait(&socket, &signals)?;
+        let (readable, signalled) = wait(&socket, &signals, idle.as_ref())?;
+        if !readable && !signalled {
+            idle = None;
+            // Fails only where the kernel does not know the call.
+            let _ = dhow_sys::alloc::shed();
+            continue;
+        }
+        idle = Some(IDLE);
         if signalled {
             while signals.next()?.is_some() {}
             while dhow_sys::process::reap_any()?.is_some() {}
@@ -95,9 +106,9 @@ fn serve(socket: OwnedFd, signals: Signals) -> io::Result<End> {
     }
 }
 
-fn wait(socket: &OwnedFd, signals: &Signals) -> io::Result<(bool, bool)> {
+fn wait(socket: &OwnedFd, signals: &Signals, limit: Option<&Timespec>) -> io::Result<(bool, bool)> {
     let mut fds = [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
-    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, limit))?;
     Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty()))
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
 
+use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
 use super::session::{Ends, Session};
@@ -133,7 +134,7 @@ fn make(
         pin: config.pin_netns.clone(),
     };
     // First the record of what will have to be undone.
-    files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
+    let state = files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
     let cgroup = Cgroup::create(&path, linux.and_then(|linux| linux.resources().as_ref()))?;
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
@@ -162,7 +163,11 @@ fn make(
     record.pid = Some(shim.container.pid);
     record.start_time = Some(shim.container.start_time);
     record.at = Some(at);
-    shim.warn(files::write(&config.dir, files::STATE, &record), "record the start");
+    shim.warn(files::rewrite(&state, &record), "record the start");
+    match Memory::watch(&shim.poll, &shim.container.cgroup) {
+        Ok(memory) => shim.memory = memory,
+        Err(error) => shim.warn(Err(error), "watch the memory controller"),
+    }
     if let Some(path) = config.pin_netns.take() {
         shim.warn(pin::pin(&created.netns, &path), "pin the network namespace");
         shim.container.pin = Some(path);
@@ -223,6 +228,7 @@ fn assemble(
         poll,
         signals,
         listener: Some(listener),
+        memory: None,
         id: config.id.clone(),
         dir: config.dir.clone(),
         container: Container {
@@ -235,7 +241,7 @@ fn assemble(
             pin: None,
             shares_pids: shares_pids(&config.spec),
             paused: false,
-            oom_kills: 0,
+            oom_told: 0,
             life: Life::Running,
         },
         sessions: BTreeMap::from([(0, session)]),

@@ -77,9 +77,10 @@ impl Shim {
         }
         // Without the controller there is no limit to be killed for.
         let oom_kills = self.container.cgroup.oom_kills().unwrap_or_default();
-        let oom = oom_kills > self.container.oom_kills;
-        if oom {
-            self.container.oom_kills = oom_kills;
+        let oom = oom_kills > 0;
+        self.memory = None;
+        if oom_kills > self.container.oom_told {
+            self.container.oom_told = oom_kills;
             self.peers.announce(&FromShim::Oom, true);
         }
         let exit = Exit { code, at, oom };
@@ -87,7 +88,7 @@ impl Shim {
         self.container.life = Life::Exited(exit.clone());
         // A later daemon is greeted with it.
         self.peers.announce(&FromShim::Exited(exit), false);
-        self.warn(recorded, "record the exit");
+        self.warn(recorded.map(drop), "record the exit");
         if let Some(session) = self.sessions.get_mut(&0) {
             session.finish();
         }

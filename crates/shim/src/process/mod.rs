@@ -14,6 +14,7 @@
 mod birth;
 mod client;
 mod ending;
+mod memory;
 mod peers;
 mod pin;
 mod poll;
@@ -30,6 +31,7 @@ use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::{Failure, Kind, Step};
 use dhow_sys::signal::Signals;
+use memory::Memory;
 use peers::Peers;
 use poll::{Poll, Ready, Token, Watched};
 use rustix::event::epoll::EventFlags;
@@ -53,6 +55,7 @@ pub(crate) struct Shim {
     peers: Peers,
     signals: Watched<Signals>,
     listener: Option<Watched>,
+    memory: Option<Memory>,
     id: String,
     dir: PathBuf,
     container: Container,
@@ -79,7 +82,8 @@ struct Container {
     pin: Option<PathBuf>,
     shares_pids: bool,
     paused: bool,
-    oom_kills: u64,
+    /// How many kills for lack of memory were announced.
+    oom_told: u64,
     life: Life,
 }
 
@@ -174,6 +178,9 @@ impl Shim {
         if let Some(listener) = &mut self.listener {
             listener.arm(Some(EventFlags::IN))?;
         }
+        if let Some(memory) = &mut self.memory {
+            memory.arm()?;
+        }
         self.sessions.values_mut().try_for_each(Session::arm)
     }
 
@@ -190,7 +197,7 @@ impl Shim {
             Token::Stdout(number) => self.output(number, Stream::Stdout),
             Token::Stderr(number) => self.output(number, Stream::Stderr),
             Token::Client(number) => self.client(number, ready.flags),
-            Token::Memory => {}
+            Token::Memory => self.short_of_memory(),
         }
     }
 
@@ -213,6 +220,16 @@ impl Shim {
         if session.client(number, flags) {
             let session = session.number();
             self.detached(session);
+        }
+    }
+
+    fn short_of_memory(&mut self) {
+        let certain = self.memory.as_ref().is_some_and(Memory::take);
+        // Where the group's files cannot be read it is going.
+        let kills = self.container.cgroup.oom_kills().unwrap_or_default();
+        if certain || kills > self.container.oom_told {
+            self.container.oom_told = kills.max(self.container.oom_told + 1);
+            self.peers.announce(&FromShim::Oom, true);
         }
     }
 

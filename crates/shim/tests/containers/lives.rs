@@ -267,11 +267,20 @@ fn pinned_network_namespace() {
 fn out_of_memory() {
     block_on(async {
         let place = Place::new();
-        let mut config = place.script("tail -c 200m /dev/zero | tail; exit 137");
+        let mut config = place.script("tail -c 200m /dev/zero | tail; read x; exit 137");
+        config.open_stdin = true;
+        config.stdin_once = true;
         let resources = serde_json::from_str(r#"{"memory":{"limit":33554432,"swap":33554432}}"#).unwrap();
         config.spec.linux_mut().as_mut().unwrap().set_resources(Some(resources));
-        let (_spawner, mut running) = run(config).await;
+        config.attach = vec![everything()];
+        let (theirs, ours) = client();
+        let (_spawner, mut running) = run_with(config, vec![ours]).await;
+        // At once, and once.
         assert!(matches!(next(&mut running).await, Event::Oom));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        running.shim.sync().await.unwrap();
+        assert!(running.events.try_recv().is_err());
+        drop(theirs);
         let Event::Exited(exit) = next(&mut running).await else { panic!() };
         assert!(exit.oom && exit.code == 137, "{exit:?}");
         assert_eq!(recorded_exit(&place.dir()).unwrap().unwrap(), exit);

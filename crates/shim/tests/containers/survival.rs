@@ -200,6 +200,8 @@ fn hostile_peers() {
         // From a newer daemon: skipped, and the rest still works.
         dhow_sys::fdpass::send(&socket, br#"{"kind":"weather","sun":true}"#, &[]).unwrap();
         assert!(answer(r#"{"kind":"request","seq":7,"op":"sync","new":1}"#).contains("\"outcome\":\"ok\""));
+        // From an older one: what it does not say has a default.
+        assert!(answer(r#"{"kind":"request","seq":8,"op":"kill","signal":0}"#).contains("\"outcome\":\"ok\""));
         drop(socket);
         running.shim.kill(9, false).await.unwrap();
         let mut again = Shim::connect(&place.id, &place.dir()).await.unwrap();
