@@ -7,6 +7,8 @@
 //! - others, who cannot start a daemon, get Docker's socket if it answers.
 
 use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,7 +42,9 @@ pub(crate) async fn connect(app: &App) -> Result<Client, Error> {
     match named_host(app)? {
         Some(text) => {
             let host = Host::parse(&text).map_err(|error| unresolved(&error.to_string()))?;
-            client(app, host, Negotiation::Ping)
+            // Engines on this machine are most likely of this client's age; across the network, ask.
+            let negotiation = if matches!(host, Host::Unix(_)) { Negotiation::Assume } else { Negotiation::Ping };
+            client(app, host, negotiation)
         }
         None => connect_default(app).await,
     }
@@ -117,7 +121,6 @@ fn client(app: &App, host: Host, negotiation: Negotiation) -> Result<Client, Err
 }
 
 async fn connect_default(app: &App) -> Result<Client, Error> {
-    // Our own daemon is most likely of our own version: no ping before the first request.
     let ours = client(app, Host::Unix(OUR_SOCKET.into()), Negotiation::Assume)?;
     let refusal = match ours.preconnect(1).await {
         Ok(()) => return Ok(ours),
@@ -128,7 +131,7 @@ async fn connect_default(app: &App) -> Result<Client, Error> {
         start_daemon(&ours).await?;
         return Ok(ours);
     }
-    let docker = client(app, Host::Unix(DOCKER_SOCKET.into()), Negotiation::Ping)?;
+    let docker = client(app, Host::Unix(DOCKER_SOCKET.into()), Negotiation::Assume)?;
     match docker.preconnect(1).await {
         Ok(()) => Ok(docker),
         Err(error) if error.is_refused() => Err(refusal.into()),
@@ -168,15 +171,23 @@ async fn start_daemon(client: &Client) -> Result<(), Error> {
         pause = (pause * 2).min(Duration::from_millis(20));
     }
     // Who lost the race to another client's daemon has started none.
-    if reason.is_empty() {
+    if listener() == Some(child.id()) {
         warn(&format!("dhow: started the daemon ({})", client.host()));
     }
     Ok(())
 }
 
+/// The process that listens on our socket.
+fn listener() -> Option<u32> {
+    let stream = UnixStream::connect(OUR_SOCKET).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
+
 fn spawn_daemon() -> io::Result<Child> {
     // The caller's outputs must not stay open in a daemon: whoever waits for their end would wait for ever.
     Command::new("/proc/self/exe")
+        .arg0("dhow")
         .args(["daemon", "--background"])
         .current_dir("/")
         .stdin(Stdio::null())

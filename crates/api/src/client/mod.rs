@@ -31,7 +31,7 @@ pub enum Negotiation {
     /// Ask by `/_ping` before the first request and take the lower of both sides' newest.
     Ping,
     /// Send the newest version at once, step down when the engine says that it is too new. Saves a round trip
-    /// where the engine is most likely as new as the client.
+    /// where the engine is as new as the client, and costs none where it is not. What can be sent only once asks first.
     Assume,
 }
 
@@ -144,8 +144,7 @@ impl Client {
     pub fn new(host: Host, negotiation: Negotiation, user_agent: &str) -> Self {
         let agreed = match negotiation {
             Negotiation::Fixed(version) => Some(version),
-            Negotiation::Assume => Some(ApiVersion::MAX),
-            Negotiation::Ping => None,
+            Negotiation::Assume | Negotiation::Ping => None,
         };
         Self {
             host,
@@ -191,14 +190,22 @@ impl Client {
     /// # Errors
     /// The engine cannot be reached.
     pub async fn negotiate(&self) -> Result<ApiVersion, Error> {
+        self.version_for(true).await
+    }
+
+    /// The version for a request: one that cannot be sent again must not be sent with a guess.
+    async fn version_for(&self, replayable: bool) -> Result<ApiVersion, Error> {
         if let Some(version) = *lock(&self.agreed) {
             return Ok(version);
+        }
+        if self.negotiation == Negotiation::Assume && replayable {
+            return Ok(ApiVersion::MAX);
         }
         let mut answer = self.roundtrip(&mut Request::new(Method::HEAD, "/_ping"), None, false).await?;
         if !answer.status().is_success() {
             answer = self.roundtrip(&mut Request::get("/_ping"), None, false).await?;
         }
-        let theirs = answer.header("api-version").and_then(ApiVersion::parse).unwrap_or(ApiVersion::MIN);
+        let theirs = answer.api_version().unwrap_or(ApiVersion::MIN);
         answer.drain().await;
         let version = theirs.min(ApiVersion::MAX);
         *lock(&self.agreed) = Some(version);
@@ -246,13 +253,12 @@ impl Client {
     }
 
     async fn send_checked(&self, mut request: Request, upgrade: bool) -> Result<(Response, String), Error> {
-        let version = self.negotiate().await?;
+        let version = self.version_for(request.body.replayable()).await?;
         match self.attempt(&mut request, version, upgrade).await {
-            // An assumed version that the engine finds too new is lowered to the engine's, once.
+            // An assumed version that the engine finds too new was lowered to the engine's with its answer.
             Err(Error::Daemon { status: 400, api_version: Some(theirs), .. })
                 if self.negotiation == Negotiation::Assume && theirs < version && request.body.replayable() =>
             {
-                *lock(&self.agreed) = Some(theirs);
                 self.attempt(&mut request, theirs, upgrade).await
             }
             outcome => outcome,
@@ -262,6 +268,11 @@ impl Client {
     async fn attempt(&self, request: &mut Request, version: ApiVersion, upgrade: bool) -> Result<(Response, String), Error> {
         let target = request.target(Some(version));
         let answer = self.roundtrip(request, Some(version), upgrade).await?;
+        if self.negotiation == Negotiation::Assume
+            && let Some(theirs) = answer.api_version()
+        {
+            lock(&self.agreed).get_or_insert(theirs.min(ApiVersion::MAX));
+        }
         Ok((answer.check(&target).await?, target))
     }
 

@@ -36,6 +36,11 @@ impl Response {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
+    /// The newest version that the engine speaks, where it says.
+    pub fn api_version(&self) -> Option<ApiVersion> {
+        self.header("api-version").and_then(ApiVersion::parse)
+    }
+
     /// The next piece of the body, None at its end.
     ///
     /// # Errors
@@ -85,7 +90,7 @@ impl Response {
         if status.as_u16() < 400 {
             return Ok(self);
         }
-        let api_version = self.header("api-version").and_then(ApiVersion::parse);
+        let api_version = self.api_version();
         let mut body = BytesMut::new();
         while let Some(piece) = self.chunk().await? {
             if body.len() + piece.len() > MAX_REFUSAL {

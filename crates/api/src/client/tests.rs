@@ -92,3 +92,18 @@ fn paths_are_encoded() {
     assert_eq!(segment("a b?c"), "a%20b%3Fc");
     assert_eq!(segment("localhost:5000/x:1"), "localhost:5000/x:1");
 }
+
+#[test]
+fn what_can_be_sent_once_asks_first() {
+    let answers = vec![
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n{}",
+    ];
+    let seen = with_server(Negotiation::Assume, answers, async |client| {
+        let (sender, body) = Body::channel();
+        drop(sender);
+        client.call(Request::post("/images/load").body("application/x-tar", body)).await.unwrap();
+    });
+    // Behind them comes the end of the chunked body, which this server takes for a request.
+    assert_eq!(seen[..2], ["HEAD /_ping HTTP/1.1", "POST /v1.41/images/load HTTP/1.1"]);
+}
