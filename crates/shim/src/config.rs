@@ -18,7 +18,8 @@ pub struct ShimConfig {
     /// The compiled filter.
     #[serde(default)]
     pub seccomp: Option<Program>,
-    /// Directory of this container under the exec root (short path, 0700): `shim.sock`, `exit.json`, `state.json`. Made by the shim.
+    /// Directory of this container under the exec root (0700): `shim.sock`, `exit.json`, `state.json`. Made by the shim. Its path has at
+    /// most 97 bytes, since a socket's has 107.
     pub dir: PathBuf,
     /// Log, unless the driver is `none`.
     #[serde(default)]
@@ -36,7 +37,8 @@ pub struct ShimConfig {
     #[serde(default)]
     pub stdin_once: bool,
     /// Where the network namespace is pinned (a bind mount of the namespace, made by the shim after the start and
-    /// removed by it at the end); `None` where the container shares one.
+    /// removed by it at the end); `None` where the container shares one. It is there once the shim has answered a request
+    /// ([`crate::handle::Shim::sync`] will do).
     #[serde(default)]
     pub pin_netns: Option<PathBuf>,
     /// Clients attached before the start. Their sockets come with the message, in this order.

@@ -207,6 +207,7 @@ impl Shim {
             Token::Peer(number) => self.peers.remove(number),
             _ => {}
         }
+        self.warn(Err(io::Error::other("a bug; whoever brought it to light was dropped")), &format!("handle {token:?}"));
     }
 
     fn output(&mut self, number: u32, stream: Stream) {

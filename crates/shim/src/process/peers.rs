@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Most messages that wait for one daemon; one that reads nothing is dropped.
 const QUEUE_MAX: usize = 256;
+/// Most connections; of more the oldest is dropped.
+const PEERS_MAX: usize = 16;
 /// Most news kept while no daemon is there.
 const BACKLOG_MAX: usize = 256;
 
@@ -37,6 +39,9 @@ impl Peers {
     /// A daemon connected: it is greeted and told what happened meanwhile.
     pub(crate) fn add(&mut self, socket: OwnedFd, greeting: &FromShim) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&socket, true)?;
+        if self.peers.len() >= PEERS_MAX {
+            self.peers.pop_first();
+        }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let socket = Watched::new(&self.poll, socket, Token::Peer(number));
@@ -155,4 +160,64 @@ pub(crate) fn discard_input(socket: impl AsFd) {
 /// Our own messages have only what JSON can express; the empty body that an error would leave is skipped by every reader.
 pub(crate) fn encode(message: &FromShim) -> Vec<u8> {
     serde_json::to_vec(message).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Exit, State};
+
+    fn greeting() -> FromShim {
+        crate::process::greeting("x", State::Starting)
+    }
+
+    fn connect(peers: &mut Peers) -> OwnedFd {
+        let (ours, theirs) = fdpass::pair().unwrap();
+        peers.add(theirs, &greeting()).unwrap();
+        ours
+    }
+
+    fn kinds(socket: &OwnedFd) -> Vec<String> {
+        rustix::io::ioctl_fionbio(socket, true).unwrap();
+        let mut all = Vec::new();
+        while let Ok(Some((body, _))) = fdpass::recv(socket) {
+            let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            all.push(value["kind"].as_str().unwrap().to_owned());
+        }
+        all
+    }
+
+    #[test]
+    fn news_goes_to_the_newest_and_waits_for_somebody() {
+        let mut peers = Peers::new(&Poll::new().unwrap());
+        peers.announce(&FromShim::Oom, true);
+        peers.announce(&FromShim::Exited(Exit { code: 0, at: 0, oom: false }), false);
+        let first = connect(&mut peers);
+        assert_eq!(kinds(&first), ["hello", "oom"]);
+        let second = connect(&mut peers);
+        peers.announce(&FromShim::Oom, true);
+        assert_eq!((kinds(&first).len(), kinds(&second)), (0, vec!["hello".to_owned(), "oom".to_owned()]));
+        drop(second);
+        peers.announce(&FromShim::Oom, true);
+        assert_eq!(kinds(&first), ["oom"]);
+        drop(first);
+        peers.announce(&FromShim::Detached { exec: None }, true);
+        assert!(peers.is_empty());
+        assert_eq!(kinds(&connect(&mut peers)), ["hello", "detached"]);
+    }
+
+    #[test]
+    fn one_that_reads_nothing_is_dropped_and_too_many_are_not_kept() {
+        let mut peers = Peers::new(&Poll::new().unwrap());
+        let lazy = connect(&mut peers);
+        for _ in 0..10_000 {
+            peers.announce(&FromShim::Oom, false);
+        }
+        assert!(peers.is_empty());
+        drop(lazy);
+        let all: Vec<_> = (0..PEERS_MAX + 5).map(|_| connect(&mut peers)).collect();
+        assert_eq!(peers.peers.len(), PEERS_MAX);
+        peers.reply(u32::MAX, 1, Outcome::Ok, None);
+        drop(all);
+    }
 }
