@@ -10,18 +10,27 @@ use std::path::Path;
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) settings: Settings,
+    pub(crate) facts: Facts,
+}
+
+/// What conversions need to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
     pub(crate) host: HostFacts,
     /// Of this engine, kept in the data root.
     pub(crate) id: String,
     /// Nanoseconds since 1970 when the engine was made: creation time of the built-in networks.
     pub(crate) made: i64,
+    /// Log driver of containers that name none.
+    pub(crate) log_driver: String,
 }
 
 impl App {
     /// Puts it together once the engine is open.
     pub(crate) fn new(engine: Engine, settings: Settings) -> Result<Self> {
         let (id, made) = engine_id(&settings.data_root)?;
-        Ok(Self { engine, host: HostFacts::read(), id, made, settings })
+        let facts = Facts { host: HostFacts::read(), id, made, log_driver: settings.log_driver.clone() };
+        Ok(Self { engine, facts, settings })
     }
 }
 

@@ -22,13 +22,13 @@ pub(crate) fn list(cx: &Cx) -> Result<Reply> {
             && !filters.contains("label")
             && (!filters.contains("dangling") || !filters.boolean("dangling", false).unwrap_or(false))
     };
-    let all: Vec<NetworkInspect> = BuiltIn::ALL.iter().map(|n| network::inspect(*n, &cx.app, false)).filter(wanted).collect();
+    let all: Vec<NetworkInspect> = BuiltIn::ALL.iter().map(|n| network::inspect(*n, &cx.app.facts, &[])).filter(wanted).collect();
     reply::json(&all)
 }
 
 /// `GET /networks/{name}`.
 pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
-    reply::json(&network::inspect(find(cx, name)?, &cx.app, true))
+    reply::json(&network::inspect(find(cx, name)?, &cx.app.facts, &cx.app.engine.containers()))
 }
 
 /// `POST /networks/create`.
@@ -65,7 +65,7 @@ pub(crate) fn remove(cx: &Cx, name: &str) -> Result<Reply> {
 
 fn find(cx: &Cx, name: &str) -> Result<BuiltIn> {
     let matches = |network: &&BuiltIn| {
-        let id = network::id(**network, &cx.app.id);
+        let id = network::id(**network, &cx.app.facts.id);
         network.name() == name || (!name.is_empty() && id.starts_with(name))
     };
     BuiltIn::ALL.iter().find(matches).copied().ok_or_else(|| Failure::not_found(format!("network {name} not found")))

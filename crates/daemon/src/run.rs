@@ -109,7 +109,7 @@ async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
     }
     let permits = listen::permits();
     let serve = |listener: Arc<Listener>| {
-        tracing::info!(?listener, "listening");
+        tracing::info!("listening on {listener}");
         let task = tokio::spawn(listen::accept_all(app.clone(), listener.clone(), permits.clone()));
         (listener, task)
     };

@@ -22,7 +22,7 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
         check_platform(&platform, &body.config.image, &image.config.os().to_string(), &image.config.architecture().to_string())?;
     }
     let resolve = |name: &str| app.engine.container(name).map(|container| container.id.clone());
-    let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app, &resolve)?;
+    let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve)?;
     wanted.name = name;
     let (id, more) = app.engine.create(wanted).await?;
     warnings.extend(more);

@@ -8,7 +8,7 @@ use dhow_api::version::Shape;
 /// One container.
 pub(crate) async fn get(cx: &Cx, id: &str) -> Result<Reply> {
     let container = cx.app.engine.container(id)?;
-    let mut answer = inspect::container(&container, &cx.app);
+    let mut answer = inspect::container(&container, &cx.app.facts);
     if cx.query.boolean("size") {
         let (own, all) = cx.app.engine.sizes(&container.id).await?;
         answer.size_rw = Some(i64::try_from(own).unwrap_or(i64::MAX));

@@ -13,8 +13,15 @@ pub(crate) async fn start(cx: Cx, id: &str) -> Result<Reply> {
     if crate::http::request::read(cx.body).await?.len() > 7 {
         return Err(Failure::invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"));
     }
-    network::check_start(&*app.engine.container(id)?)?;
-    app.engine.start(id).await?;
+    let container = app.engine.container(id)?;
+    if let Err(failure) = network::check_start(&container) {
+        // As after every failed start: a client that asked for --rm waits for the removal.
+        if container.request.auto_remove {
+            app.engine.remove(&container.id, true, true).await?;
+        }
+        return Err(failure);
+    }
+    app.engine.start(&container.id).await?;
     reply::no_content()
 }
 

@@ -1,6 +1,6 @@
 //! `GET /containers/json`.
 
-use crate::app::App;
+use crate::app::{App, Facts};
 use crate::convert::document::Document;
 use crate::convert::inspect;
 use crate::error::{Failure, Result};
@@ -48,11 +48,11 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
             break;
         }
         let document = Document::of(&container);
-        if !wanted.matches(&container, &document, &cx.app) {
+        if !wanted.matches(&container, &document, &cx.app.facts) {
             continue;
         }
         let moved = images.moved(&cx.app, &container).await;
-        let mut summary = inspect::summary(&container, &document, &cx.app, now, moved);
+        let mut summary = inspect::summary(&container, &document, &cx.app.facts, now, moved);
         if cx.query.boolean("size") {
             let (own, all) = cx.app.engine.sizes(&container.id).await?;
             summary.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
@@ -114,7 +114,7 @@ impl Wanted {
         Ok(Self { all, limit, exited, before, since, ancestors, filters })
     }
 
-    fn matches(&self, container: &Container, document: &Document, app: &App) -> bool {
+    fn matches(&self, container: &Container, document: &Document, facts: &Facts) -> bool {
         let filters = &self.filters;
         let status = container.state.status;
         let running = matches!(status, Status::Running | Status::Paused | Status::Restarting);
@@ -129,17 +129,17 @@ impl Wanted {
             && !filters.boolean("is-task", false).unwrap_or(false)
             && (self.exited.is_empty() || (status == Status::Exited && self.exited.contains(&container.state.exit_code)))
             && self.ancestors.as_ref().is_none_or(|ids| ids.contains(&container.image_id))
-            && self.in_network(document, app)
+            && self.in_network(document, facts)
             && self.has_volume(document)
             && self.has_port(document)
     }
 
-    fn in_network(&self, document: &Document, app: &App) -> bool {
+    fn in_network(&self, document: &Document, facts: &Facts) -> bool {
         if !self.filters.contains("network") {
             return true;
         }
         let mode = document.host_config.network_mode.as_str();
-        let networks = crate::convert::network::endpoints(mode, &document.networking, app);
+        let networks = crate::convert::network::endpoints(mode, &document.networking, facts);
         self.filters.values("network").any(|wanted| {
             networks.iter().any(|(name, endpoint)| {
                 let id = endpoint.as_ref().map_or("", |endpoint| endpoint.network_id.as_str());

@@ -1,8 +1,7 @@
 //! Docker's defaults for what a request leaves open.
 
-use crate::app::App;
+use crate::app::Facts;
 use dhow_api::types::{Config, HostConfig, ImageConfig};
-use std::collections::BTreeMap;
 
 /// Paths of /proc and /sys that containers do not see.
 const MASKED: [&str; 12] = [
@@ -24,7 +23,7 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const SHM: i64 = 64 << 20;
 
 /// Fills HostConfig.
-pub(crate) fn host_config(host: &mut HostConfig, app: &App) {
+pub(crate) fn host_config(host: &mut HostConfig, facts: &Facts) {
     let fill = |field: &mut String, value: &str| {
         if field.is_empty() {
             *field = value.into();
@@ -35,13 +34,11 @@ pub(crate) fn host_config(host: &mut HostConfig, app: &App) {
     }
     fill(&mut host.ipc_mode, "private");
     // Docker gives the host's on cgroup v1; here it is private there too (docs/differences.md), but for privileged containers.
-    fill(&mut host.cgroupns_mode, if host.privileged && !app.host.cgroup2 { "host" } else { "private" });
+    fill(&mut host.cgroupns_mode, if host.privileged && !facts.host.cgroup2 { "host" } else { "private" });
     fill(&mut host.restart_policy.name, "no");
     fill(&mut host.runtime, "runc");
     if host.log_config.kind.is_empty() {
-        host.log_config.kind.clone_from(&app.settings.log_driver);
-        let options = if app.settings.log_driver == "json-file" { BTreeMap::new() } else { app.settings.log_opts.clone() };
-        host.log_config.config = Some(host.log_config.config.take().filter(|c| !c.is_empty()).unwrap_or(options));
+        host.log_config.kind.clone_from(&facts.log_driver);
     }
     host.log_config.config.get_or_insert_default();
     if host.shm_size == 0 {
@@ -50,11 +47,11 @@ pub(crate) fn host_config(host: &mut HostConfig, app: &App) {
     let resources = &mut host.resources;
     resources.pids_limit = resources.pids_limit.filter(|limit| *limit > 0);
     resources.memory_swappiness = resources.memory_swappiness.filter(|value| *value != -1);
-    if resources.oom_kill_disable.is_none() && !app.host.cgroup2 {
+    if resources.oom_kill_disable.is_none() && !facts.host.cgroup2 {
         resources.oom_kill_disable = Some(false);
     }
     if !host.privileged {
-        host.masked_paths.get_or_insert_with(|| MASKED.map(str::to_owned).into_iter().chain(app.host.thermal.iter().cloned()).collect());
+        host.masked_paths.get_or_insert_with(|| MASKED.map(str::to_owned).into_iter().chain(facts.host.thermal.iter().cloned()).collect());
         host.readonly_paths.get_or_insert_with(|| READ_ONLY.map(str::to_owned).into());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::{mounts, network, status};
-use crate::app::App;
+use crate::app::Facts;
 use dhow_api::time;
 use dhow_api::types::{
     Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, NetworkSettings, SummaryHostConfig, SummaryNetworks, Words,
@@ -11,7 +11,7 @@ use dhow_engine::model::Container;
 use std::collections::BTreeMap;
 
 /// `GET /containers/{id}/json`.
-pub(crate) fn container(container: &Container, app: &App) -> ContainerInspect {
+pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspect {
     let document = Document::of(container);
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let sandbox = &container.sandbox;
@@ -39,7 +39,7 @@ pub(crate) fn container(container: &Container, app: &App) -> ContainerInspect {
             sandbox_id: if live { sandbox.id.clone() } else { String::new() },
             sandbox_key: if live { sandbox.key.clone() } else { String::new() },
             ports: Some(BTreeMap::new()),
-            networks: Some(network::endpoints(&mode, &document.networking, app)),
+            networks: Some(network::endpoints(&mode, &document.networking, facts)),
             ..NetworkSettings::default()
         },
         config: config(document.config, container),
@@ -91,7 +91,7 @@ fn host_config(mut host: HostConfig, container: &Container) -> HostConfig {
 }
 
 /// One entry of `GET /containers/json`, without sizes. `image_moved`: the name it was made from means another image now.
-pub(crate) fn summary(container: &Container, document: &Document, app: &App, now: i64, image_moved: bool) -> ContainerSummary {
+pub(crate) fn summary(container: &Container, document: &Document, facts: &Facts, now: i64, image_moved: bool) -> ContainerSummary {
     let mode = document.host_config.network_mode.clone();
     ContainerSummary {
         id: container.id.clone(),
@@ -104,7 +104,7 @@ pub(crate) fn summary(container: &Container, document: &Document, app: &App, now
         labels: container.request.labels.clone(),
         state: container.state.status.as_str().into(),
         status: status::line(&container.state, now),
-        network_settings: SummaryNetworks { networks: Some(network::endpoints(&mode, &document.networking, app)) },
+        network_settings: SummaryNetworks { networks: Some(network::endpoints(&mode, &document.networking, facts)) },
         host_config: SummaryHostConfig { network_mode: mode, annotations: document.host_config.annotations.clone() },
         mounts: mounts::points(&document.host_config),
         ..ContainerSummary::default()

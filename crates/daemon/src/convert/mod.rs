@@ -9,3 +9,6 @@ pub(crate) mod network;
 pub(crate) mod request;
 pub(crate) mod security;
 pub(crate) mod status;
+
+#[cfg(test)]
+mod tests;

@@ -13,12 +13,8 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         let bind = parse_bind(raw)?;
         match bind.kind {
             BindKind::Path => {}
-            BindKind::Volume => {
-                return Err(Failure::unsupported(&format!("the named volume {:?}: volumes are not there yet, and it", bind.source)));
-            }
-            BindKind::Anonymous => {
-                return Err(Failure::unsupported(&format!("the anonymous volume {:?}: volumes are not there yet, and it", bind.target)));
-            }
+            BindKind::Volume => return Err(no_volumes(&bind.source)),
+            BindKind::Anonymous => return Err(no_volumes(&bind.target)),
         }
         if bind.no_copy {
             return Err(Failure::invalid(format!("invalid mode: {}", bind.mode)));
@@ -48,6 +44,10 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         }
     }
     Ok(mounts)
+}
+
+fn no_volumes(asked: &str) -> Failure {
+    Failure::unsupported(&format!("a volume ({asked})"))
 }
 
 fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
@@ -148,10 +148,6 @@ mod tests {
         };
         check(host(&["/a:/x", "/b:/x/"], vec![]), 400, "Duplicate mount point: /x");
         check(host(&["/a:/x:bad"], vec![]), 400, "invalid mode: bad");
-        check(
-            host(&["name:/x"], vec![]),
-            501,
-            "the named volume \"name\": volumes are not there yet, and it is not supported by this release",
-        );
+        check(host(&["name:/x"], vec![]), 501, "a volume (name) is not supported by this release");
     }
 }

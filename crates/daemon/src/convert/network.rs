@@ -1,13 +1,14 @@
 //! Network modes. Without a bridge this engine behaves as dockerd with `--bridge none`: the default network is a namespace with loopback
 //! only, it still reads back as `bridge`, and published ports lead nowhere, of which create warns.
 
-use crate::app::App;
+use crate::app::Facts;
 use crate::error::{Failure, Result};
 use dhow_api::time;
 use dhow_api::types::network::NetworkContainer;
 use dhow_api::types::{EndpointSettings, HostConfig, Ipam, NetworkInspect, NetworkingConfig};
 use dhow_engine::model::{Container, NetworkMode};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A network that always exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(crate) fn check_endpoints(networking: &NetworkingConfig) -> Result<()> {
 }
 
 /// The `Networks` of a container.
-pub(crate) fn endpoints(mode: &str, asked: &NetworkingConfig, app: &App) -> BTreeMap<String, Option<EndpointSettings>> {
+pub(crate) fn endpoints(mode: &str, asked: &NetworkingConfig, facts: &Facts) -> BTreeMap<String, Option<EndpointSettings>> {
     if mode.starts_with("container:") {
         return BTreeMap::new();
     }
@@ -112,29 +113,28 @@ pub(crate) fn endpoints(mode: &str, asked: &NetworkingConfig, app: &App) -> BTre
         endpoint.gw_priority = given.gw_priority;
     }
     if let Some(network) = BuiltIn::ALL.iter().find(|network| network.name() == mode) {
-        endpoint.network_id = id(*network, &app.id);
+        endpoint.network_id = id(*network, &facts.id);
     }
     BTreeMap::from([(mode.to_owned(), Some(endpoint))])
 }
 
-/// A network as `GET /networks` shows it; with `containers` the running ones in it.
-pub(crate) fn inspect(network: BuiltIn, app: &App, containers: bool) -> NetworkInspect {
+/// A network as the API shows it, with those of `containers` that run in it.
+pub(crate) fn inspect(network: BuiltIn, facts: &Facts, containers: &[Arc<Container>]) -> NetworkInspect {
     let mode = if network == BuiltIn::Host { NetworkMode::Host } else { NetworkMode::None };
     let inside = |container: &Container| {
         container.state.pid != 0
             && container.request.host.network == mode
             && super::document::Document::of(container).host_config.network_mode == network.name()
     };
-    let list = if containers { app.engine.containers() } else { Vec::new() };
-    let containers = list.iter().filter(|container| inside(container)).map(|container| {
+    let containers = containers.iter().filter(|container| inside(container)).map(|container| {
         let entry =
             NetworkContainer { name: container.name.clone(), endpoint_id: container.sandbox.id.clone(), ..NetworkContainer::default() };
         (container.id.clone(), entry)
     });
     NetworkInspect {
         name: network.name().into(),
-        id: id(network, &app.id),
-        created: time::rfc3339(app.made),
+        id: id(network, &facts.id),
+        created: time::rfc3339(facts.made),
         scope: "local".into(),
         driver: network.driver().into(),
         enable_ipv4: true,

@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::{defaults, mounts, network, security};
-use crate::app::App;
+use crate::app::Facts;
 use crate::error::{Failure, Result};
 use dhow_api::ApiVersion;
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
@@ -47,7 +47,7 @@ pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
 }
 
 /// Checks what only Docker's side knows, fills defaults, and answers the engine's request (without a name) and warnings.
-pub(crate) fn convert(body: CreateBody, image: &[u8], app: &App, resolve: &Resolve<'_>) -> Result<(Request, Vec<String>)> {
+pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &Resolve<'_>) -> Result<(Request, Vec<String>)> {
     let CreateBody { mut config, host_config, networking_config } = body;
     let mut host = host_config.unwrap_or_default();
     let networking = networking_config.unwrap_or_default();
@@ -56,7 +56,7 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], app: &App, resolve: &Resol
     }
     refuse(&config, &host)?;
     network::check_endpoints(&networking)?;
-    defaults::host_config(&mut host, app);
+    defaults::host_config(&mut host, facts);
     let mut warnings = network::warnings(&host);
     if !matches!(host.restart_policy.name.as_str(), "" | "no") {
         warnings.push(format!("The restart policy {:?} is kept, but this release does not act on it yet.", host.restart_policy.name));

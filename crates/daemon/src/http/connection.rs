@@ -54,6 +54,7 @@ pub(crate) async fn serve(app: Arc<App>, socket: Socket) {
         .header_read_timeout(limits::IDLE)
         .max_buf_size(limits::HEAD)
         .max_headers(limits::HEADERS)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service);
     match drive(&mut connection, &slot).await {
         Outcome::TakenOver(takeover) => {

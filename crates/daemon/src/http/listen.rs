@@ -73,6 +73,18 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
 }
 
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(_, path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "tcp://{address}"),
+                Err(_) => f.write_str("tcp"),
+            },
+        }
+    }
+}
+
 impl Listener {
     /// Binds. A socket file that nobody serves any more is replaced.
     pub(crate) async fn bind(address: &Address, group: Option<u32>) -> Result<Self, ListenError> {

@@ -118,3 +118,20 @@ pub(crate) fn failure(error: &ApiError) -> Reply {
     }
     with(status, Some(JSON), Body::full(error.to_body()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_in_the_header_is_the_newest() {
+        assert_eq!(STANDARD[0].1, ApiVersion::MAX.to_string());
+    }
+
+    #[test]
+    fn errors() {
+        let reply = failure(&ApiError::new(304, "nothing to do"));
+        assert!(reply.headers().get(CONTENT_TYPE).is_none());
+        assert_eq!(failure(&ApiError::not_found("x")).status(), 404);
+    }
+}

@@ -63,7 +63,7 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
         let now = super::now();
         let mut containers = Vec::new();
         for container in &all {
-            let mut summary = inspect::summary(container, &Document::of(container), &cx.app, now, false);
+            let mut summary = inspect::summary(container, &Document::of(container), &cx.app.facts, now, false);
             let (own, whole) = cx.app.engine.sizes(&container.id).await?;
             summary.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
             summary.size_root_fs = i64::try_from(whole).unwrap_or(i64::MAX);

@@ -20,11 +20,11 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
 fn info(app: &App, images: usize) -> Info {
     let all = app.engine.containers();
     let count = |test: fn(Status) -> bool| number(all.iter().filter(|container| test(container.state.status)).count());
-    let host = &app.host;
+    let host = &app.facts.host;
     let limits = |controller| host.has(controller);
     let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
     Info {
-        id: app.id.clone(),
+        id: app.facts.id.clone(),
         containers: number(all.len()),
         containers_running: count(|status| matches!(status, Status::Running | Status::Restarting)),
         containers_paused: count(|status| status == Status::Paused),
@@ -100,14 +100,14 @@ fn registry() -> RegistryConfig {
 
 fn security(app: &App) -> Vec<String> {
     let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
-    if app.host.cgroup2 || !app.settings.cgroup_parent.is_empty() {
+    if app.facts.host.cgroup2 || !app.settings.cgroup_parent.is_empty() {
         options.push("name=cgroupns".into());
     }
     options
 }
 
 fn warnings(app: &App) -> Vec<String> {
-    let host = &app.host;
+    let host = &app.facts.host;
     let checks = [
         (!host.has("memory"), "WARNING: No memory limit support"),
         (!host.swap_limit, "WARNING: No swap limit support"),

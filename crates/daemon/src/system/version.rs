@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Who this is.
 pub(crate) fn get(cx: &Cx) -> Result<Reply> {
-    reply::json(&shape(&cx.app.host))
+    reply::json(&shape(&cx.app.facts.host))
 }
 
 fn shape(host: &HostFacts) -> Version {
