@@ -38,7 +38,8 @@ pub(crate) struct App {
     pub(crate) globals: Parsed,
     /// The command as it was typed: `container ls`.
     pub(crate) path: String,
-    runtime: Runtime,
+    /// Always there but while this is dropped.
+    runtime: Option<Runtime>,
     config: OnceCell<Config>,
     client: tokio::sync::OnceCell<Client>,
 }
@@ -142,12 +143,15 @@ impl App {
             .enable_all()
             .build()
             .map_err(|error| Error::new(format!("cannot start: {error}")))?;
-        Ok(Self { program, globals, path, runtime, config: OnceCell::new(), client: tokio::sync::OnceCell::new() })
+        Ok(Self { program, globals, path, runtime: Some(runtime), config: OnceCell::new(), client: tokio::sync::OnceCell::new() })
     }
 
     /// Runs a future to its end on this thread.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            None => unreachable!("the runtime lives as long as the app"),
+        }
     }
 
     /// The client's configuration file.
@@ -170,5 +174,14 @@ impl App {
             return Ok(Some(keys.to_owned()).filter(|keys| !keys.is_empty()));
         }
         Ok(self.config()?.detach_keys.clone())
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // A thread that waits for somebody to read our output must not keep the process.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

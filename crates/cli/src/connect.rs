@@ -36,14 +36,17 @@ const DEFAULT_CONTEXT: &str = "default";
 
 /// Finds the engine and connects to it.
 pub(crate) async fn connect(app: &App) -> Result<Client, Error> {
-    if app.globals.is("tls") || app.globals.is("tlsverify") || tls_by_environment() {
-        return Err(Error::new("connecting by TLS is not supported by this version"));
-    }
     match named_host(app)? {
         Some(text) => {
             let host = Host::parse(&text).map_err(|error| unresolved(&error.to_string()))?;
             // Engines on this machine are most likely of this client's age; across the network, ask.
-            let negotiation = if matches!(host, Host::Unix(_)) { Negotiation::Assume } else { Negotiation::Ping };
+            let negotiation = match host {
+                Host::Unix(_) => Negotiation::Assume,
+                Host::Tcp { .. } if wants_tls(app) => {
+                    return Err(Error::new("connecting by TLS is not supported by this version"));
+                }
+                Host::Tcp { .. } => Negotiation::Ping,
+            };
             client(app, host, negotiation)
         }
         None => connect_default(app).await,
@@ -104,8 +107,10 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn tls_by_environment() -> bool {
-    variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some()
+/// TLS is asked for. A socket on this machine has no use for it, as with Docker.
+fn wants_tls(app: &App) -> bool {
+    let flags = ["tls", "tlsverify"].iter().any(|flag| app.globals.is(flag));
+    flags || variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some()
 }
 
 fn client(app: &App, host: Host, negotiation: Negotiation) -> Result<Client, Error> {
