@@ -95,7 +95,7 @@ impl Drop for Original {
 
 /// Commands whose outputs must agree, in order; `ID` and times are filtered.
 const SESSION: &[&[&str]] = &[
-    &["create", "--name", "box", "-e", "A=1", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"],
+    &["create", "--name", "box", "-e", "A=1", "busybox", "sh", "-c", "echo out; sleep 0.2; echo err >&2; exit 3"],
     &["ps", "-a", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Status}}"],
     &["start", "-a", "box"],
     &["logs", "box"],
@@ -167,7 +167,7 @@ const SESSION: &[&[&str]] = &[
     &["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ee"],
     &["rm", "-f", "ee"],
     &["tag", "busybox", "other:tag"],
-    &["images", "--format", "{{.Repository}}:{{.Tag}}"],
+    &["images", "--format", "{{.Repository}}:{{.Tag}}", "other"],
     &["image", "inspect", "-f", "{{json .RepoTags}} {{.Os}}/{{.Architecture}} {{json .Config.Cmd}} {{json .RootFS}}", "busybox"],
     &["rmi", "other:tag"],
     &["rmi", "nosuch"],
