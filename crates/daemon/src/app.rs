@@ -5,12 +5,15 @@ use crate::system::host::HostFacts;
 use anyhow::{Context, Result};
 use dhow_engine::Engine;
 use std::path::Path;
+use tokio::sync::Notify;
 
 /// The engine, the settings, and what does not change while the daemon runs.
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) settings: Settings,
     pub(crate) facts: Facts,
+    /// Told of every request.
+    pub(crate) activity: Notify,
 }
 
 /// What conversions need to know.
@@ -30,7 +33,7 @@ impl App {
     pub(crate) fn new(engine: Engine, settings: Settings) -> Result<Self> {
         let (id, made) = engine_id(&settings.data_root)?;
         let facts = Facts { host: HostFacts::read(), id, made, log_driver: settings.log_driver.clone() };
-        Ok(Self { engine, facts, settings })
+        Ok(Self { engine, facts, settings, activity: Notify::new() })
     }
 }
 

@@ -22,6 +22,9 @@ const STACK: usize = 1 << 20;
 /// A blocking thread without work ends after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
+/// Without a request for so long the daemon is at rest.
+const QUIET: Duration = Duration::from_millis(1500);
+
 /// Runs the daemon with these settings until a signal ends it.
 pub(crate) fn run(settings: Settings) -> Result<()> {
     let level = log::open(settings.level, settings.background.then_some(settings.exec_root.as_path()))?;
@@ -64,6 +67,7 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     };
     process::write_pidfile(&app.settings.pidfile)?;
     process::notify("READY=1");
+    tokio::spawn(rest(app.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_root = %app.settings.data_root.display(), "the daemon is ready");
 
     loop {
@@ -75,6 +79,18 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     }
     leave(&app, listeners).await;
     Ok(())
+}
+
+/// Gives memory back once nothing was asked for a while: mostly this program's share in pages of code that only the start needed. They come
+/// back from the page cache when they are touched. At rest there is no timer.
+async fn rest(app: Arc<App>) {
+    loop {
+        while tokio::time::timeout(QUIET, app.activity.notified()).await.is_ok() {}
+        if let Err(error) = dhow_sys::alloc::shed() {
+            tracing::debug!(%error, "memory was not given back");
+        }
+        app.activity.notified().await;
+    }
 }
 
 fn options(settings: &Settings) -> Options {

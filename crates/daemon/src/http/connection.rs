@@ -29,6 +29,7 @@ impl Service<Request<Incoming>> for Answer {
     type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.app.activity.notify_one();
         let (app, slot) = (self.app.clone(), self.slot.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
