@@ -17,17 +17,10 @@ pub(crate) fn is_domain(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, after)) => {
-                if address.is_empty()
-                    || !address.bytes().all(|b| b == b':' || b.is_ascii_hexdigit())
-                {
+                if address.is_empty() || !address.bytes().all(|b| b == b':' || b.is_ascii_hexdigit()) {
                     return false;
                 }
-                (
-                    None,
-                    after
-                        .strip_prefix(':')
-                        .or(if after.is_empty() { None } else { Some("") }),
-                )
+                (None, after.strip_prefix(':').or(if after.is_empty() { None } else { Some("") }))
             }
             None => return false,
         },
@@ -41,10 +34,7 @@ pub(crate) fn is_domain(text: &str) -> bool {
 }
 
 fn is_domain_component(text: &str) -> bool {
-    !text.is_empty()
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && text.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
+    !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
 }
 
 /// Components joined by `/`; the length is checked by [`check_length`].
@@ -62,9 +52,7 @@ fn is_path_component(text: &str) -> bool {
     bytes
         .split(|&b| is_lower_alphanumeric(b))
         .filter(|separator| !separator.is_empty())
-        .all(|separator| {
-            matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-')
-        })
+        .all(|separator| matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-'))
 }
 
 /// A path of at most 255 bytes (the domain does not count).
@@ -78,18 +66,13 @@ pub(crate) fn check_length(path: &str) -> Result<(), Error> {
 /// A word character, then up to 127 of them, dots and hyphens.
 pub(crate) fn is_tag(text: &str) -> bool {
     let word = |b: u8| b == b'_' || b.is_ascii_alphanumeric();
-    text.len() <= TAG_MAX
-        && text.bytes().next().is_some_and(word)
-        && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+    text.len() <= TAG_MAX && text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
 /// `algorithm:hex` in the shape that a reference needs, then as a digest of a known algorithm.
 pub(crate) fn check_digest(text: &str) -> Result<(), Error> {
     let (algorithm, value) = text.split_once(':').ok_or(Error::Format)?;
-    let part = |p: &str| {
-        p.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
-            && p.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
+    let part = |p: &str| p.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && p.bytes().all(|b| b.is_ascii_alphanumeric());
     if !algorithm.split(['-', '_', '+', '.']).all(part) {
         return Err(Error::Format);
     }

@@ -15,9 +15,7 @@ const OFFICIAL: &str = "library/";
 /// A normalised reference: domain, path, and a tag or a digest or both.
 ///
 /// The domain is empty only for the odd names whose first part looks like a host without being one (`a_b.c/d`).
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
     domain: String,
@@ -55,9 +53,7 @@ impl Reference {
             return Err(Error::HexName(text.to_owned()));
         }
         let (domain, remote) = split_domain(text);
-        let name = remote
-            .split_once(':')
-            .map_or(remote.as_str(), |(name, _)| name);
+        let name = remote.split_once(':').map_or(remote.as_str(), |(name, _)| name);
         if name.chars().any(char::is_uppercase) {
             return Err(Error::Uppercase(name.to_owned()));
         }
@@ -89,12 +85,7 @@ impl Reference {
             grammar::check_digest(digest)?;
         }
         grammar::check_length(&path)?;
-        Ok(Self {
-            domain,
-            path,
-            tag: tag.map(str::to_owned),
-            digest: digest.map(str::to_owned),
-        })
+        Ok(Self { domain, path, tag: tag.map(str::to_owned), digest: digest.map(str::to_owned) })
     }
 
     /// With `latest` where there is neither tag nor digest.
@@ -111,30 +102,19 @@ impl Reference {
         if !grammar::is_tag(tag) {
             return Err(Error::Tag);
         }
-        Ok(Self {
-            tag: Some(tag.to_owned()),
-            ..self.name_only()
-        })
+        Ok(Self { tag: Some(tag.to_owned()), ..self.name_only() })
     }
 
     /// The same name with this digest (`sha256:…`), without a tag.
     pub fn with_digest(&self, digest: &str) -> Result<Self, Error> {
         grammar::check_digest(digest)?;
-        Ok(Self {
-            digest: Some(digest.to_owned()),
-            ..self.name_only()
-        })
+        Ok(Self { digest: Some(digest.to_owned()), ..self.name_only() })
     }
 
     /// The name without tag and digest.
     #[must_use]
     pub fn name_only(&self) -> Self {
-        Self {
-            domain: self.domain.clone(),
-            path: self.path.clone(),
-            tag: None,
-            digest: None,
-        }
+        Self { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: None }
     }
 
     /// It has neither tag nor digest.
@@ -170,11 +150,7 @@ impl Reference {
     /// The full name alone: `docker.io/library/busybox`.
     #[must_use]
     pub fn name(&self) -> String {
-        if self.domain.is_empty() {
-            self.path.clone()
-        } else {
-            format!("{}/{}", self.domain, self.path)
-        }
+        if self.domain.is_empty() { self.path.clone() } else { format!("{}/{}", self.domain, self.path) }
     }
 
     /// The name alone, as people write it: `busybox`, `localhost:5000/x`.
@@ -220,12 +196,7 @@ fn split_domain(text: &str) -> (&str, String) {
     };
     let domain = match first {
         LEGACY_DOMAIN => DEFAULT_DOMAIN,
-        host if host == "localhost"
-            || host.contains(['.', ':'])
-            || host.chars().any(char::is_uppercase) =>
-        {
-            host
-        }
+        host if host == "localhost" || host.contains(['.', ':']) || host.chars().any(char::is_uppercase) => host,
         _ => return (DEFAULT_DOMAIN, text.to_owned()),
     };
     if domain == DEFAULT_DOMAIN && !rest.contains('/') {

@@ -7,11 +7,7 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 
 fn check(input: &str, full: &str, familiar: &str) {
     let r = Reference::parse(input).unwrap_or_else(|e| panic!("{input}: {e}"));
-    assert_eq!(
-        (r.to_string().as_str(), r.familiar().as_str()),
-        (full, familiar),
-        "{input}"
-    );
+    assert_eq!((r.to_string().as_str(), r.familiar().as_str()), (full, familiar), "{input}");
 }
 
 #[track_caller]
@@ -24,56 +20,20 @@ fn normalises() {
     check("busybox", "docker.io/library/busybox", "busybox");
     check("busybox:1", "docker.io/library/busybox:1", "busybox:1");
     check("docker.io/busybox", "docker.io/library/busybox", "busybox");
-    check(
-        "index.docker.io/busybox",
-        "docker.io/library/busybox",
-        "busybox",
-    );
-    check(
-        "index.docker.io/library/busybox:1",
-        "docker.io/library/busybox:1",
-        "busybox:1",
-    );
-    check(
-        "docker.io/library/a/b",
-        "docker.io/library/a/b",
-        "library/a/b",
-    );
+    check("index.docker.io/busybox", "docker.io/library/busybox", "busybox");
+    check("index.docker.io/library/busybox:1", "docker.io/library/busybox:1", "busybox:1");
+    check("docker.io/library/a/b", "docker.io/library/a/b", "library/a/b");
     check("me/app", "docker.io/me/app", "me/app");
     check("localhost", "docker.io/library/localhost", "localhost");
-    check(
-        "localhost:5000",
-        "docker.io/library/localhost:5000",
-        "localhost:5000",
-    );
+    check("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000");
     check("localhost/app", "localhost/app", "localhost/app");
-    check(
-        "localhost:5000/app:v1",
-        "localhost:5000/app:v1",
-        "localhost:5000/app:v1",
-    );
-    check(
-        "127.0.0.1:5000/a/b",
-        "127.0.0.1:5000/a/b",
-        "127.0.0.1:5000/a/b",
-    );
-    check(
-        "[2001:db8::1]:5000/x:y",
-        "[2001:db8::1]:5000/x:y",
-        "[2001:db8::1]:5000/x:y",
-    );
+    check("localhost:5000/app:v1", "localhost:5000/app:v1", "localhost:5000/app:v1");
+    check("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b");
+    check("[2001:db8::1]:5000/x:y", "[2001:db8::1]:5000/x:y", "[2001:db8::1]:5000/x:y");
     check("[::1]/x", "[::1]/x", "[::1]/x");
     check("Host/x", "Host/x", "Host/x");
-    check(
-        "r.example/x:Tag_1.2-3",
-        "r.example/x:Tag_1.2-3",
-        "r.example/x:Tag_1.2-3",
-    );
-    check(
-        "a__b/c-----d.e_f",
-        "docker.io/a__b/c-----d.e_f",
-        "a__b/c-----d.e_f",
-    );
+    check("r.example/x:Tag_1.2-3", "r.example/x:Tag_1.2-3", "r.example/x:Tag_1.2-3");
+    check("a__b/c-----d.e_f", "docker.io/a__b/c-----d.e_f", "a__b/c-----d.e_f");
     check("a_b.c/d", "a_b.c/d", "a_b.c/d");
     let digest = format!("x:1@{DIGEST}");
     check(&digest, &format!("docker.io/library/x:1@{DIGEST}"), &digest);
@@ -119,20 +79,14 @@ fn refuses() {
     assert!(Reference::parse(&format!("r.example/{}", "a".repeat(255))).is_ok());
     refuse(&format!("r.example/{}", "a".repeat(256)), Error::TooLong);
     refuse(&format!("x:{}", "a".repeat(129)), Error::Format);
-    refuse(
-        &format!("x@md5:{}", "a".repeat(32)),
-        Error::DigestUnsupported,
-    );
+    refuse(&format!("x@md5:{}", "a".repeat(32)), Error::DigestUnsupported);
     refuse(&format!("x@sha256:{}", "a".repeat(63)), Error::DigestLength);
     refuse(&format!("x@sha256:{}", "A".repeat(64)), Error::Digest);
 }
 
 #[test]
 fn messages() {
-    assert_eq!(
-        Error::Uppercase("library/X".into()).to_string(),
-        "invalid reference format: repository name (library/X) must be lowercase"
-    );
+    assert_eq!(Error::Uppercase("library/X".into()).to_string(), "invalid reference format: repository name (library/X) must be lowercase");
 }
 
 #[test]
