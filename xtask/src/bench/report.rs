@@ -27,17 +27,32 @@ pub(crate) fn text(
         let _ok = writeln!(page, "- {}: {}", candidate.name(), candidate.version());
     }
     for line in missing {
-        let _ok = writeln!(page, "- not measured: {line}");
+        // What follows a quotation mark is a command line with this machine's paths.
+        let _ok = writeln!(page, "- not measured: {}", line.split('"').next().unwrap_or_default().trim_end_matches([':', ' ']));
     }
     let dhow = candidates.iter().position(|candidate| candidate.name() == "dhow").unwrap_or(0);
 
-    page.push_str("\n## Speed\n\n| command | who | median | p95 | against dhow |\n| --- | --- | ---: | ---: | ---: |\n");
+    page.push_str(
+        "\n## Speed\n\n| command | who | median | p95 | times dhow | times the bare kernel |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
+    );
     for row in speed {
         let ours = percentile(&row.samples[dhow], 50).unwrap_or(1).max(1);
         for (candidate, samples) in candidates.iter().zip(&row.samples) {
             if let (Some(median), Some(p95)) = (percentile(samples, 50), percentile(samples, 95)) {
                 let ratio = median as f64 / ours as f64;
-                let _ok = writeln!(page, "| `{}` | {} | {} | {} | {ratio:.2} |", row.name, candidate.name(), millis(median), millis(p95));
+                let floor = row
+                    .samples
+                    .first()
+                    .and_then(|samples| percentile(samples, 50))
+                    .map_or("-".to_string(), |floor| format!("{:.2}", median as f64 / floor.max(1) as f64));
+                let _ok = writeln!(
+                    page,
+                    "| `{}` | {} | {} | {} | {ratio:.2} | {floor} |",
+                    row.name,
+                    candidate.name(),
+                    millis(median),
+                    millis(p95)
+                );
             }
         }
     }
