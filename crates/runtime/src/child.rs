@@ -38,15 +38,16 @@ impl Luggage<'_> {
         rustix::process::umask(Mode::empty());
         let netns = self.namespaces()?;
         clock.mark("namespaces");
+        self.kernel_settings()?;
+        clock.mark("settings");
+        // The parent mounts the root filesystem while all this happens. The other mounts are made after it, because the kernel lists
+        // mounts in the order in which they were made, and people expect the root first.
+        let root = self.receive_root()?;
+        clock.mark("root");
         let prepared = mounts::prepare(self.plan)?;
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
         clock.mark("prepare");
-        self.kernel_settings()?;
-        clock.mark("settings");
-        // The parent mounts the root filesystem while all this happens.
-        let root = self.receive_root()?;
-        clock.mark("root");
         let root = root.as_fd();
         self.mounts(root, prepared, &mut clock)?;
         rustix::process::setsid().at(Step::Io, "session")?;

@@ -30,7 +30,9 @@ pub(crate) fn parse<'o>(options: impl IntoIterator<Item = &'o str>) -> Result<Op
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (option, None),
         };
-        if value.as_ref().is_some_and(|v| v.len() > 255) || key.len() > 255 {
+        // A flag of the mount takes no value; handed on it would mean something else to the filesystem.
+        let flag_with_value = value.is_some() && attribute(key).is_some();
+        if flag_with_value || value.as_ref().is_some_and(|v| v.len() > 255) || key.len() > 255 {
             return Err(option.to_owned());
         }
         all.data.push((key.to_owned(), value));

@@ -91,9 +91,15 @@ fn target(root: BorrowedFd<'_>, plan: &MountPlan, prepared: Option<&OwnedFd>) ->
     };
     let target =
         if is_file { path::ensure_file(root, place, links) } else { path::ensure_dir(root, place, links) }.at_path(Step::Mount, place)?;
-    let on_procfs = mount::magic(&target).at_path(Step::Mount, place)? == procfs::MAGIC;
+    let is_procfs = |fd: BorrowedFd<'_>| Ok(mount::magic(fd).at_path(Step::Mount, place)? == procfs::MAGIC);
+    let covered = is_procfs(target.as_fd())?;
     let allowed = bound && COVERABLE.iter().any(|name| place == Path::new(name));
-    if on_procfs && !allowed {
+    // What stands at /proc must be one, too: programs, and we, believe what they read there.
+    let deceives = match prepared {
+        Some(tree) if bound && place == Path::new("/proc") => !is_procfs(tree.as_fd())?,
+        _ => false,
+    };
+    if deceives || (covered && !allowed) {
         return Err(Failure::new(Step::Mount, place.to_string_lossy(), Kind::Invalid, "cannot be mounted because it is inside /proc"));
     }
     Ok(target)

@@ -11,7 +11,8 @@ const PARALLEL: usize = 50;
 
 /// `/containers/NAME` and what follows.
 pub(super) fn container(name: &str, rest: &str) -> String {
-    format!("/containers/{}{rest}", segment(name))
+    // inspect shows names with a slash before them, and people paste what they see.
+    format!("/containers/{}{rest}", segment(name.trim_start_matches('/')))
 }
 
 /// A name that a person typed; nothing would ask for something else.

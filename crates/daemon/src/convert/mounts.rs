@@ -13,7 +13,10 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         let bind = parse_bind(raw)?;
         match bind.kind {
             BindKind::Path => {}
-            BindKind::Volume => return Err(no_volumes(&bind.source)),
+            BindKind::Volume => {
+                check_volume_name(&bind.source)?;
+                return Err(no_volumes(&bind.source));
+            }
             BindKind::Anonymous => return Err(no_volumes(&bind.target)),
         }
         if bind.no_copy {
@@ -44,6 +47,22 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         }
     }
     Ok(mounts)
+}
+
+/// Docker's rule for names of local volumes.
+fn check_volume_name(name: &str) -> Result<()> {
+    if name.len() < 2 {
+        let text = format!("create {name}: volume name is too short, names should be at least two alphanumeric characters");
+        return Err(Failure::invalid(text));
+    }
+    let good = name.bytes().enumerate().all(|(at, b)| b.is_ascii_alphanumeric() || (at > 0 && b"_.-".contains(&b)));
+    if good {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "create {name}: {name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If \
+         you intended to pass a host directory, use absolute path"
+    )))
 }
 
 fn no_volumes(asked: &str) -> Failure {

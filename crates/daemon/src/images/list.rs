@@ -31,11 +31,15 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
         if !matches_labels(&filters, labels.as_ref()) || !filters.matches_prefix("id", &image.id) {
             continue;
         }
-        let (tags, digests) = names(image);
-        if filters.contains("reference")
-            && !tags.iter().chain(&digests).any(|name| filters.values("reference").any(|p| matches_reference(p, name)))
-        {
-            continue;
+        let (mut tags, mut digests) = names(image);
+        if filters.contains("reference") {
+            // Only the names that were asked for show.
+            let wanted = |name: &String| filters.values("reference").any(|p| matches_reference(p, name));
+            tags.retain(&wanted);
+            digests.retain(&wanted);
+            if tags.is_empty() && digests.is_empty() {
+                continue;
+            }
         }
         let counted = cx.query.boolean("shared-size");
         list.push(ImageSummary {

@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Leaves the caller's directory and umask.
 pub(crate) fn settle() -> Result<()> {
+    // A signal that the caller had blocked would never reach us.
+    dhow_sys::signal::unblock().context("unblock signals")?;
     std::env::set_current_dir("/").context("chdir /")?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     Ok(())

@@ -1,3 +1,5 @@
+//! Reading logs: tails, times, rotation.
+
 use super::*;
 use proptest::prelude::*;
 use std::io::Write;

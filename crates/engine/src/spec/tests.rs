@@ -1,3 +1,5 @@
+//! The specification as snapshots: what a container gets for what it asks.
+
 use super::*;
 use crate::container::testing::container;
 use crate::model::{Mount, MountKind, Resources, Sandbox};

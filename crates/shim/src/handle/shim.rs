@@ -145,9 +145,14 @@ impl Shim {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Err(gone()),
             Err(e) => return Err(failed(e)),
         };
-        wire.send(&ToShim::Hello(hello()), &[]).await.map_err(failed)?;
+        // A shim that is dying may still take the connection, and breaks it.
+        let broken = |source: io::Error| match source.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => gone(),
+            _ => failed(source),
+        };
+        wire.send(&ToShim::Hello(hello()), &[]).await.map_err(broken)?;
         let first = tokio::time::timeout(DEADLINE, wire.receive()).await;
-        let first = first.map_err(|_| Error::Deadline { id: id.to_owned() })?.map_err(failed)?;
+        let first = first.map_err(|_| Error::Deadline { id: id.to_owned() })?.map_err(broken)?;
         let (body, _) = first.ok_or_else(gone)?;
         match serde_json::from_slice(&body) {
             Ok(FromShim::Hello { hello, id: theirs, shim_pid, state }) if theirs == id && hello.protocol <= VERSION => {
