@@ -102,7 +102,13 @@ impl Actor {
                         let _ = reply.send(Ok(()));
                         return;
                     }
-                    Some(command) => self.on_command(command).await,
+                    Some(command) => {
+                        // News may have come between the two looks of this very poll; it was there before the command was.
+                        self.take_news().await;
+                        if !self.gone {
+                            self.on_command(command).await;
+                        }
+                    }
                     None => return,
                 },
                 () = at(deadline) => self.on_deadline().await,
@@ -110,6 +116,13 @@ impl Actor {
         }
         // What is still asked for is answered by the closed queue: no such container.
         queue.close();
+    }
+
+    /// Deals with what the shim has told so far.
+    async fn take_news(&mut self) {
+        while let Some(event) = self.live.as_mut().and_then(|live| live.events.try_recv().ok()) {
+            self.on_event(event).await;
+        }
     }
 
     /// Replaces the snapshot that readers see.
