@@ -60,11 +60,18 @@ pub(crate) fn check(parts: &Parts, name: &str, request: &AttachRequest) -> Resul
     }
 }
 
-/// Gives a client to a container.
-pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachRequest, client: Client) -> Result<()> {
-    let container = check(parts, name, &request)?;
-    let slot = parts.registry.get(&container.id)?;
+/// Gives a client to a container. Its head is written in any case.
+pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachRequest, mut client: Client) -> Result<()> {
+    let found = check(parts, name, &request).and_then(|container| Ok((parts.registry.get(&container.id)?, container)));
+    let (slot, container) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            client.greet().map_err(|e| Error::internal("answer a client of container", name, e))?;
+            return Err(error);
+        }
+    };
     if !is_active(container.state.status) && !request.stream {
+        client.greet().map_err(|e| Error::internal("answer a client of container", name, e))?;
         if request.logs {
             parts.background.spawn(replay(slot, request, client.socket));
         }
@@ -76,11 +83,11 @@ pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachReques
         stderr: request.stderr,
         framed: !container.request.tty,
         detach_keys: if container.request.tty { detach_keys(request.detach_keys.as_deref())? } else { Vec::new() },
-        early: client.early,
+        early: std::mem::take(&mut client.early),
         replay: request.logs,
         stream: request.stream,
     };
-    let attach = Attach { config, client: client.socket };
+    let attach = Attach { config, client };
     slot.ask(|reply| Command::Attach { attach, reply }).await
 }
 
@@ -105,6 +112,16 @@ pub(crate) fn frame(stream: u8, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(payload);
     out
+}
+
+/// Writes a few bytes to a client's socket without waiting; an error if it does not take all of them.
+pub(crate) fn write_now(socket: &OwnedFd, bytes: &[u8]) -> std::io::Result<()> {
+    use rustix::net::{SendFlags, send};
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let sent = rustix::io::retry_on_intr(|| send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
+    if sent == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
 }
 
 /// Writes to a client's socket, which may be non-blocking, without ever holding a thread.

@@ -55,6 +55,17 @@ pub struct Client {
     pub socket: OwnedFd,
     /// Input that was read with the request.
     pub early: Vec<u8>,
+    /// What it is to read before anything else (HTTP's answer). The engine writes it when the client has its place, or when it has none: who
+    /// has read it may start the container, and that start must not come before the client.
+    pub head: Vec<u8>,
+}
+
+impl Client {
+    /// Writes the head, once. Its socket is fresh: one that does not take these few bytes at once has not read its answers before.
+    pub(crate) fn greet(&mut self) -> std::io::Result<()> {
+        let head = std::mem::take(&mut self.head);
+        attach::write_now(&self.socket, &head)
+    }
 }
 
 /// How a client attaches.

@@ -156,10 +156,8 @@ pub(crate) async fn claim(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
 pub(crate) async fn inspect(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
     let state = parts.execs.get(id)?;
     // A short program may have ended before its start was even published.
-    if !parts.execs.is_open(id) {
-        return Ok(state);
-    }
-    if let Ok(slot) = parts.registry.get(&state.container)
+    if parts.execs.is_open(id)
+        && let Ok(slot) = parts.registry.get(&state.container)
         && let Ok(shim) = slot.ask(Command::Shim).await
     {
         // An error means that the container's end is near, which is told too.
@@ -168,11 +166,15 @@ pub(crate) async fn inspect(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
         }
         slot.ask(Command::Settle).await.ok();
     }
+    // Read anew in any case: it may have ended since the first look.
     parts.execs.get(id)
 }
 
 /// Starts a claimed exec.
-pub(crate) async fn start(parts: Arc<Parts>, id: String, client: Option<Client>, size: Option<(u16, u16)>) -> Result<()> {
+pub(crate) async fn start(parts: Arc<Parts>, id: String, mut client: Option<Client>, size: Option<(u16, u16)>) -> Result<()> {
+    if let Some(Err(error)) = client.as_mut().map(Client::greet) {
+        tracing::debug!(exec = id, %error, "the client did not take its answer");
+    }
     let state = parts.execs.get(&id)?;
     let keep = match &client {
         Some(client) => Some(client.socket.try_clone().map_err(|e| Error::internal("keep the client of exec", &id, e))?),

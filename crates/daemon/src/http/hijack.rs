@@ -1,7 +1,7 @@
 //! Taking a connection over: attach and exec answer with a head and then leave HTTP.
 //!
 //! The handler puts a [`Takeover`] into the connection's slot and never finishes; the connection's loop then takes the socket out of
-//! hyper, with whatever input was read too far, writes the head itself, and hands both over. This serves both forms that Docker has:
+//! hyper, with whatever input was read too far, and hands both over with the head, which the engine writes once the client has its place. This serves both forms that Docker has:
 //! `101 UPGRADED` and, for clients that do not ask for an upgrade, a `200` after which bytes flow raw.
 
 use super::io::Socket;
@@ -9,7 +9,6 @@ use dhow_engine::engine::Client;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::AsyncWriteExt;
 
 /// What happens with the client once it is taken over.
 type Then = Box<dyn FnOnce(Client) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -38,13 +37,11 @@ impl Takeover {
         Self { head, then: Box::new(move |client| Box::pin(then(client))) }
     }
 
-    /// Writes the head, then gives the client on.
-    pub(crate) async fn run(self, mut socket: Socket, early: Vec<u8>) {
-        let written = socket.write_all(self.head.as_bytes()).await.and(Ok(()));
-        let fd = written.and_then(|()| socket.into_fd());
-        match fd {
-            Ok(socket) => (self.then)(Client { socket, early }).await,
-            Err(error) => tracing::debug!(%error, "a client left before its stream began"),
+    /// Gives the client on, with the head that it is to be sent.
+    pub(crate) async fn run(self, socket: Socket, early: Vec<u8>) {
+        match socket.into_fd() {
+            Ok(socket) => (self.then)(Client { socket, early, head: self.head.into_bytes() }).await,
+            Err(error) => tracing::warn!(%error, "a connection was not taken over"),
         }
     }
 }

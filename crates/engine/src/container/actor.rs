@@ -444,19 +444,24 @@ impl Actor {
         (i64::from(self.container.state.exit_code), None)
     }
 
-    fn attach(&mut self, attach: Attach, reply: Reply<()>) {
+    /// The client's head is written here, in the queue's order: a start that the client asks for once it has read it comes later.
+    fn attach(&mut self, mut attach: Attach, reply: Reply<()>) {
+        if let Err(error) = attach.client.greet() {
+            let _ = reply.send(Err(Error::internal("answer a client of container", self.id(), error)));
+            return;
+        }
         if let Some(live) = &self.live {
             let shim = live.shim.clone();
             let id = self.container.id.clone();
             self.tell("attach", &[]);
             // The shim may be slow to answer; the next command need not wait for it.
             tokio::spawn(async move {
-                let done = shim.attach(attach.config, attach.client).await;
+                let done = shim.attach(attach.config, attach.client.socket).await;
                 let _ = reply.send(done.map_err(|e| Error::internal("attach to container", id, e)));
             });
             return;
         }
-        self.pending.retain(|p| !crate::attach::hung_up(&p.client));
+        self.pending.retain(|p| !crate::attach::hung_up(&p.client.socket));
         if self.pending.len() >= PENDING {
             let _ = reply.send(Err(Error::new(Kind::Unavailable, "too many clients wait for the start of this container")));
             return;

@@ -1,12 +1,11 @@
 //! What can be asked of a container's actor.
 
-use crate::engine::WaitFor;
+use crate::engine::{Client, WaitFor};
 use crate::error::Result;
 use crate::model::{Container, Resources};
 use crate::spec::user::Resolved;
 use dhow_shim::config::AttachConfig;
 use dhow_shim::handle::Shim;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -17,7 +16,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 #[derive(Debug)]
 pub(crate) struct Attach {
     pub(crate) config: AttachConfig,
-    pub(crate) client: OwnedFd,
+    pub(crate) client: Client,
 }
 
 /// What an exec needs of its container.

@@ -59,8 +59,8 @@ impl Actor {
         let Prepared { mut config, sandbox, user, log_path } = prepared;
         let (attach, clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
             .into_iter()
-            .filter(|p| !crate::attach::hung_up(&p.client))
-            .map(|p| (p.config, p.client))
+            .filter(|p| !crate::attach::hung_up(&p.client.socket))
+            .map(|p| (p.config, p.client.socket))
             .unzip();
         config.attach = attach;
         let computed = begun.elapsed();

@@ -131,7 +131,7 @@ pub(crate) fn request(command: &[&str]) -> Request {
 /// A client's two ends.
 pub(crate) fn client() -> (Client, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (Client { socket: ours.into(), early: Vec::new() }, theirs)
+    (Client { socket: ours.into(), early: Vec::new(), head: Vec::new() }, theirs)
 }
 
 pub(crate) fn streams() -> AttachRequest {

@@ -9,10 +9,42 @@ use std::net::Shutdown;
 
 pub(crate) const TESTS: &[Test] = &[
     ("streams::input_reaches_the_program_and_its_end_too", input_reaches_the_program),
+    ("streams::a_start_may_follow_the_head_of_an_attach", a_start_may_follow_the_head),
     ("streams::a_terminal", a_terminal),
     ("streams::logs_tail_follow_and_filters", logs_tail_follow_and_filters),
     ("streams::logs_of_an_ended_container_to_a_client", logs_to_a_client),
 ];
+
+/// The head of an attach says that the client has its place: it may start the container on another connection as soon as it has read it.
+fn a_start_may_follow_the_head() {
+    with_engine(|f| async move {
+        for turn in 0..20 {
+            let name = format!("c{turn}");
+            let r = Request { name: Some(name.clone()), auto_remove: true, ..request(&["echo", "all of it"]) };
+            f.engine.create(r).await.unwrap();
+            let (mut client, mut stream) = client();
+            client.head = b"HEAD".to_vec();
+            let attached = tokio::spawn({
+                let (engine, name) = (f.engine.clone(), name.clone());
+                async move { engine.attach(&name, streams(), client).await }
+            });
+            let stream = tokio::task::spawn_blocking(move || {
+                let mut head = [0; 4];
+                std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+                assert_eq!(&head, b"HEAD");
+                stream
+            });
+            let stream = stream.await.unwrap();
+            f.engine.start(&name).await.unwrap();
+            assert_eq!(unframe(&read_all(stream).await).0, "all of it\n");
+            attached.await.unwrap().unwrap();
+        }
+        let (mut client, stream) = client();
+        client.head = b"HEAD".to_vec();
+        f.engine.attach("nobody", streams(), client).await.unwrap_err();
+        assert_eq!(read_all(stream).await, b"HEAD");
+    });
+}
 
 fn input_reaches_the_program() {
     with_engine(|f| async move {
