@@ -20,7 +20,7 @@ fn a_start_may_follow_the_head() {
     with_engine(|f| async move {
         for turn in 0..20 {
             let name = format!("c{turn}");
-            let r = Request { name: Some(name.clone()), auto_remove: true, ..request(&["echo", "all of it"]) };
+            let r = Request { name: Some(name.clone()), ..request(&["echo", "all of it"]) };
             f.engine.create(r).await.unwrap();
             let (mut client, mut stream) = client();
             client.head = b"HEAD".to_vec();
