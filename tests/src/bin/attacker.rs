@@ -17,9 +17,6 @@ fn main() {
         "overwrite" => overwrite(Path::new(word(2))),
         "swap" => swap(Path::new(word(2)), Path::new(word(3)), Path::new(word(4))),
         "mess" => mess(&words[2..]),
-        "tick" => {
-            tick(word(2).parse().expect("milliseconds"), word(3).parse().expect("a number of lines"), word(4).parse().expect("a code"))
-        }
         "eat" => eat(word(2).parse().expect("MiB")),
         other => panic!("unknown: {other}"),
     }
@@ -109,17 +106,6 @@ fn mess(words: &[String]) {
     let words: Vec<CString> = words.iter().map(|word| CString::new(word.as_str()).expect("no zero")).collect();
     let error = nix::unistd::execvp(&words[0], &words).expect_err("exec returns only on failure");
     panic!("exec: {error}");
-}
-
-/// Writes numbered lines, one every few milliseconds, then exits with the code.
-fn tick(pause: u64, lines: u64, code: i32) {
-    let mut out = std::io::stdout().lock();
-    for line in 0..lines {
-        writeln!(out, "line {line}").expect("write a line");
-        out.flush().expect("flush");
-        std::thread::sleep(std::time::Duration::from_millis(pause));
-    }
-    std::process::exit(code);
 }
 
 /// Takes memory, page by page.
