@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask setup|images|test|vm|bench|tidy`.
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|docker-py|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
 mod archive;
 mod bench;
 mod cpio;
+mod docker_py;
 mod images;
 mod kernel;
 mod paths;
@@ -24,6 +25,9 @@ cargo xtask <name>
                              the end-to-end tests in a virtual machine with pure cgroup v2
   bench [--samples N] [--containers N]
                              side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
+  docker-py [--suite DIR] [--only dhow] [FILTER]
+                             docker-py's integration tests on docker and on dhow, compared; the suite is a checkout
+                             (--suite, DHOW_DOCKER_PY), else git fetches it
   tidy                       the tests that hold the house in order
 ";
 
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
+        "docker-py" => docker_py::run(&rest),
         "tidy" => test::tidy(),
         _ => {
             print!("{HELP}");

@@ -1,6 +1,6 @@
 //! Side by side with docker, podman and the bare kernel, in one run: samples interleave, with rest before each.
 
-mod candidates;
+pub(crate) mod candidates;
 mod exits;
 mod measure;
 mod memory;
