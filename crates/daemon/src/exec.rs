@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::http::hijack::Takeover;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecProcess, ExecStartBody};
-use dhow_engine::engine::Client;
+use dhow_engine::engine::{Client, ExecStart};
 use dhow_engine::model::{ExecRequest, ExecState};
 use http::StatusCode;
 use std::io::Write;
@@ -47,16 +47,18 @@ pub(crate) async fn start(cx: Cx, id: &str) -> Result<Reply> {
     if size.is_some() && !body.tty {
         return Err(Failure::invalid("console size can only be set with a TTY"));
     }
-    let exec = engine.exec_claim(id).await?;
+    engine.exec_claim(id).await?;
+    // Whether the answer is framed is for the start to say, as in Docker, even where it disagrees with the exec.
+    let raw = body.tty;
     if body.detach {
-        engine.exec_start(id, None, size).await?;
+        engine.exec_start(id, ExecStart { console_size: size, ..ExecStart::default() }).await?;
         return Ok(reply::empty(StatusCode::OK));
     }
     let id = id.to_owned();
     let then = move |client: Client| async move {
         // The engine gives the socket away; this copy is for words about a start that fails.
         let copy = client.socket.try_clone();
-        if let Err(error) = engine.exec_start(&id, Some(client), size).await {
+        if let Err(error) = engine.exec_start(&id, ExecStart { client: Some(client), console_size: size, raw }).await {
             tracing::debug!(exec = id, %error, "an exec did not start");
             let mut socket = copy.map(std::fs::File::from);
             let told = socket.as_mut().map(|socket| socket.write_all(format!("{error}\r\n").as_bytes()));
@@ -65,7 +67,7 @@ pub(crate) async fn start(cx: Cx, id: &str) -> Result<Reply> {
             }
         }
     };
-    Cx::take_over(slot, Takeover::new(upgrade, content_type(exec.request.tty, version), then)).await
+    Cx::take_over(slot, Takeover::new(upgrade, content_type(raw, version), then)).await
 }
 
 /// `POST /exec/{id}/resize`.

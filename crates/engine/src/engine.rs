@@ -80,6 +80,17 @@ pub struct AttachRequest {
     pub detach_keys: Option<String>,
 }
 
+/// How an exec is started.
+#[derive(Debug, Default)]
+pub struct ExecStart {
+    /// Who sees its output; `None` when it is detached.
+    pub client: Option<Client>,
+    /// Height and width of its terminal.
+    pub console_size: Option<(u16, u16)>,
+    /// The client wants bytes as they come, not in frames. It is the start that says so, whether the exec has a terminal or not.
+    pub raw: bool,
+}
+
 /// Which log lines.
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs, reason = "Docker's query parameters by their names")]
@@ -460,8 +471,8 @@ impl Engine {
 
     /// Starts a claimed exec, with its client unless detached. A program that cannot be run writes Docker's text to the client, sets the exit
     /// code (126, 127) and is no error here; without a client it is.
-    pub async fn exec_start(&self, id: &str, client: Option<Client>, console_size: Option<(u16, u16)>) -> Result<()> {
-        let work = exec::start(self.parts.clone(), id.to_owned(), client, console_size);
+    pub async fn exec_start(&self, id: &str, start: ExecStart) -> Result<()> {
+        let work = exec::start(self.parts.clone(), id.to_owned(), start);
         whole(self.parts.background.spawn(work)).await
     }
 

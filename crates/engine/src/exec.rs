@@ -2,7 +2,7 @@
 
 use crate::attach;
 use crate::container::{Command, ExecBase, start_capabilities};
-use crate::engine::{Client, Parts};
+use crate::engine::{Client, ExecStart, Parts};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, ExecRequest, ExecState};
 use crate::spec::{self, user};
@@ -171,16 +171,17 @@ pub(crate) async fn inspect(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
 }
 
 /// Starts a claimed exec.
-pub(crate) async fn start(parts: Arc<Parts>, id: String, mut client: Option<Client>, size: Option<(u16, u16)>) -> Result<()> {
-    if let Some(Err(error)) = client.as_mut().map(Client::greet) {
+pub(crate) async fn start(parts: Arc<Parts>, id: String, mut start: ExecStart) -> Result<()> {
+    let raw = start.raw;
+    if let Some(Err(error)) = start.client.as_mut().map(Client::greet) {
         tracing::debug!(exec = id, %error, "the client did not take its answer");
     }
     let state = parts.execs.get(&id)?;
-    let keep = match &client {
+    let keep = match &start.client {
         Some(client) => Some(client.socket.try_clone().map_err(|e| Error::internal("keep the client of exec", &id, e))?),
         None => None,
     };
-    let begun = begin(&parts, &state, client, size).await;
+    let begun = begin(&parts, &state, start).await;
     let Err(why) = begun else { return Ok(()) };
     parts.execs.finish(&id, why.code);
     if let Ok(slot) = parts.registry.get(&state.container) {
@@ -189,7 +190,7 @@ pub(crate) async fn start(parts: Arc<Parts>, id: String, mut client: Option<Clie
     match keep {
         Some(socket) if state.request.attach_stdout || state.request.attach_stderr || state.request.attach_stdin => {
             let text = format!("{}\r\n", why.message);
-            let bytes = if state.request.tty { text.into_bytes() } else { attach::frame(1, text.as_bytes()) };
+            let bytes = if raw { text.into_bytes() } else { attach::frame(1, text.as_bytes()) };
             if let Err(error) = attach::write_all(&socket, &bytes).await {
                 tracing::debug!(exec = id, %error, "the client did not take the reason");
             }
@@ -199,12 +200,7 @@ pub(crate) async fn start(parts: Arc<Parts>, id: String, mut client: Option<Clie
     }
 }
 
-async fn begin(
-    parts: &Parts,
-    state: &ExecState,
-    client: Option<Client>,
-    size: Option<(u16, u16)>,
-) -> std::result::Result<(), failure::NotRun> {
+async fn begin(parts: &Parts, state: &ExecState, start: ExecStart) -> std::result::Result<(), failure::NotRun> {
     let refuse = |e: Error| failure::NotRun { message: e.message, code: 126, kind: e.kind };
     let slot = parts.registry.get(&state.container).map_err(refuse)?;
     let base = slot.ask(Command::ExecBase).await.map_err(refuse)?;
@@ -212,9 +208,9 @@ async fn begin(
     if state.request.user.is_empty() && base.user.is_none() {
         slot.send(Command::KnownUser(user.clone())).await.map_err(refuse)?;
     }
-    let config = config(parts, state, &base.container, &user, client.as_ref(), size.or(state.request.console_size)).map_err(refuse)?;
+    let config = config(parts, state, &base.container, &user, &start).map_err(refuse)?;
     crate::container::tell(parts, &base.container, &action("exec_start", &state.request), &[("execID", state.id.clone())]);
-    let pid = base.shim.exec(config, client.map(|c| c.socket)).await.map_err(|e| failure::of_exec(&e))?;
+    let pid = base.shim.exec(config, start.client.map(|c| c.socket)).await.map_err(|e| failure::of_exec(&e))?;
     parts.execs.started(&state.id, pid);
     Ok(())
 }
@@ -237,27 +233,21 @@ async fn root(shim: &Shim, id: &str) -> Result<OwnedFd> {
     shim.root().await.map_err(|e| Error::internal("reach the root filesystem of container", id, e))
 }
 
-fn config(
-    parts: &Parts,
-    state: &ExecState,
-    container: &Container,
-    user: &user::Resolved,
-    client: Option<&Client>,
-    size: Option<(u16, u16)>,
-) -> Result<ExecConfig> {
+fn config(parts: &Parts, state: &ExecState, container: &Container, user: &user::Resolved, start: &ExecStart) -> Result<ExecConfig> {
     let request = &state.request;
+    let size = start.console_size.or(request.console_size);
     let own = start_capabilities(container)?;
     let seccomp = if request.privileged {
         None
     } else {
         parts.filters.get(&container.request.host.seccomp, container.request.host.privileged, &own, &parts.host)?
     };
-    let attach = match client {
+    let attach = match &start.client {
         Some(client) => Some(AttachConfig {
             stdin: request.attach_stdin,
             stdout: request.attach_stdout,
             stderr: request.attach_stderr,
-            framed: !request.tty,
+            framed: !start.raw,
             detach_keys: if request.tty { attach::detach_keys(request.detach_keys.as_deref())? } else { Vec::new() },
             early: client.early.clone(),
             replay: false,

@@ -72,7 +72,7 @@ pub struct AttachConfig {
     /// Send the container's errors.
     #[serde(default)]
     pub stderr: bool,
-    /// Send in Docker's frames of 8 bytes header and payload (never with a terminal).
+    /// Send in Docker's frames of 8 bytes header and payload (an exec with a terminal too, where its client asked for frames).
     #[serde(default)]
     pub framed: bool,
     /// Bytes that end the attachment when typed (only with a terminal). Empty for none.

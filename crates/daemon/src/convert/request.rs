@@ -5,6 +5,7 @@ use super::{defaults, mounts, network, security};
 use crate::app::Facts;
 use crate::error::{Failure, Result};
 use dhow_api::ApiVersion;
+use dhow_api::mount::{clean, parse_bind};
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
 use dhow_engine::model::{self, NamespaceMode, Request};
 
@@ -155,6 +156,14 @@ fn namespace(what: &str, mode: &mut String, words: &[&str], resolve: &Resolve<'_
     }
 }
 
+/// Whether something is mounted at the path, so that it is no volume of the container.
+fn is_mounted(host: &HostConfig, path: &str) -> bool {
+    let path = clean(path);
+    let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).map(|bind| bind.target);
+    let mounts = host.mounts.iter().map(|mount| clean(&mount.target));
+    binds.chain(mounts).chain(host.tmpfs.keys().map(|target| clean(target))).any(|target| target == path)
+}
+
 /// Limits in the engine's form.
 pub(crate) fn resources(r: &types::Resources) -> model::Resources {
     let positive = |n: i64| u64::try_from(n).unwrap_or(0);
@@ -180,7 +189,7 @@ fn refuse(config: &Config, host: &HostConfig) -> Result<()> {
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let checks = [
         (given(&host.volumes_from), "VolumesFrom"),
-        (config.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty()), "an anonymous volume"),
+        (config.volumes.iter().flatten().any(|(path, _)| !is_mounted(host, path)), "an anonymous volume"),
         (given(&host.links), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
         (!matches!(host.userns_mode.as_str(), "" | "host"), "UsernsMode"),

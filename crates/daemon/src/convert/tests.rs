@@ -102,6 +102,9 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"ShmSize":-1}"#, 400, "SHM size can not be less than 0");
     let volumes = convert(r#"{"Image":"x","Volumes":{"/data":{}}}"#).unwrap_err();
     assert_eq!(volumes, (501, "an anonymous volume is not supported by this release".into()));
+    // A path where something is mounted is no volume.
+    let host = r#"{"Binds":["/a:/data"],"Mounts":[{"Type":"bind","Source":"/a","Target":"/m"}],"Tmpfs":{"/t":""}}"#;
+    convert(&format!(r#"{{"Image":"x","Volumes":{{"/data/":{{}},"/m":{{}},"/t":{{}}}},"HostConfig":{host}}}"#)).unwrap();
 }
 
 #[test]

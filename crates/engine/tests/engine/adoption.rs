@@ -3,7 +3,7 @@
 use crate::Test;
 use crate::fixture::{assert_clean, eventually, import, options, request, runtime};
 use dhow_engine::Engine;
-use dhow_engine::engine::{LogRequest, WaitFor};
+use dhow_engine::engine::{ExecStart, LogRequest, WaitFor};
 use dhow_engine::model::{ExecRequest, Request, Status};
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn a_closed_engine() {
         let exec = ExecRequest { command: vec!["true".into()], ..ExecRequest::default() };
         let id = engine.exec_create("c1", exec).await.unwrap();
         engine.exec_claim(&id).await.unwrap();
-        engine.exec_start(&id, None, None).await.unwrap();
+        engine.exec_start(&id, ExecStart::default()).await.unwrap();
         let end_of_it = engine.wait("c1", WaitFor::NextExit).await.unwrap();
         assert_eq!(end_of_it.await.unwrap().0, 4);
         end(&engine, root.path()).await;

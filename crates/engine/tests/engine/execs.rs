@@ -2,6 +2,7 @@
 
 use crate::Test;
 use crate::fixture::{client, read_all, request, unframe, with_engine};
+use dhow_engine::engine::ExecStart;
 use dhow_engine::error::Kind;
 use dhow_engine::model::{ExecRequest, Request};
 use dhow_engine::{Engine, Error};
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 pub(crate) const TESTS: &[Test] = &[
     ("execs::output_and_exit_code", output_and_exit_code),
+    ("execs::the_start_decides_about_frames", the_start_decides_about_frames),
     ("execs::programs_that_cannot_run", programs_that_cannot_run),
     ("execs::users_and_environment", users_and_environment),
     ("execs::the_end_of_the_container_is_theirs", the_end_of_the_container_is_theirs),
@@ -36,7 +38,7 @@ async fn run(engine: &Engine, request: ExecRequest) -> Result<(String, i32), Err
     // Not waited for: as a client, we see nothing but the stream.
     let started = tokio::spawn({
         let (engine, id) = (engine.clone(), id.clone());
-        async move { engine.exec_start(&id, Some(client), None).await }
+        async move { engine.exec_start(&id, ExecStart { client: Some(client), ..ExecStart::default() }).await }
     });
     let (out, err) = unframe(&read_all(stream).await);
     let state = engine.exec_inspect(&id).await?;
@@ -70,8 +72,20 @@ fn output_and_exit_code() {
         assert_eq!(engine.container("c1").unwrap().execs, std::slice::from_ref(&id));
         engine.exec_claim(&id).await.unwrap();
         assert_eq!(engine.exec_claim(&id).await.unwrap_err().message, format!("exec command {id} has already run"));
-        engine.exec_start(&id, None, None).await.unwrap();
+        engine.exec_start(&id, ExecStart::default()).await.unwrap();
         assert_eq!(engine.exec("nope").unwrap_err().message, "No such exec instance: nope");
+    });
+}
+
+fn the_start_decides_about_frames() {
+    with_engine(|f| async move {
+        let engine = &f.engine;
+        sleeper(engine).await;
+        // With a terminal, and with frames all the same; a message about a start that fails comes like the output.
+        let tty = |words: &[&str]| ExecRequest { tty: true, ..exec(words) };
+        assert_eq!(run(engine, tty(&["sh", "-c", "test -t 1 && echo terminal"])).await.unwrap(), ("terminal\r\n".into(), 0));
+        let (said, code) = run(engine, tty(&["nosuch"])).await.unwrap();
+        assert!(code == 127 && said.contains("nosuch"), "{said}");
     });
 }
 
@@ -87,7 +101,7 @@ fn programs_that_cannot_run() {
         assert_eq!(run(engine, exec(&[])).await.unwrap_err().message, "No exec command specified");
         let id = engine.exec_create("c1", exec(&["nosuch"])).await.unwrap();
         engine.exec_claim(&id).await.unwrap();
-        let error = engine.exec_start(&id, None, None).await.unwrap_err();
+        let error = engine.exec_start(&id, ExecStart::default()).await.unwrap_err();
         assert_eq!(error.kind, Kind::Invalid);
         assert_eq!(engine.exec(&id).unwrap().exit_code, Some(127));
         let (id, _) = engine.create(request(&["true"])).await.unwrap();
@@ -121,7 +135,7 @@ fn the_end_of_the_container_is_theirs() {
         sleeper(engine).await;
         let id = engine.exec_create("c1", exec(&["sleep", "1000"])).await.unwrap();
         engine.exec_claim(&id).await.unwrap();
-        engine.exec_start(&id, None, None).await.unwrap();
+        engine.exec_start(&id, ExecStart::default()).await.unwrap();
         assert!(engine.exec(&id).unwrap().running);
         engine.kill("c1", None).await.unwrap();
         assert_eq!(engine.exec_inspect(&id).await.unwrap().exit_code, Some(137));

@@ -2,7 +2,7 @@
 
 use crate::Test;
 use crate::fixture::{Outcome, eventually, request, run, with_engine};
-use dhow_engine::engine::{LogRequest, WaitFor};
+use dhow_engine::engine::{ExecStart, LogRequest, WaitFor};
 use dhow_engine::error::Kind;
 use dhow_engine::model::{ExecRequest, Mount, MountKind, Request, Resources, Status};
 use std::time::{Duration, Instant};
@@ -218,7 +218,7 @@ fn a_stop_that_waits_holds_nobody_up() {
         let exec = ExecRequest { command: vec!["true".into()], ..ExecRequest::default() };
         let exec = engine.exec_create("mute", exec).await.unwrap();
         engine.exec_claim(&exec).await.unwrap();
-        engine.exec_start(&exec, None, None).await.unwrap();
+        engine.exec_start(&exec, ExecStart::default()).await.unwrap();
         assert!(!stop.is_finished());
         engine.kill(&id, Some("9")).await.unwrap();
         stop.await.unwrap().unwrap();
