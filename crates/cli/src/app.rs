@@ -102,6 +102,9 @@ fn check_count(program: &str, command: &Command, path: &str, count: usize) -> Re
         Arity::Exactly(wanted) if count != wanted => format!("requires {wanted} {}", arguments(wanted)),
         Arity::AtLeast(wanted) if count < wanted => format!("requires at least {wanted} {}", arguments(wanted)),
         Arity::AtMost(most) if count > most => format!("requires at most {most} {}", arguments(most)),
+        Arity::Between(least, most) if count < least || count > most => {
+            format!("requires at least {least} and at most {most} {}", arguments(most))
+        }
         _ => return Ok(()),
     };
     let see = if matches!(command.arity, Arity::AtLeast(_)) { "See" } else { "Run" };

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, create, exec, ids, images, init, logs, roots, signal};
+use crate::{accounts, adopt, attach, commit, create, exec, ids, images, init, logs, roots, signal};
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -447,6 +447,22 @@ impl Engine {
         let work = tokio::task::spawn_blocking(move || layers.usage(&SnapshotKey(container.id.clone())));
         let own = work.await.map_err(|e| Error::internal("measure", name, e))??.bytes;
         Ok((own, own + image))
+    }
+
+    /// What the container changed over its image, sorted by path.
+    pub async fn changes(&self, name: &str) -> Result<Vec<dhow_storage::Change>> {
+        let id = self.parts.slot(name)?.id.clone();
+        let layers = self.parts.layers.clone();
+        let work = tokio::task::spawn_blocking(move || layers.diff(&SnapshotKey(id)));
+        Ok(work.await.map_err(|e| Error::internal("compare", name, e))??)
+    }
+
+    /// Makes an image of the container's files as they are now. Answers its id.
+    pub async fn commit(&self, name: &str, request: commit::CommitRequest) -> Result<String> {
+        let slot = self.parts.slot(name)?;
+        let parts = self.parts.clone();
+        // Begun, it is finished: nothing stays frozen when the client goes away.
+        whole(self.parts.background.spawn(async move { commit::commit(&parts, &slot, request).await })).await
     }
 
     /// Makes an exec.

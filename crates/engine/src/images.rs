@@ -116,6 +116,21 @@ pub(crate) async fn import(
     Ok(image)
 }
 
+/// Makes an image of a snapshot over `parent`. Answers its id.
+pub(crate) async fn commit(
+    parts: &Arc<Parts>,
+    parent: &str,
+    snapshot: dhow_storage::SnapshotKey,
+    config: dhow_image::CommitConfig,
+) -> Result<String> {
+    let base = parent.to_owned();
+    let image = blocking(parts, move |images| images.commit(&base, &snapshot, &config)).await.map_err(|e| match e.kind {
+        Kind::NotFound => Error { message: format!("No such image: {parent}"), ..e },
+        _ => e,
+    })?;
+    Ok(image.id.clone())
+}
+
 /// Until registries arrive there is one image to be had: the one in the program.
 pub(crate) async fn pull(parts: &Arc<Parts>, name: &Reference) -> Result<Arc<Image>> {
     let wanted = name.clone().or_latest();

@@ -5,6 +5,7 @@ mod accounts;
 mod adopt;
 mod attach;
 mod clock;
+mod commit;
 pub mod container;
 mod create;
 pub mod engine;
@@ -29,6 +30,8 @@ mod store;
 mod tasks;
 
 // What an image is, for front ends: they reach the image store only through the engine.
+pub use commit::CommitRequest;
 pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
+pub use dhow_storage::{Change, ChangeKind};
 pub use engine::{Engine, Options};
 pub use error::{Error, Kind};

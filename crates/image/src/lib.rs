@@ -11,6 +11,7 @@
 
 mod archive;
 mod blobs;
+mod commit;
 mod compress;
 mod db;
 mod embedded;
@@ -22,6 +23,7 @@ mod model;
 mod remove;
 mod store;
 
+pub use commit::CommitConfig;
 pub use error::{Error, Result};
 pub use model::{Image, ImportConfig, Loaded, Removed, User};
 pub use store::Images;

@@ -10,6 +10,7 @@ mod class05_proc;
 mod class19_users;
 mod class20_cgroups;
 mod class21_kernel_surface;
+mod commit;
 mod crash;
 mod differential;
 mod hello;

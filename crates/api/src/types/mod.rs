@@ -9,6 +9,7 @@ mod wire;
 
 pub mod container;
 pub mod exec;
+pub mod files;
 pub mod image;
 pub mod inspect;
 pub mod list;
@@ -22,6 +23,7 @@ pub use container::{
     Resources, RestartPolicy, ThrottleDevice, Ulimit, UpdateBody, WaitAnswer, WaitError, WarningsAnswer, WeightDevice,
 };
 pub use exec::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecProcess, ExecStartBody};
+pub use files::{FilesystemChange, IdAnswer, PathStat};
 pub use image::{ImageConfig, ImageDeleteItem, ImageInspect, ImageSummary, PruneImages, RootFs};
 pub use inspect::{ContainerInspect, GraphDriver, Health, HealthResult, NetworkSettings, State};
 pub use list::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworks};

@@ -1,7 +1,9 @@
 //! The commands, one file each, and the table by which a typed line finds its command.
 
 mod attach;
+mod commit;
 mod create;
+mod diff;
 mod events;
 mod exec;
 mod images;
@@ -43,6 +45,8 @@ pub(crate) enum Arity {
     AtLeast(usize),
     /// So many or fewer.
     AtMost(usize),
+    /// From so many to so many.
+    Between(usize, usize),
 }
 
 /// One command.
@@ -78,7 +82,9 @@ pub(crate) struct Group {
 /// Commands of one word.
 pub(crate) static TOP: &[(&str, &Command)] = &[
     ("attach", &attach::COMMAND),
+    ("commit", &commit::COMMAND),
     ("create", &create::COMMAND),
+    ("diff", &diff::COMMAND),
     ("events", &events::COMMAND),
     ("exec", &exec::COMMAND),
     ("images", &images::COMMAND),
@@ -112,7 +118,9 @@ pub(crate) static GROUPS: &[Group] = &[
         short: "Manage containers",
         members: &[
             ("attach", &attach::COMMAND),
+            ("commit", &commit::COMMAND),
             ("create", &create::COMMAND),
+            ("diff", &diff::COMMAND),
             ("exec", &exec::COMMAND),
             ("inspect", &inspect::CONTAINER),
             ("kill", &kill::COMMAND),

@@ -1,6 +1,8 @@
 //! Containers: one file per verb.
 
 pub(crate) mod attach;
+pub(crate) mod changes;
+pub(crate) mod commit;
 pub(crate) mod create;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;

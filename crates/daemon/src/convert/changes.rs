@@ -1,4 +1,4 @@
-//! `changes`: lines of a Dockerfile that set an imported image's configuration.
+//! `changes`: lines of a Dockerfile that set the configuration of an imported or committed image.
 
 use crate::error::{Failure, Result};
 use serde_json::{Map, Value, json};
@@ -9,19 +9,104 @@ const LENGTH: usize = 64 << 10;
 
 /// The `config` object that the lines make; `None` without any.
 pub(crate) fn apply(changes: &[&str]) -> Result<Option<Value>> {
+    let config = apply_to(Map::new(), changes)?;
+    Ok((!config.is_empty()).then_some(Value::Object(config)))
+}
+
+/// A `config` object as the lines change it.
+pub(crate) fn apply_to(mut config: Map<String, Value>, changes: &[&str]) -> Result<Map<String, Value>> {
     let lines: Vec<&str> = changes.iter().flat_map(|change| change.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
     if lines.len() > LINES || lines.iter().any(|line| line.len() > LENGTH) {
         return Err(Failure::invalid("too many changes"));
     }
-    if lines.is_empty() {
-        return Ok(None);
-    }
-    let mut config = Map::new();
+    let mut cmd_set = false;
     for line in lines {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        one(&mut config, &word.to_uppercase(), rest.trim())?;
+        let word = word.to_uppercase();
+        let rest = if EXPANDED.contains(&word.as_str()) { expand(&config, rest.trim())? } else { rest.trim().to_owned() };
+        one(&mut config, &word, &rest)?;
+        cmd_set |= word == "CMD";
+        // A new entry point makes the old arguments meaningless.
+        if word == "ENTRYPOINT" && !cmd_set {
+            config.remove("Cmd");
+        }
     }
-    Ok(Some(Value::Object(config)))
+    Ok(config)
+}
+
+/// Instructions in which variables of the environment stand for their values.
+const EXPANDED: [&str; 7] = ["ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"];
+
+/// Puts values in the place of `$NAME`, `${NAME}`, `${NAME:-word}` and `${NAME:+word}`, but not behind a backslash or in single quotes.
+fn expand(config: &Map<String, Value>, text: &str) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut quoted = false;
+    let mut rest = text;
+    while let Some(at) = rest.find(['$', '\\', '\'', '"']) {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let mark = &rest[at..=at];
+        rest = match mark {
+            "\\" => {
+                let next = tail.chars().next().map_or(0, char::len_utf8);
+                out.push('\\');
+                out.push_str(&tail[..next]);
+                &tail[next..]
+            }
+            "\"" => {
+                out.push('"');
+                quoted = !quoted;
+                tail
+            }
+            "'" if !quoted => {
+                let end = tail.find('\'').map_or(tail.len(), |end| end + 1);
+                out.push('\'');
+                out.push_str(&tail[..end]);
+                &tail[end..]
+            }
+            "'" => {
+                out.push('\'');
+                tail
+            }
+            _ => {
+                let (value, used) = variable(config, tail)?;
+                out.push_str(&value);
+                &tail[used..]
+            }
+        };
+        if out.len() > LENGTH {
+            return Err(Failure::invalid("too many changes"));
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The value of what stands behind a `$`, and its length.
+fn variable(config: &Map<String, Value>, text: &str) -> Result<(String, usize)> {
+    let value = |name: &str| {
+        let all = config.get("Env").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        all.filter_map(|entry| entry.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).unwrap_or_default()
+    };
+    let name_end = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let Some(inner) = text.strip_prefix('{') else {
+        let end = name_end(text);
+        // A lone dollar stands for itself.
+        return Ok(if end == 0 { ("$".into(), 0) } else { (value(&text[..end]), end) });
+    };
+    let bad = || Failure::invalid(format!("failed to process \"${text}\": syntax error: missing '}}'"));
+    let close = inner.find('}').ok_or_else(bad)?;
+    let (name, rest) = inner[..close].split_at(name_end(&inner[..close]));
+    let found = value(name);
+    let value = match rest.get(..2) {
+        None if rest.is_empty() => found,
+        Some(":-") if found.is_empty() => rest[2..].to_owned(),
+        Some(":+") if !found.is_empty() => rest[2..].to_owned(),
+        Some(":-") => found,
+        Some(":+") => String::new(),
+        _ => return Err(Failure::invalid(format!("failed to process \"${text}\": unsupported modifier ({rest}) in substitution"))),
+    };
+    Ok((value, close + 2))
 }
 
 fn one(config: &mut Map<String, Value>, word: &str, rest: &str) -> Result<()> {
@@ -33,8 +118,8 @@ fn one(config: &mut Map<String, Value>, word: &str, rest: &str) -> Result<()> {
         return Err(Failure::invalid(format!("{word} requires at least one argument")));
     }
     match word {
-        "CMD" => set(config, "Cmd", json!(command(rest))),
-        "ENTRYPOINT" => set(config, "Entrypoint", json!(command(rest))),
+        "CMD" => set(config, "Cmd", json!(command(config, rest))),
+        "ENTRYPOINT" => set(config, "Entrypoint", json!(command(config, rest))),
         "USER" => set(config, "User", json!(rest)),
         "STOPSIGNAL" => set(config, "StopSignal", json!(rest)),
         "WORKDIR" => {
@@ -42,7 +127,14 @@ fn one(config: &mut Map<String, Value>, word: &str, rest: &str) -> Result<()> {
             let joined = if rest.starts_with('/') { rest.to_owned() } else { format!("{old}/{rest}") };
             set(config, "WorkingDir", json!(dhow_api::mount::clean(&joined)));
         }
-        "ONBUILD" => list(config, "OnBuild").push(json!(rest)),
+        "ONBUILD" => {
+            let trigger = rest.split_whitespace().next().unwrap_or_default().to_uppercase();
+            match trigger.as_str() {
+                "ONBUILD" => return Err(Failure::invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
+                "MAINTAINER" | "FROM" => return Err(Failure::invalid(format!("{trigger} isn't allowed as an ONBUILD trigger"))),
+                _ => list(config, "OnBuild").push(json!(rest)),
+            }
+        }
         "VOLUME" => {
             let paths = exec_form(rest).unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
             paths.iter().for_each(|path| insert(config, "Volumes", path, json!({})));
@@ -80,7 +172,11 @@ fn list<'a>(config: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value>
 }
 
 fn insert(config: &mut Map<String, Value>, key: &str, name: &str, value: Value) {
-    if let Some(map) = config.entry(key).or_insert_with(|| json!({})).as_object_mut() {
+    let slot = config.entry(key).or_insert_with(|| json!({}));
+    if !slot.is_object() {
+        *slot = json!({});
+    }
+    if let Some(map) = slot.as_object_mut() {
         map.insert(name.into(), value);
     }
 }
@@ -91,12 +187,18 @@ fn exec_form(text: &str) -> Option<Vec<String>> {
 }
 
 /// Exec form, or a line for the shell.
-fn command(text: &str) -> Vec<String> {
-    match exec_form(text) {
-        Some(words) => words,
-        None if text.is_empty() => Vec::new(),
-        None => vec!["/bin/sh".into(), "-c".into(), text.into()],
+fn command(config: &Map<String, Value>, text: &str) -> Vec<String> {
+    if let Some(words) = exec_form(text) {
+        return words;
     }
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let shell = config.get("Shell").and_then(Value::as_array).filter(|shell| !shell.is_empty());
+    let shell = shell.map(|words| words.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let mut words: Vec<String> = shell.unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
+    words.push(text.into());
+    words
 }
 
 fn expose(config: &mut Map<String, Value>, text: &str) -> Result<()> {
@@ -119,8 +221,11 @@ fn env(config: &mut Map<String, Value>, rest: &str) -> Result<()> {
     for (key, value) in pairs("ENV", rest)? {
         let all = list(config, "Env");
         let prefix = format!("{key}=");
-        all.retain(|entry| !entry.as_str().is_some_and(|entry| entry.starts_with(&prefix)));
-        all.push(json!(format!("{key}={value}")));
+        let entry = json!(format!("{key}={value}"));
+        match all.iter_mut().find(|old| old.as_str().is_some_and(|old| old.starts_with(&prefix))) {
+            Some(old) => *old = entry,
+            None => all.push(entry),
+        }
     }
     Ok(())
 }
@@ -228,8 +333,28 @@ mod tests {
             "ONBUILD RUN x",
             "HEALTHCHECK --interval=5s --retries=2 CMD true",
         ];
-        insta::assert_snapshot!(serde_json::to_string(&apply(&changes).unwrap()).unwrap(), @r#"{"Cmd":["sh","-c","x"],"Entrypoint":["/bin/sh","-c","/run me"],"Env":["B=x y","C=$z","A=two words"],"ExposedPorts":{"80/tcp":{},"53/udp":{},"8000/tcp":{},"8001/tcp":{}},"Labels":{"k":"v"},"User":"me","WorkingDir":"/a/b","StopSignal":"SIGINT","Volumes":{"/data":{}},"OnBuild":["RUN x"],"Healthcheck":{"Interval":5000000000,"Retries":2,"Test":["CMD-SHELL","true"]}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&apply(&changes).unwrap()).unwrap(), @r#"{"Cmd":["sh","-c","x"],"Entrypoint":["/bin/sh","-c","/run me"],"Env":["A=two words","B=x y","C=$z"],"ExposedPorts":{"80/tcp":{},"53/udp":{},"8000/tcp":{},"8001/tcp":{}},"Labels":{"k":"v"},"User":"me","WorkingDir":"/a/b","StopSignal":"SIGINT","Volumes":{"/data":{}},"OnBuild":["RUN x"],"Healthcheck":{"Interval":5000000000,"Retries":2,"Test":["CMD-SHELL","true"]}}"#);
         assert!(apply(&[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_existing_config_is_changed() {
+        let check = |before: Value, changes: &[&str], expect: Value| {
+            let Value::Object(before) = before else { panic!("no object") };
+            assert_eq!(Value::Object(apply_to(before, changes).unwrap()), expect, "{changes:?}");
+        };
+        check(
+            json!({"Env": ["PATH=/bin", "A=1"], "Labels": null}),
+            &["ENV PATH=$PATH:/x B=${A}2 C=${N:-d} D=${A:+e} E=\\$A F='$A' G=\"$A\"", "LABEL l=$A", "WORKDIR /$A"],
+            json!({
+                "Env": ["PATH=/bin:/x", "A=1", "B=12", "C=d", "D=e", "E=$A", "F=$A", "G=1"],
+                "Labels": {"l": "1"},
+                "WorkingDir": "/1"
+            }),
+        );
+        check(json!({"Cmd": ["a"]}), &["ENTRYPOINT [\"x\"]"], json!({"Entrypoint": ["x"]}));
+        check(json!({"Cmd": ["a"]}), &["CMD b", "ENTRYPOINT [\"x\"]"], json!({"Cmd": ["/bin/sh", "-c", "b"], "Entrypoint": ["x"]}));
+        check(json!({"Shell": ["bash", "-lc"]}), &["CMD $x"], json!({"Shell": ["bash", "-lc"], "Cmd": ["bash", "-lc", "$x"]}));
     }
 
     #[test]
@@ -239,6 +364,9 @@ mod tests {
         check("USER", "USER requires at least one argument");
         check("EXPOSE x", "invalid containerPort: x");
         check("ENV A", "ENV must have two arguments");
+        check("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+        check("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger");
+        check("USER ${x", "failed to process \"${x\": syntax error: missing '}'");
         check("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD");
     }
 }

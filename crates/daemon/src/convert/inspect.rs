@@ -56,7 +56,7 @@ fn graph(container: &Container) -> GraphDriver {
 }
 
 /// What was asked for, with what the image gave, and the name of the host.
-fn config(mut config: Config, container: &Container) -> Config {
+pub(crate) fn config(mut config: Config, container: &Container) -> Config {
     let request = &container.request;
     let words = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty()).map(Words);
     config.hostname.clone_from(&request.hostname);

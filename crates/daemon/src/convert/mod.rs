@@ -1,6 +1,7 @@
 //! Between Docker's JSON and the engine's types. Pure but for looking names up.
 
 pub(crate) mod changes;
+pub(crate) mod commit;
 pub(crate) mod defaults;
 pub(crate) mod document;
 pub(crate) mod inspect;
