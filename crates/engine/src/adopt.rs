@@ -1,12 +1,13 @@
 //! Opening: containers that run are found again, those that ended while nobody looked are recorded, half-made things are removed.
 
-use crate::container::{self, Slot, delete_content, is_active, tell};
+use crate::container::{self, Command, Slot, delete_content, is_active, tell};
 use crate::engine::Parts;
 use crate::error::Result;
 use crate::model::{Container, NetworkMode, Status};
-use crate::{clock, ids, sandbox};
+use crate::{clock, ids, restart, sandbox};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
+use futures_util::StreamExt;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use tokio::task::JoinSet;
 const KILLED: i32 = 137;
 /// Exit code of a container of which nothing is left, as after a restart of the machine.
 const LOST: i32 = 255;
+/// Containers that are started side by side when the engine starts.
+const STARTS: usize = 8;
 
 /// Takes up every container of the store, all at once.
 pub(crate) async fn adopt(parts: &Arc<Parts>, containers: Vec<Container>) -> Result<()> {
@@ -41,7 +44,8 @@ pub(crate) async fn adopt(parts: &Arc<Parts>, containers: Vec<Container>) -> Res
 async fn one(parts: &Arc<Parts>, mut container: Container) {
     let dir = parts.shim_dir(&container.id);
     let was_active = is_active(container.state.status);
-    if !was_active && !dir.exists() {
+    let between = container.state.status == Status::Restarting;
+    if (!was_active || between) && !dir.exists() {
         return at_rest(parts, container).await;
     }
     match Shim::connect(&container.id, &dir).await {
@@ -49,13 +53,13 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
             complete(parts, &mut container);
             match &running.state {
                 State::Running { pid, start_time, at } => {
-                    if !was_active {
+                    if !was_active || between {
                         container.state.status = Status::Running;
                     }
+                    container.state.restarts.due = None;
                     container.state.pid = *pid;
                     container.state.pid_start_time = *start_time;
                     container.state.started_at = Some(*at);
-                    container.state.finished_at = None;
                     parts.store.state_later(&container.id, &container.state);
                 }
                 // An end that is not recorded yet: the actor does that.
@@ -87,6 +91,39 @@ fn complete(parts: &Parts, container: &mut Container) {
     }
 }
 
+/// Starts what ran and whose policy says so, in the background: those that join another's namespaces after it, a few at a time.
+pub(crate) fn start_again(parts: &Arc<Parts>) {
+    let all: Vec<Arc<Container>> = parts.registry.all().iter().map(|slot| slot.get()).collect();
+    let wanted = all.iter().filter(|c| c.state.status == Status::Exited && restart::at_open(c));
+    let rounds = restart::rounds(wanted.map(Arc::as_ref));
+    if rounds.is_empty() {
+        return;
+    }
+    let parts = parts.clone();
+    let work = {
+        let parts = parts.clone();
+        async move {
+            for round in rounds {
+                let parts = &parts;
+                futures_util::stream::iter(round).for_each_concurrent(STARTS, |id| async move { start_one(parts, &id).await }).await;
+            }
+        }
+    };
+    parts.background.spawn(work);
+}
+
+async fn start_one(parts: &Parts, id: &str) {
+    // One that was removed meanwhile needs nothing; one that was started is left alone.
+    let Ok(slot) = parts.registry.get(id) else { return };
+    if parts.is_closing() {
+        return;
+    }
+    match slot.ask(Command::StartAtOpen).await {
+        Ok(()) => tracing::info!(container = id, "started again"),
+        Err(error) => tracing::error!(container = id, %error, "it was not started again"),
+    }
+}
+
 /// It does not run. One that was to be removed at its end, and has ended, is.
 async fn at_rest(parts: &Arc<Parts>, container: Container) {
     if container.request.auto_remove || container.state.status == Status::Removing {
@@ -103,6 +140,11 @@ async fn lost(parts: &Arc<Parts>, mut container: Container, dir: PathBuf) {
         tracing::warn!(container = container.id, %error, "the recorded exit cannot be read");
         None
     });
+    if container.state.status == Status::Restarting && exit.as_ref().is_none_or(|exit| container.state.finished_at == Some(exit.at)) {
+        // Its last run is known. The shim was on its way out, or on its way to the next run.
+        clean(dir).await;
+        return at_rest(parts, container).await;
+    }
     let exit = exit.unwrap_or(Exit { code: if existed { KILLED } else { LOST }, at: clock::now(), oom: false });
     clean(dir).await;
     if is_active(container.state.status) || existed {

@@ -240,6 +240,7 @@ impl Engine {
             lock,
         });
         adopt::adopt(&parts, containers).await?;
+        adopt::start_again(&parts);
         Ok(Self { parts })
     }
 
@@ -291,8 +292,7 @@ impl Engine {
     /// Stops every container by its stop signal and time-out, as dockerd does at its end.
     pub async fn stop_all(&self) {
         let stops = self.parts.registry.all().into_iter().filter(|slot| is_active(slot.get().state.status)).map(|slot| async move {
-            let stop = slot.ask(|reply| Command::Stop { signal: None, timeout: None, keep: false, reply });
-            match stop.await {
+            match slot.ask(Command::ShutDown).await {
                 Err(e) if e.kind != Kind::NotModified && e.kind != Kind::NotFound => {
                     tracing::warn!(container = slot.id, error = %e, "it was not stopped");
                 }
@@ -393,11 +393,14 @@ impl Engine {
         self.parts.slot(name)?.ask(Command::Unpause).await
     }
 
-    /// Changes limits.
-    pub async fn update(&self, name: &str, resources: Resources) -> Result<Vec<String>> {
+    /// Changes limits and, where one is given, the restart policy.
+    pub async fn update(&self, name: &str, resources: Resources, restart: Option<(String, i64)>) -> Result<Vec<String>> {
+        if let Some(policy) = &restart {
+            create::check_policy(policy, false)?;
+        }
         let slot = self.parts.slot(name)?;
         let resources = Box::new(resources);
-        slot.ask(|reply| Command::Update { resources, reply }).await
+        slot.ask(|reply| Command::Update { resources, restart, reply }).await
     }
 
     /// Registers the wait before it returns (so that a caller may start the container next) and gives a future with exit code and error text.

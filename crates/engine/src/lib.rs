@@ -22,6 +22,7 @@ pub mod model;
 mod names;
 pub mod policy;
 mod registry;
+mod restart;
 mod roots;
 mod sandbox;
 mod signal;

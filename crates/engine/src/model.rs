@@ -100,7 +100,7 @@ pub struct Host {
     pub log: Log,
     /// `name:address` lines for /etc/hosts.
     pub extra_hosts: Vec<String>,
-    /// Restart policy, kept for the lifecycle issue: name and maximum.
+    /// Restart policy: Docker's name and maximum.
     pub restart: Option<(String, i64)>,
 }
 
@@ -220,10 +220,11 @@ pub struct Ulimit {
 }
 
 /// Where a container stands. Legal moves are in [`crate::engine`]'s container module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "Docker's states by their names")]
 pub enum Status {
+    #[default]
     Created,
     Running,
     Paused,
@@ -249,7 +250,7 @@ impl Status {
 }
 
 /// What changes in a container's life. Times are nanoseconds since 1970.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "Docker's State by its names")]
 pub struct State {
     pub status: Status,
@@ -262,6 +263,25 @@ pub struct State {
     pub oom_killed: bool,
     pub started_at: Option<i64>,
     pub finished_at: Option<i64>,
+    /// What the restart policy goes by.
+    #[serde(default)]
+    pub restarts: Restarts,
+}
+
+/// A container's past, as far as its restart policy is concerned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Restarts {
+    /// Restarts by policy since the last start by hand.
+    pub count: u64,
+    /// The last wait before a restart, in milliseconds; 0 before the first.
+    pub delay_ms: u64,
+    /// Somebody stopped or signalled it since its last start.
+    pub by_hand: bool,
+    /// It was told to end: this run is not followed by another one.
+    pub canceled: bool,
+    /// When it is started again, nanoseconds since 1970; set while it is `Restarting`.
+    pub due: Option<i64>,
 }
 
 /// One container, as published for readers: immutable, replaced as a whole at each change.
@@ -289,9 +309,6 @@ pub struct Container {
     /// Sandbox it refers to.
     #[serde(default)]
     pub sandbox: Sandbox,
-    /// Restarts by policy.
-    #[serde(default)]
-    pub restart_count: u64,
     /// json-file path, empty before the first start or with driver `none`.
     #[serde(default)]
     pub log_path: String,

@@ -78,10 +78,7 @@ pub(crate) async fn resize(cx: &Cx, id: &str) -> Result<Reply> {
 pub(crate) async fn update(cx: Cx, id: &str) -> Result<Reply> {
     let app = cx.app.clone();
     let body: UpdateBody = cx.json().await?;
-    if !body.restart_policy.name.is_empty() {
-        return Err(Failure::unsupported("changing the restart policy"));
-    }
     request::refuse_devices(&body.resources)?;
-    let warnings = app.engine.update(id, request::resources(&body.resources)).await?;
+    let warnings = app.engine.update(id, request::resources(&body.resources), request::new_policy(&body.restart_policy)).await?;
     reply::json(&WarningsAnswer { warnings: Some(warnings).filter(|w| !w.is_empty()) })
 }

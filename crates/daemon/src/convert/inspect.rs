@@ -29,7 +29,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         hosts_path: path(&sandbox.hosts),
         log_path: container.log_path.clone(),
         name: format!("/{}", container.name),
-        restart_count: i64::try_from(container.restart_count).unwrap_or(i64::MAX),
+        restart_count: i64::try_from(container.state.restarts.count).unwrap_or(i64::MAX),
         driver: "overlay2".into(),
         platform: "linux".into(),
         exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
@@ -72,6 +72,10 @@ pub(crate) fn config(mut config: Config, container: &Container) -> Config {
 
 /// What was asked for, with the limits in force: an update changes those.
 fn host_config(mut host: HostConfig, container: &Container) -> HostConfig {
+    if let Some((name, maximum)) = &container.request.host.restart {
+        host.restart_policy.name.clone_from(name);
+        host.restart_policy.maximum_retry_count = *maximum;
+    }
     let now = &container.request.host.resources;
     let resources = &mut host.resources;
     resources.memory = now.memory;

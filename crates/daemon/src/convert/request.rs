@@ -59,9 +59,6 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     network::check_endpoints(&networking)?;
     defaults::host_config(&mut host, facts);
     let mut warnings = network::warnings(&host);
-    if !matches!(host.restart_policy.name.as_str(), "" | "no") {
-        warnings.push(format!("The restart policy {:?} is kept, but this release does not act on it yet.", host.restart_policy.name));
-    }
     let (mode, network) = network::mode_of(&host, resolve)?;
     host.network_mode = mode;
     let engine_host = engine_host(&mut host, network, resolve)?;
@@ -162,6 +159,11 @@ fn is_mounted(host: &HostConfig, path: &str) -> bool {
     let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).map(|bind| bind.target);
     let mounts = host.mounts.iter().map(|mount| clean(&mount.target));
     binds.chain(mounts).chain(host.tmpfs.keys().map(|target| clean(target))).any(|target| target == path)
+}
+
+/// The policy that an update brings, if it brings one.
+pub(crate) fn new_policy(policy: &types::RestartPolicy) -> Option<(String, i64)> {
+    (!policy.name.is_empty()).then(|| (policy.name.clone(), policy.maximum_retry_count))
 }
 
 /// Limits in the engine's form.

@@ -56,6 +56,7 @@ mod tests {
                 oom_killed: false,
                 started_at: Some(0),
                 finished_at: Some(10 * SECOND),
+                ..model::State::default()
             };
             assert_eq!(line(&state, 10 * SECOND), expect);
         };

@@ -37,10 +37,10 @@ fn container(json: &str) -> Container {
             oom_killed: false,
             started_at: Some(1_700_000_000_000_000_000),
             finished_at: Some(1_700_000_001_500_000_000),
+            ..State::default()
         },
         execs: Vec::new(),
         sandbox: Sandbox::default(),
-        restart_count: 0,
         log_path: "/d/x-json.log".into(),
         graph: BTreeMap::new(),
         request,

@@ -3,6 +3,7 @@
 
 use super::command::{Attach, Command, ExecBase, Reply};
 use super::machine::{Move, is_active, next};
+use super::restart::{By, is_restarting};
 use super::{Slot, not_running, tell};
 use crate::engine::{Parts, WaitFor};
 use crate::error::{Error, Kind, Result};
@@ -61,6 +62,8 @@ pub(crate) struct Actor {
     pub(super) container: Container,
     pub(super) live: Option<Live>,
     pub(super) ending: Option<Ending>,
+    /// When its restart policy starts it again.
+    pub(super) retry: Option<Instant>,
     pub(super) pending: Vec<Attach>,
     pub(super) waiters: Vec<Waiter>,
     /// Clean-up of the run before.
@@ -80,6 +83,7 @@ impl Actor {
             container,
             live: None,
             ending: None,
+            retry: None,
             pending: Vec::new(),
             waiters: Vec::new(),
             cleanup: None,
@@ -91,6 +95,8 @@ impl Actor {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>, adopted: Option<Running>) {
         if let Some(running) = adopted {
             self.adopt(running).await;
+        } else {
+            self.back_off();
         }
         while !self.gone {
             let deadline = self.ending.as_ref().and_then(|e| e.deadline);
@@ -112,6 +118,7 @@ impl Actor {
                     None => return,
                 },
                 () = at(deadline) => self.on_deadline().await,
+                () = at(self.retry) => self.on_retry().await,
             }
         }
         // What is still asked for is answered by the closed queue: no such container.
@@ -142,7 +149,7 @@ impl Actor {
     }
 
     fn is_active(&self) -> bool {
-        self.live.is_some() && is_active(self.container.state.status)
+        is_active(self.container.state.status)
     }
 
     fn id(&self) -> &str {
@@ -152,11 +159,14 @@ impl Actor {
     async fn adopt(&mut self, running: Running) {
         self.live = Some(Live { shim: running.shim, events: running.events, user: None });
         match running.state {
-            protocol::State::Exited(exit) if is_active(self.container.state.status) => self.on_exit(exit).await,
+            protocol::State::Exited(exit) if self.is_active() && self.container.state.finished_at != Some(exit.at) => {
+                self.on_exit(exit).await;
+            }
             // Recorded before the engine ended: only the clean-up is left to do.
             protocol::State::Exited(_) => {
                 self.unrecorded = self.live.take();
                 self.cleanup = self.take_cleanup();
+                self.back_off();
             }
             _ => {}
         }
@@ -180,9 +190,14 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Start(reply) => {
-                let done = self.start().await;
+                let done = self.start(By::Hand).await;
                 let _ = reply.send(done);
             }
+            Command::StartAtOpen(reply) => {
+                let done = self.start(By::Engine).await;
+                let _ = reply.send(done);
+            }
+            Command::ShutDown(reply) => self.shut_down(reply).await,
             Command::Stop { signal, timeout, keep, reply } => self.stop(signal, timeout, keep, reply).await,
             Command::Kill { name, signal, reply } => self.kill(&name, signal, reply).await,
             Command::Remove { name, force, reply } => self.remove(&name, force, reply).await,
@@ -198,8 +213,8 @@ impl Actor {
                 let done = self.unpause().await;
                 let _ = reply.send(done);
             }
-            Command::Update { resources, reply } => {
-                let done = self.update(&resources).await;
+            Command::Update { resources, restart, reply } => {
+                let done = self.update(&resources, restart).await;
                 let _ = reply.send(done);
             }
             Command::Wait { until, waiter, reply } => {
@@ -242,12 +257,13 @@ impl Actor {
                 Err(Error::new(Kind::Conflict, format!("Container {} is paused, unpause the container before exec", self.container.name)))
             }
             (Some(live), _) => Ok(ExecBase { shim: live.shim.clone(), container: self.slot.get(), user: live.user.clone() }),
+            (None, Status::Restarting) => Err(is_restarting(self.id())),
             (None, _) => Err(not_running(self.id())),
         }
     }
 
     /// The signal that stops this container.
-    fn stop_signal(&self) -> i32 {
+    pub(super) fn stop_signal(&self) -> i32 {
         self.container.request.stop_signal.as_deref().and_then(|s| signal::parse(s).ok()).unwrap_or(signal::TERM)
     }
 
@@ -274,6 +290,24 @@ impl Actor {
             let _ = reply.send(Err(Error::new(Kind::NotModified, "container is already stopped")));
             return;
         }
+        let number = given.unwrap_or_else(|| self.stop_signal());
+        if self.container.state.status == Status::Restarting {
+            let done = self.signal_between(number, true).await;
+            if done.is_ok() {
+                self.tell("stop", &[]);
+            }
+            let _ = reply.send(done);
+            return;
+        }
+        if let Err(error) = self.by_hand(number, true).await {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        self.stop_running(Some(number), timeout, keep, reply).await;
+    }
+
+    /// Stops a container with a process.
+    pub(super) async fn stop_running(&mut self, given: Option<i32>, timeout: Option<i64>, keep: bool, reply: Reply<()>) {
         if let Err(error) = self.signal(given.unwrap_or_else(|| self.stop_signal())).await {
             let _ = reply.send(Err(error.prefixed("cannot stop container: ")));
             return;
@@ -298,7 +332,15 @@ impl Actor {
             let _ = reply.send(Err(Error::new(Kind::Conflict, text)));
             return;
         }
-        let sent = self.signal(number).await;
+        if self.container.state.status == Status::Restarting {
+            let done = self.signal_between(number, false).await;
+            let _ = reply.send(done);
+            return;
+        }
+        let sent = match self.by_hand(number, false).await {
+            Ok(()) => self.signal(number).await,
+            failed => failed,
+        };
         match sent {
             Ok(()) if number == signal::KILL => self.ends_now(reply),
             done => drop(reply.send(done)),
@@ -337,14 +379,22 @@ impl Actor {
             if !force {
                 let why = match self.container.state.status {
                     Status::Paused => "container is paused and must be unpaused first",
+                    Status::Restarting => "container is restarting: stop the container before removing or force remove",
                     _ => "container is running: stop the container before removing or force remove",
                 };
                 let text = format!("cannot remove container \"{name}\": {why}");
                 let _ = reply.send(Err(Error::new(Kind::Conflict, text)));
                 return;
             }
-            if let Err(error) = self.signal(signal::KILL).await {
+            let between = self.container.state.status == Status::Restarting;
+            let killed = if between { self.signal_between(signal::KILL, true).await } else { self.kill_for_removal().await };
+            if let Err(error) = killed {
                 let _ = reply.send(Err(error.prefixed("cannot remove container: could not kill container: ")));
+                return;
+            }
+            if between {
+                let done = self.remove_now().await;
+                let _ = reply.send(done);
                 return;
             }
             self.ends_now(reply);
@@ -355,6 +405,11 @@ impl Actor {
         }
         let done = self.remove_now().await;
         let _ = reply.send(done);
+    }
+
+    async fn kill_for_removal(&mut self) -> Result<()> {
+        self.by_hand(signal::KILL, true).await?;
+        self.signal(signal::KILL).await
     }
 
     async fn rename(&mut self, to: &str) -> Result<()> {
@@ -375,6 +430,9 @@ impl Actor {
     }
 
     async fn pause(&mut self) -> Result<()> {
+        if self.container.state.status == Status::Restarting {
+            return Err(is_restarting(self.id()));
+        }
         let Some(live) = &self.live else { return Err(not_running(self.id())) };
         if self.container.state.status == Status::Paused {
             return Err(Error::new(Kind::Conflict, format!("Container {} is already paused", self.id())));
@@ -401,12 +459,16 @@ impl Actor {
         saved
     }
 
-    async fn update(&mut self, change: &Resources) -> Result<Vec<String>> {
+    async fn update(&mut self, change: &Resources, restart: Option<(String, i64)>) -> Result<Vec<String>> {
         let prefix = format!("Cannot update container {}: ", self.id());
         if self.container.state.status == Status::Removing {
             return Err(Error::new(Kind::Conflict, format!("{prefix}container is marked for removal and cannot be \"update\"")));
         }
         let (merged, warnings) = create::merge_update(&self.container.request.host.resources, change, &self.parts.host)?;
+        let policy = self.container.request.host.restart.clone();
+        if let Some(restart) = restart {
+            self.set_policy(restart).map_err(|e| e.prefixed(&prefix))?;
+        }
         let before = std::mem::replace(&mut self.container.request.host.resources, merged);
         let applied = async {
             self.parts.store.update(&self.container).await?;
@@ -419,6 +481,7 @@ impl Actor {
         .await;
         if let Err(error) = applied {
             self.container.request.host.resources = before;
+            self.container.request.host.restart = policy;
             if let Err(e) = self.parts.store.update(&self.container).await {
                 tracing::error!(container = self.container.id, error = %e, "the limits before the failed update were not saved");
             }

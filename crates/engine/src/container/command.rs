@@ -32,6 +32,10 @@ pub(crate) struct ExecBase {
 #[derive(Debug)]
 pub(crate) enum Command {
     Start(Reply<()>),
+    /// As [`Command::Start`], at the engine's own start: a container that does anything but rest is left as it is.
+    StartAtOpen(Reply<()>),
+    /// As a stop, for the engine's own end.
+    ShutDown(Reply<()>),
     /// `keep`: it is not removed at this end, because it is to be started again.
     Stop {
         signal: Option<i32>,
@@ -58,6 +62,8 @@ pub(crate) enum Command {
     Unpause(Reply<()>),
     Update {
         resources: Box<Resources>,
+        /// A new restart policy.
+        restart: Option<(String, i64)>,
         reply: Reply<Vec<String>>,
     },
     Wait {

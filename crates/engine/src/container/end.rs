@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Live};
 use super::machine::{Move, is_active};
+use super::restart::enter_exit;
 use crate::clock;
 use crate::engine::{Parts, WaitFor};
 use crate::error::{Error, Kind, Result};
@@ -63,16 +64,11 @@ impl Actor {
         }
         let live = self.live.take();
         self.settle_execs();
-        self.step(Move::Exit);
         let started = self.container.state.started_at.unwrap_or(exit.at);
-        let state = &mut self.container.state;
-        state.pid = 0;
-        state.pid_start_time = 0;
-        state.exit_code = exit.code;
-        state.oom_killed |= exit.oom;
-        state.finished_at = Some(exit.at);
         let ending = self.ending.take().unwrap_or_default();
         let removed = ending.remove || (self.container.request.auto_remove && !ending.keep);
+        let again = enter_exit(&mut self.container, &exit, !removed);
+        self.step(if again { Move::Retry } else { Move::Exit });
         let recorded = if removed {
             self.parts.store.delete(&self.container.id).await
         } else {
@@ -101,6 +97,7 @@ impl Actor {
             // The shim keeps the exit on disk until it is released: a later engine can still learn of it.
             self.unrecorded = live;
         }
+        self.back_off();
         for reply in ending.replies {
             let _ = reply.send(Ok(()));
         }

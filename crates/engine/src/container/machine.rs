@@ -20,7 +20,8 @@
 //!                                    └─ Dead ◀┘
 //! ```
 //!
-//! A start that fails leaves the state as it was. `Restarting` is entered by restart policies only.
+//! A start that fails leaves the state as it was. `Restarting` is entered by restart policies only, from
+//! `Paused` too.
 
 use crate::model::Status;
 
@@ -50,7 +51,7 @@ pub fn next(from: Status, step: Move) -> Option<Status> {
         (Created | Exited | Restarting, Move::Start) | (Paused, Move::Unpause) => Some(Running),
         (Running | Paused | Restarting, Move::Exit) => Some(Exited),
         (Running, Move::Pause) => Some(Paused),
-        (Running, Move::Retry) => Some(Restarting),
+        (Running | Paused, Move::Retry) => Some(Restarting),
         (Created | Exited | Dead, Move::Remove) => Some(Removing),
         (Removing, Move::Fail) => Some(Dead),
         _ => None,

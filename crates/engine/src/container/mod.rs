@@ -4,6 +4,7 @@ mod actor;
 mod command;
 mod end;
 pub mod machine;
+mod restart;
 mod start;
 
 pub(crate) use command::{Attach, Command, ExecBase};
@@ -114,10 +115,9 @@ pub(crate) mod testing {
             image_id: "sha256:0".into(),
             path: "sh".into(),
             args: vec![],
-            state: State::fresh(),
+            state: State::default(),
             execs: vec![],
             sandbox: Sandbox::default(),
-            restart_count: 0,
             log_path: String::new(),
             graph: BTreeMap::new(),
         }

@@ -3,10 +3,11 @@
 use super::actor::{Actor, Live};
 use super::is_active;
 use super::machine::Move;
+use super::restart::{By, is_restarting};
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
-use crate::model::{Container, MountKind, NamespaceMode, NetworkMode, Sandbox, Status};
+use crate::model::{Container, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::spec::{self, Inputs, Joins, user};
 use crate::{clock, create, policy, sandbox};
 use dhow_shim::ShimConfig;
@@ -30,8 +31,10 @@ struct Prepared {
 
 impl Actor {
     /// Starts the container, or says why it does not run.
-    pub(super) async fn start(&mut self) -> Result<()> {
+    pub(super) async fn start(&mut self, by: By) -> Result<()> {
         match self.container.state.status {
+            Status::Restarting if by == By::Policy => {}
+            status if by == By::Engine && status != Status::Exited => return Ok(()),
             Status::Running | Status::Restarting => return Err(Error::new(Kind::NotModified, "container is already running")),
             Status::Paused => return Err(Error::new(Kind::Conflict, "cannot start a paused container, try unpause instead")),
             Status::Removing | Status::Dead => {
@@ -47,12 +50,15 @@ impl Actor {
         {
             tracing::error!(container = self.container.id, %error, "clean-up failed");
         }
+        if by != By::Policy {
+            self.container.state.restarts = Restarts::default();
+        }
         let begun = Instant::now();
         let prepared = match prepare(&self.parts, &self.container) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
-                self.start_failed(not_run).await;
+                self.start_failed(not_run, by).await;
                 return Err(error);
             }
         };
@@ -80,7 +86,7 @@ impl Actor {
                 }
                 let not_run = failure::of_start(&error);
                 let answer = not_run.error();
-                self.start_failed(not_run).await;
+                self.start_failed(not_run, by).await;
                 Err(answer)
             }
         }
@@ -98,7 +104,7 @@ impl Actor {
         state.exit_code = 0;
         state.error.clear();
         state.oom_killed = false;
-        state.finished_at = None;
+        state.restarts.due = None;
         // Not waited for: should the engine die before it is written, the shim is found by its directory.
         if first {
             self.parts.store.update_later(&self.container);
@@ -123,8 +129,16 @@ impl Actor {
     }
 
     /// The state stays what it was; the reason is kept.
-    async fn start_failed(&mut self, why: NotRun) {
+    async fn start_failed(&mut self, why: NotRun, by: By) {
         self.pending.clear();
+        if by == By::Policy {
+            // It stays as its last run left it. Who waits for an end has it now.
+            self.container.state.error = why.message;
+            if let Err(error) = self.stay().await {
+                tracing::error!(container = self.container.id, %error, "the reason of a failed restart was not saved");
+            }
+            return;
+        }
         if self.container.request.auto_remove {
             self.container.state.exit_code = why.code;
             self.container.state.error = why.message;
@@ -215,6 +229,9 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
         if other.id == container.id {
             return Err(Error::new(Kind::Invalid, "cannot join own network namespace"));
         }
+        if other.state.status == Status::Restarting {
+            return Err(is_restarting(&other.id));
+        }
         if !is_active(other.state.status) {
             let text = format!(
                 "cannot join network namespace of a non running container: container {} is {}",
@@ -231,6 +248,9 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
     }
     if let NamespaceMode::Container(id) = &host.pid {
         let other = other(parts, id)?;
+        if other.state.status == Status::Restarting {
+            return Err(is_restarting(&other.id));
+        }
         if !is_active(other.state.status) {
             return Err(Error::new(Kind::Conflict, format!("container {} is not running", other.id)));
         }

@@ -7,12 +7,12 @@ mod validate;
 
 pub(crate) use limits::merge_update;
 pub(crate) use log::log_config;
-pub(crate) use validate::clean;
+pub(crate) use validate::{clean, policy as check_policy};
 
 use crate::container;
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Container, Request, Sandbox, State, Status};
+use crate::model::{Container, Request, Sandbox, State};
 use crate::{clock, ids, names};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
@@ -42,10 +42,9 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         image_id: image.id.clone(),
         path: command.0,
         args: command.1,
-        state: State::fresh(),
+        state: State::default(),
         execs: Vec::new(),
         sandbox: Sandbox { id: ids::fresh()?, ..Sandbox::default() },
-        restart_count: 0,
         log_path: String::new(),
         graph: std::collections::BTreeMap::new(),
         request,
@@ -116,20 +115,4 @@ fn graph(overlay: &dhow_sys::overlay::Overlay) -> std::collections::BTreeMap<Str
         graph.insert("WorkDir".into(), text(work));
     }
     graph
-}
-
-impl State {
-    /// Of a container that never ran.
-    pub(crate) fn fresh() -> Self {
-        Self {
-            status: Status::Created,
-            pid: 0,
-            pid_start_time: 0,
-            exit_code: 0,
-            error: String::new(),
-            oom_killed: false,
-            started_at: None,
-            finished_at: None,
-        }
-    }
 }

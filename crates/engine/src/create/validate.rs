@@ -80,14 +80,21 @@ pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
 }
 
 fn restart(request: &Request) -> Result<()> {
-    let Some((name, maximum)) = &request.host.restart else { return Ok(()) };
+    request.host.restart.as_ref().map_or(Ok(()), |asked| policy(asked, request.auto_remove))
+}
+
+/// Checks a restart policy.
+pub(crate) fn policy((name, maximum): &(String, i64), auto_remove: bool) -> Result<()> {
     match name.as_str() {
-        "" | "no" | "always" | "unless-stopped" if *maximum > 0 => {
+        "no" | "always" | "unless-stopped" if *maximum > 0 => {
             bad("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+        }
+        "no" | "always" | "unless-stopped" if *maximum < 0 => {
+            bad("invalid restart policy: maximum retry count can only be used with 'on-failure' and cannot be negative")
         }
         "on-failure" if *maximum < 0 => bad("invalid restart policy: maximum retry count cannot be negative"),
         "" | "no" => Ok(()),
-        "always" | "unless-stopped" | "on-failure" if request.auto_remove => bad("can't create 'AutoRemove' container with restart policy"),
+        "always" | "unless-stopped" | "on-failure" if auto_remove => bad("can't create 'AutoRemove' container with restart policy"),
         "always" | "unless-stopped" | "on-failure" => Ok(()),
         other => {
             bad(format!("invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"))

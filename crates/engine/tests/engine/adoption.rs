@@ -36,13 +36,13 @@ pub(crate) fn daemon(root: &Path) {
     });
 }
 
-fn in_runtime(test: impl Future<Output = ()>) {
+pub(crate) fn in_runtime(test: impl Future<Output = ()>) {
     let runtime = runtime();
     runtime.block_on(test);
     runtime.shutdown_timeout(Duration::from_secs(5));
 }
 
-async fn end(engine: &Engine, root: &Path) {
+pub(crate) async fn end(engine: &Engine, root: &Path) {
     for container in engine.containers() {
         engine.remove(&container.id, true, true).await.unwrap();
     }
@@ -127,7 +127,7 @@ fn a_killed_shim() {
     });
 }
 
-fn parent(pid: i32) -> i32 {
+pub(crate) fn parent(pid: i32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
 }

@@ -9,13 +9,14 @@ mod adoption;
 mod execs;
 mod fixture;
 mod lives;
+mod restarts;
 mod streams;
 
 use std::process::ExitCode;
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, execs::TESTS, adoption::TESTS];
+const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, execs::TESTS, adoption::TESTS, restarts::TESTS];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
