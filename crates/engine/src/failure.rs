@@ -25,6 +25,11 @@ impl NotRun {
 /// Of a container's start.
 pub(crate) fn of_start(error: &handle::Error) -> NotRun {
     match error {
+        handle::Error::Refused(failure) if failure.step == Step::Source => {
+            let object = &failure.object;
+            let message = format!("error while creating mount source path '{object}': mkdir {object}: {}", failure.message);
+            NotRun { message, code: 128, kind: Kind::Internal }
+        }
         handle::Error::Refused(failure) => compose(START, failure, ": unknown", 128),
         other => NotRun { message: format!("failed to create task for container: {other}"), code: 128, kind: Kind::Internal },
     }
@@ -75,6 +80,7 @@ fn step(step: Step) -> &'static str {
         Step::Namespaces => "namespaces",
         Step::Root => "root filesystem",
         Step::Mount => "mount",
+        Step::Source => "source",
         Step::Device => "device",
         Step::Mask => "mask",
         Step::Console => "console",

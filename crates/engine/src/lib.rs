@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adopt;
+mod apart;
 mod attach;
 mod clock;
 mod commit;

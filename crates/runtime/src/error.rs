@@ -15,6 +15,8 @@ pub enum Step {
     Namespaces,
     Root,
     Mount,
+    /// A bind's source that was to be made.
+    Source,
     Device,
     Mask,
     Console,
@@ -77,6 +79,11 @@ impl Failure {
     /// A wrong value in a specification; `field` names it as the specification does.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Step::Spec, field, Kind::Invalid, message)
+    }
+
+    /// Whether the kernel found that the object is not there.
+    pub fn is_missing(&self) -> bool {
+        self.errno == libc::ENOENT
     }
 
     /// A refused system call.

@@ -41,6 +41,9 @@ pub struct ShimConfig {
     /// ([`crate::handle::Shim::sync`] will do).
     #[serde(default)]
     pub pin_netns: Option<PathBuf>,
+    /// Sources of binds that are made as directories where they are missing.
+    #[serde(default)]
+    pub make_sources: Vec<PathBuf>,
     /// Clients attached before the start. Their sockets come with the message, in this order.
     #[serde(default)]
     pub attach: Vec<AttachConfig>,

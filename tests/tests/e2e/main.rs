@@ -20,6 +20,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod mounts;
+mod resilience;
 mod running;
 mod streams;
 mod terminal;

@@ -7,17 +7,17 @@ use super::restart::{By, is_restarting};
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
-use crate::model::{Container, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
+use crate::model::{Container, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::spec::{self, Inputs, Joins, user};
 use crate::{clock, create, policy, sandbox};
+use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::handle::{self, Running};
 use dhow_shim::protocol;
 use dhow_storage::SnapshotKey;
 use dhow_sys::overlay::Overlay;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,7 +84,7 @@ impl Actor {
                 if !matches!(error, handle::Error::Refused(_) | handle::Error::Spawner(_)) {
                     self.clean_up_half_started().await;
                 }
-                let not_run = failure::of_start(&error);
+                let not_run = not_run(&self.container, &error);
                 let answer = not_run.error();
                 self.start_failed(not_run, by).await;
                 Err(answer)
@@ -161,7 +161,6 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     let request = &container.request;
     let host = &request.host;
     let (joins, joined) = joins(parts, container)?;
-    bind_sources(container)?;
     let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
     overlay.volatile = request.auto_remove;
     if overlay.volatile && container.state.started_at.is_some() {
@@ -200,6 +199,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         open_stdin: request.open_stdin,
         stdin_once: request.stdin_once,
         pin_netns: sandbox::pin(parts, container),
+        make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
         attach: Vec::new(),
     };
     Ok(Prepared { config, sandbox, user, log_path })
@@ -285,22 +285,19 @@ fn allow_again(overlay: &Overlay) -> Result<()> {
     }
 }
 
-/// Makes missing sources of `-v`; refuses missing ones of `--mount`.
-fn bind_sources(container: &Container) -> Result<()> {
-    for mount in container.request.host.mounts.iter().filter(|m| m.kind == MountKind::Bind) {
-        if mount.source.symlink_metadata().is_ok() {
-            continue;
+/// Its mounts of directories and files of the host. Nobody but the shim looks at their sources, which may lie on a filesystem that hangs.
+fn binds(container: &Container) -> impl Iterator<Item = &Mount> {
+    container.request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Bind)
+}
+
+/// Why it does not run. A source that was there at the create may be gone.
+fn not_run(container: &Container, error: &handle::Error) -> NotRun {
+    match error {
+        handle::Error::Refused(f)
+            if f.step == Step::Mount && f.is_missing() && binds(container).any(|m| m.source == Path::new(&f.object)) =>
+        {
+            NotRun { message: create::missing_source(Path::new(&f.object)), code: 128, kind: Kind::Invalid }
         }
-        let source = mount.source.display();
-        if !mount.create_source {
-            let text = format!("invalid mount config for type \"bind\": bind source path does not exist: {source}");
-            return Err(Error::new(Kind::Invalid, text));
-        }
-        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&mount.source).map_err(|e| Error {
-            kind: Kind::Internal,
-            message: format!("error while creating mount source path '{source}': mkdir {source}: {e}"),
-            source: Some(Box::new(e)),
-        })?;
+        other => failure::of_start(other),
     }
-    Ok(())
 }

@@ -12,8 +12,8 @@ pub(crate) use validate::{clean, policy as check_policy};
 use crate::container;
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Container, Request, Sandbox, State};
-use crate::{clock, ids, names};
+use crate::model::{Container, MountKind, Request, Sandbox, State};
+use crate::{apart, clock, ids, names};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
@@ -30,6 +30,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     let image = crate::images::resolve(parts, &request.image).await?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;
+    sources(&request).await?;
     let id = ids::fresh()?;
     let command = merge::image(&mut request, &image.config, &id)?;
     warnings.extend(validate::merged(&request)?);
@@ -60,6 +61,20 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     parts.registry.insert(slot.clone());
     crate::container::tell(parts, &slot.get(), "create", &[]);
     Ok((id, warnings))
+}
+
+/// The sources of `--mount` must be there; those of `-v` are made at the start.
+async fn sources(request: &Request) -> Result<()> {
+    let wanted = request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Bind && !mount.create_source);
+    match apart::missing(wanted.map(|mount| mount.source.clone()).collect()).await? {
+        Some(path) => Err(Error::new(Kind::Invalid, missing_source(&path))),
+        None => Ok(()),
+    }
+}
+
+/// Docker's words for a bind's source that is not there.
+pub(crate) fn missing_source(path: &std::path::Path) -> String {
+    format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display())
 }
 
 fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {

@@ -157,9 +157,6 @@ fn mounts(mounts: &[Mount]) -> Result<()> {
             if !PROPAGATIONS.contains(&mount.propagation.as_str()) {
                 return refuse(format!("invalid propagation mode: {}", mount.propagation));
             }
-            if !mount.create_source && !mount.source.exists() {
-                return refuse(format!("bind source path does not exist: {}", mount.source.display()));
-            }
         }
         if !targets.insert(target.clone()) {
             return bad(format!("Duplicate mount point: {}", target.display()));
@@ -267,10 +264,6 @@ mod tests {
         refused(
             |r| r.host.mounts = vec![bind("/", "/")],
             "invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
-        );
-        refused(
-            |r| r.host.mounts = vec![bind("/nowhere/at/all", "/x")],
-            "invalid mount config for type \"bind\": bind source path does not exist: /nowhere/at/all",
         );
         refused(|r| r.host.mounts = vec![bind("/tmp", "/x"), bind("/var", "/x/")], "Duplicate mount point: /x");
         refused(

@@ -27,6 +27,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -139,6 +140,7 @@ fn make(
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
 
+    config.make_sources.iter().try_for_each(|path| make_source(path))?;
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
     let (stdio, ends) = streams(config)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
@@ -175,6 +177,15 @@ fn make(
     shim.warn(settle(&config.id), "set the shim's name");
     shim.soon_idle();
     Ok(shim)
+}
+
+/// A directory where there is nothing yet.
+fn make_source(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.map_err(|e| Failure::io(Step::Source, path.to_string_lossy(), e))
 }
 
 /// What an absent field means to us: the container does not inherit the shim's own score.

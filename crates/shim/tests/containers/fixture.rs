@@ -85,6 +85,7 @@ impl Place {
             open_stdin: false,
             stdin_once: false,
             pin_netns: None,
+            make_sources: Vec::new(),
             attach: Vec::new(),
         }
     }
