@@ -66,7 +66,7 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", _, "top"] => Err(Failure::unsupported("listing a container's processes")),
         ["containers", _, "stats"] => Err(Failure::unsupported("container statistics")),
         ["containers", id, "changes"] => containers::changes::get(&cx, id).await,
-        ["containers", _, "export"] => Err(Failure::unsupported("exporting a container")),
+        ["containers", id, "export"] => containers::export::get(&cx, id).await,
         ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
         ["containers", _, "attach", "ws"] => Err(Failure::unsupported("attaching by WebSocket")),
         ["exec", id, "json"] => exec::inspect(&cx, id).await,

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -87,7 +87,8 @@ fn read(root: impl AsFd, extra: ResolveFlags) -> Result<Accounts> {
 
 /// One file; empty where there is none, or what is there is no plain file.
 fn file(root: impl AsFd, path: &str, extra: ResolveFlags) -> Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // Only looked at: a pipe would block, and the mere opening of some devices (a watchdog) does something.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | extra;
     let fail = |e: Errno| Error::internal("read the container's", format!("/{path}"), e);
     let opened = loop {
@@ -106,6 +107,8 @@ fn file(root: impl AsFd, path: &str, extra: ResolveFlags) -> Result<Vec<u8>> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(Vec::new());
     }
+    let same = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let fd = rustix::fs::open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
     let mut bytes = Vec::new();
     File::from(fd).take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| Error::internal("read the container's", format!("/{path}"), e))?;
     if bytes.len() as u64 > LIMIT {

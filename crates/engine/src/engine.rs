@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, ids, images, init, logs, roots, signal};
+use crate::{accounts, adopt, attach, commit, create, exec, export, ids, images, init, logs, roots, signal};
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -458,6 +458,11 @@ impl Engine {
         let layers = self.parts.layers.clone();
         let work = tokio::task::spawn_blocking(move || layers.diff(&SnapshotKey(id)));
         Ok(work.await.map_err(|e| Error::internal("compare", name, e))??)
+    }
+
+    /// The container's files as a tar, in pieces, without what is mounted there. Who stops reading ends it.
+    pub async fn export(&self, name: &str) -> Result<tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>> {
+        export::export(&self.parts, &*self.parts.slot(name)?).await
     }
 
     /// Makes an image of the container's files as they are now. Answers its id.

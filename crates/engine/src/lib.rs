@@ -13,6 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 mod exec;
+mod export;
 mod failure;
 mod host;
 mod ids;

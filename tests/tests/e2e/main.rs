@@ -13,6 +13,7 @@ mod class21_kernel_surface;
 mod commit;
 mod crash;
 mod differential;
+mod export;
 mod hello;
 mod images;
 mod inherited;

@@ -6,6 +6,7 @@ mod create;
 mod diff;
 mod events;
 mod exec;
+mod export;
 mod images;
 mod import;
 mod info;
@@ -87,6 +88,7 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("diff", &diff::COMMAND),
     ("events", &events::COMMAND),
     ("exec", &exec::COMMAND),
+    ("export", &export::COMMAND),
     ("images", &images::COMMAND),
     ("import", &import::COMMAND),
     ("info", &info::COMMAND),
@@ -122,6 +124,7 @@ pub(crate) static GROUPS: &[Group] = &[
             ("create", &create::COMMAND),
             ("diff", &diff::COMMAND),
             ("exec", &exec::COMMAND),
+            ("export", &export::COMMAND),
             ("inspect", &inspect::CONTAINER),
             ("kill", &kill::COMMAND),
             ("logs", &logs::COMMAND),

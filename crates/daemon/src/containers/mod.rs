@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod create;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod lifecycle;
 pub(crate) mod list;

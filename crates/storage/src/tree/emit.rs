@@ -1,9 +1,13 @@
 //! A layer's tree written as a tar, reproducibly: the order is that of the names' bytes, and nothing of the host shows.
+//!
+//! A tree that somebody writes to meanwhile can be written too: what vanishes is left out, and a file has the length that it had when its turn
+//! came, filled up with zeros where it has become shorter.
 
 use super::{Context, check_depth, is_dir, is_whiteout, join, kind, mtime, names, open_dir, open_file, permissions, stat_opt, xattr};
 use crate::store::{Error, Result};
 use crate::tarball::{Kind, Member, Writer};
 use rustix::fs::{self, FileType, Stat};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +18,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Writes the tree under `root`. With `own_root` the first member is the root directory itself (`./`).
 pub(crate) fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Result<()> {
-    let mut emit = Emit { writer: Writer::new(out), links: HashMap::new(), buffer: vec![0; BUFFER] };
+    let mut emit = Emit::new(out, false);
     if own_root {
         let stat = fs::fstat(&root).on("stat", b"/")?;
         let mut member = member(&stat, b"./".to_vec(), Kind::Directory);
@@ -25,8 +29,19 @@ pub(crate) fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Resul
     emit.writer.finish().on("write", b"archive")
 }
 
+/// Writes a root filesystem as a container sees it, which may be in use: only directories that are mounted there without their content.
+pub(crate) fn live(root: impl AsFd, out: &mut dyn Write) -> Result<()> {
+    // A mount's own descriptor cannot be read.
+    let root = open_dir(root, b".").on("open", b"/")?;
+    let mut emit = Emit::new(out, true);
+    emit.directory(&root, b"", 0)?;
+    emit.writer.finish().on("write", b"archive")
+}
+
 struct Emit<'a> {
     writer: Writer<'a>,
+    /// The tree may change meanwhile; it is a mounted one, in which overlay's marks do not show.
+    live: bool,
     /// First name of inodes that have several.
     links: HashMap<u64, Vec<u8>>,
     buffer: Vec<u8>,
@@ -40,20 +55,32 @@ fn member(stat: &Stat, name: Vec<u8>, kind: Kind) -> Member {
     member
 }
 
-impl Emit<'_> {
+impl<'a> Emit<'a> {
+    fn new(out: &'a mut dyn Write, live: bool) -> Self {
+        Self { writer: Writer::new(out), live, links: HashMap::new(), buffer: vec![0; BUFFER] }
+    }
+
+    /// `None` where a name of a live tree no longer is what it was.
+    fn still<T>(&self, result: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
+        match result {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::INVAL | Errno::NXIO | Errno::STALE) if self.live => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     fn header(&mut self, member: &Member) -> Result<()> {
         self.writer.header(member).on("write", &member.name)
     }
 
     fn directory(&mut self, dir: impl AsFd, path: &[u8], depth: usize) -> Result<()> {
         check_depth(depth)?;
-        if depth > 0 && xattr::is_opaque(&dir).on("read attributes of", path)? {
+        if depth > 0 && !self.live && xattr::is_opaque(&dir).on("read attributes of", path)? {
             self.header(&Member::new(Kind::Regular, &join(path, OPAQUE), 0o600))?;
         }
         for name in names(&dir).on("read", path)? {
             let at = join(path, &name);
             // A name with our own prefix cannot be said in this format; nothing that reads layers could tell it from a whiteout.
-            if name.starts_with(WHITEOUT) {
+            if name.starts_with(WHITEOUT) && !self.live {
                 tracing::warn!(path = %String::from_utf8_lossy(&at), "left out of the archive: its name means removal there");
                 continue;
             }
@@ -64,7 +91,7 @@ impl Emit<'_> {
                 // When it was removed is nobody's business: a mark has no time, so a layer applied elsewhere gives the same bytes.
                 self.header(&Member::new(Kind::Regular, &join(path, &[WHITEOUT, &name[..]].concat()), 0o600))?;
             } else if is_dir(&stat) {
-                let fd = open_dir(&dir, &name).on("open", &at)?;
+                let Some(fd) = self.still(open_dir(&dir, &name)).on("open", &at)? else { continue };
                 let mut entry = member(&stat, join(&at, b""), Kind::Directory);
                 entry.xattrs = xattr::read(&fd).on("read attributes of", &at)?;
                 self.header(&entry)?;
@@ -89,7 +116,8 @@ impl Emit<'_> {
             FileType::RegularFile => return self.file(dir, name, at),
             FileType::Symlink => {
                 let mut entry = member(stat, at, Kind::Symlink);
-                entry.link = fs::readlinkat(&dir, name, Vec::new()).on("read link", &entry.name)?.into_bytes();
+                let Some(target) = self.still(fs::readlinkat(&dir, name, Vec::new())).on("read link", &entry.name)? else { return Ok(()) };
+                entry.link = target.into_bytes();
                 return self.header(&entry);
             }
             FileType::CharacterDevice => Kind::Char,
@@ -105,7 +133,7 @@ impl Emit<'_> {
     }
 
     fn file(&mut self, dir: impl AsFd, name: &[u8], at: Vec<u8>) -> Result<()> {
-        let fd: OwnedFd = open_file(&dir, name).on("open", &at)?;
+        let Some(fd): Option<OwnedFd> = self.still(open_file(&dir, name)).on("open", &at)? else { return Ok(()) };
         let stat = fs::fstat(&fd).on("stat", &at)?;
         let mut entry = member(&stat, at, Kind::Regular);
         entry.size = stat.st_size as u64;
@@ -118,6 +146,12 @@ impl Emit<'_> {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.on("read", &entry.name)?,
             };
+            if read == 0 && self.live {
+                self.buffer[..wanted].fill(0);
+                self.writer.content(&self.buffer[..wanted]).on("write", &entry.name)?;
+                left -= wanted as u64;
+                continue;
+            }
             if read == 0 {
                 return Err(Error::Io { op: "read", object: entry.shown(), source: std::io::ErrorKind::UnexpectedEof.into() });
             }

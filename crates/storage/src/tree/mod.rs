@@ -12,7 +12,7 @@ use crate::store::{Error, Result};
 use crate::tarball::Time;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Deepest tree that is walked. The walks recurse, so this keeps them inside a thread's 2 MiB of stack and some hundred descriptors: a
 /// container may nest without end, and an overflow would end the daemon.
@@ -35,14 +35,18 @@ pub(crate) fn open_dir(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Own
     fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens a regular file for reading. Anything else that has taken its place is not opened for good: a pipe does not block, a link fails.
+/// Opens a regular file for reading. Anything else that has taken its place is never opened for good: a link fails, a pipe would block, and
+/// the mere opening of some devices does something.
 pub(crate) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let fd =
-        fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    if kind(&fs::fstat(&fd)?) != FileType::RegularFile {
-        return Err(Errno::INVAL);
+    let place = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    match kind(&fs::fstat(&place)?) {
+        FileType::RegularFile => {}
+        FileType::Symlink => return Err(Errno::LOOP),
+        _ => return Err(Errno::INVAL),
     }
-    Ok(fd)
+    // What was looked at is what is opened.
+    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    fs::open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Metadata of a name, not following it.
