@@ -25,4 +25,5 @@ mod resilience;
 mod running;
 mod streams;
 mod terminal;
+mod tutorial;
 mod two_engines;

@@ -5,6 +5,7 @@ use dhow_engine::model::Request;
 use dhow_engine::{Engine, Error};
 use dhow_image::ImportConfig;
 use dhow_reference::Reference;
+use futures_util::FutureExt;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,11 @@ pub(crate) fn with_engine<F: Future<Output = ()>>(test: impl FnOnce(std::sync::A
     let runtime = runtime();
     runtime.block_on(async {
         let fixture = std::sync::Arc::new(Fixture::new().await);
-        test(fixture.clone()).await;
+        let outcome = std::panic::AssertUnwindSafe(test(fixture.clone())).catch_unwind().await;
+        if let Err(panic) = outcome {
+            fixture.give_up().await;
+            std::panic::resume_unwind(panic);
+        }
         fixture.end().await;
     });
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -58,6 +63,14 @@ impl Fixture {
 
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// After a failed test: its containers go, whatever they say.
+    async fn give_up(&self) {
+        for container in self.engine.containers() {
+            let _removed = self.engine.remove(&container.id, true, true).await;
+        }
+        self.engine.close().await;
     }
 
     /// Removes every container, closes, and looks around.
