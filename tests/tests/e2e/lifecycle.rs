@@ -148,7 +148,9 @@ fn exec_in_it(engine: &Engine, client: Client<'_>) {
 }
 
 fn stop_and_kill(engine: &Engine, client: Client<'_>) {
-    engine.dhow(["run", "-d", "--name", "polite", "busybox", "sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"]).ok();
+    engine
+        .dhow(["run", "-d", "--name", "polite", "busybox", "sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"])
+        .ok();
     // The first process is deaf to SIGTERM until its trap is set.
     until("the trap is set", || engine.ok("logs polite").contains("ready"));
     assert_eq!(ok(client, "stop polite"), "polite");
