@@ -57,19 +57,28 @@ pub(crate) fn run(program: &'static str, words: &[String]) -> Result<(), Error> 
         return say(&format!("{} version {VERSION}, build {}\n", capital(program), build()));
     }
     check_globals(&globals)?;
-    if words.is_empty() || globals.help {
+    if globals.help {
         return say(&help::program(program));
+    }
+    if words.is_empty() {
+        warn(help::program(program).trim_end());
+        return Ok(());
     }
     match commands::find(&words) {
         Found::Help(rest) => help_for(program, rest),
-        Found::Group(group, []) => say(&help::group(program, group)),
-        Found::Group(group, [flag, ..]) if flag == "--help" || flag == "-h" => say(&help::group(program, group)),
+        Found::Group(group, []) => {
+            warn(help::group(program, group).trim_end());
+            Ok(())
+        }
+        Found::Group(group, [flag, ..]) if flag == "--help" => say(&help::group(program, group)),
+        Found::Group(group, [flag, ..]) if flag == "-h" => say(&format!("{SHORT_HELP}{}", help::group(program, group))),
         Found::Group(group, [word, ..]) => Err(help::unknown(program, Some(group), word)),
         Found::Nothing => Err(help::unknown(program, None, &words[0])),
         Found::Command(command, path, rest) => {
             let parsed = read_words(program, command, &path, rest)?;
             if parsed.help {
-                return say(&help::command(program, command, &path));
+                let note = if parsed.short_help { SHORT_HELP } else { "" };
+                return say(&format!("{note}{}", help::command(program, command, &path)));
             }
             check_count(program, command, &path, parsed.args.len())?;
             let app = App::new(program, globals, path)?;
@@ -78,13 +87,17 @@ pub(crate) fn run(program: &'static str, words: &[String]) -> Result<(), Error> 
     }
 }
 
+/// What Docker's flags say before help that was asked for in short.
+const SHORT_HELP: &str = "Flag shorthand -h has been deprecated, use --help\n";
+
 fn help_for(program: &'static str, words: &[String]) -> Result<(), Error> {
     match commands::find(words) {
-        Found::Command(command, path, _) => say(&help::command(program, command, &path)),
-        Found::Group(group, _) => say(&help::group(program, group)),
+        Found::Command(command, path, []) => say(&help::command(program, command, &path)),
+        Found::Group(group, []) => say(&help::group(program, group)),
+        Found::Command(_, _, rest) | Found::Group(_, rest) => Err(Error::new(format!("unknown help topic: {}", rest.join(" ")))),
         Found::Help(_) => say(&help::program(program)),
         Found::Nothing if words.is_empty() => say(&help::program(program)),
-        Found::Nothing => Err(help::unknown(program, None, &words[0])),
+        Found::Nothing => Err(Error::new(format!("unknown help topic: {}", words.join(" ")))),
     }
 }
 
@@ -101,6 +114,9 @@ fn check_count(program: &str, command: &Command, path: &str, count: usize) -> Re
         Arity::None if count > 0 => "accepts no arguments".to_owned(),
         Arity::Exactly(wanted) if count != wanted => format!("requires {wanted} {}", arguments(wanted)),
         Arity::AtLeast(wanted) if count < wanted => format!("requires at least {wanted} {}", arguments(wanted)),
+        Arity::Between(least, most) if !(least..=most).contains(&count) => {
+            format!("requires at least {least} and at most {most} {}", arguments(most))
+        }
         Arity::AtMost(most) if count > most => format!("requires at most {most} {}", arguments(most)),
         Arity::Between(least, most) if count < least || count > most => {
             format!("requires at least {least} and at most {most} {}", arguments(most))

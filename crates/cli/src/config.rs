@@ -84,7 +84,10 @@ impl Config {
         let mut config = if text.trim().is_empty() {
             Self::default()
         } else {
-            serde_json::from_str(&text).map_err(|error| Error::new(format!("Error loading config file: {}: {error}", path.display())))?
+            serde_json::from_str(&text).unwrap_or_else(|error| {
+                crate::app::warn(&format!("WARNING: Error parsing config file ({}): {error}", path.display()));
+                Self::default()
+            })
         };
         config.directory = directory;
         Ok(config)

@@ -75,7 +75,7 @@ fn choice(app: &App) -> Result<Choice, Error> {
         ([], Some(name)) => return Ok(by_context(name)),
         ([host], None) => return Ok(Choice::Host(host.clone())),
         ([_], Some(_)) => return Err(Error::new("conflicting options: cannot specify both --host and --context")),
-        _ => return Err(Error::new("Specify only one -H")),
+        _ => return Err(unresolved("Specify only one -H")),
     }
     if let Some(host) = variable("DOCKER_HOST") {
         return Ok(Choice::Host(host));

@@ -29,7 +29,7 @@ static FLAGS: &[Flag] = &[
 ];
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
-    let detach = DetachKeys::parse(app.detach_keys(parsed)?.as_deref())?;
+    let detach = DetachKeys::lenient(app.detach_keys(parsed)?.as_deref());
     let name = shared::named(&parsed.args[0])?;
     app.block_on(async {
         let client = app.client().await?;

@@ -29,6 +29,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let refused = |error: Error| error.of_command(app.program, &app.path, 125);
     check_pull_policy(parsed).map_err(refused)?;
     let body = body(app, parsed).map_err(refused)?;
+    check_image(&body)?;
     let id = app.block_on(async {
         let client = app.client().await?;
         create(app, client, parsed, &body).await
@@ -48,15 +49,18 @@ pub(super) fn body(app: &App, parsed: &Parsed) -> Result<CreateBody, Error> {
         .get("default")
         .map_or_else(Vec::new, |proxies| proxies.variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect());
     let body = create_body(parsed, Extra { variables: proxies, console_size })?;
-    let image = &body.config.image;
-    // An id is not a name; everything else must be one.
-    if !is_id(image) {
-        Reference::parse(image).map_err(|error| Error::new(error.to_string()))?;
-    }
     for address in parsed.all("dns").iter().filter(|address| is_loopback(address)) {
         warn(&format!("WARNING: Localhost DNS ({address}) may fail in containers."));
     }
     Ok(body)
+}
+
+/// An id is not a name; everything else must be one.
+pub(super) fn check_image(body: &CreateBody) -> Result<(), Error> {
+    if !is_id(&body.config.image) {
+        Reference::parse(&body.config.image).map_err(|error| Error::new(error.to_string()))?;
+    }
+    Ok(())
 }
 
 fn is_loopback(address: &str) -> bool {

@@ -36,7 +36,7 @@ static FLAGS: &[Flag] = &[
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let keys = app.detach_keys(parsed)?;
-    let detach = DetachKeys::parse(keys.as_deref())?;
+    let detach = DetachKeys::lenient(keys.as_deref());
     let body = body(parsed, keys.unwrap_or_default())?;
     let name = shared::named(&parsed.args[0])?;
     app.block_on(async {

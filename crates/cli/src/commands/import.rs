@@ -30,14 +30,14 @@ static FLAGS: &[Flag] = &[
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let source = parsed.args[0].as_str();
     let name = parsed.args.get(1).map_or("", String::as_str);
-    if !name.is_empty() {
-        Reference::parse(name).map_err(|error| Error::new(error.to_string()))?;
-    }
     let (from, body) = match source {
         "-" => ("-", Some(Body::from_reader(std::io::stdin()))),
         url if is_url(url) => (url, None),
         path => ("-", Some(Body::from_reader(load::open(path)?))),
     };
+    if !name.is_empty() {
+        Reference::parse(name).map_err(|error| Error::new(error.to_string()))?;
+    }
     let mut request = Request::post("/images/create").query("fromSrc", from);
     request = request.query_opt("repo", Some(name).filter(|name| !name.is_empty()));
     request = request.query_opt("message", parsed.value("message")).query_opt("platform", parsed.value("platform"));

@@ -73,7 +73,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         (_, problem) => {
             say(&head)?;
             let words = problem.and_then(|error| error.words()).unwrap_or_default();
-            Err(Error::new(format!("{words}\nerrors pretty printing info")))
+            Err(Error::new(words))
         }
     }
 }

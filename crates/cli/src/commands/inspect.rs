@@ -8,7 +8,7 @@ use crate::app::{App, say, warn};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::output::json;
-use crate::template::{Missing, Template};
+use crate::template::{Missing, Template, typed};
 
 /// `inspect`: finds out what a name means.
 pub(super) static COMMAND: Command = Command {
@@ -52,7 +52,23 @@ enum Kind {
     Image,
     Network,
     Volume,
+    /// What lives in a cluster or beside the engine: what its API calls it.
+    Other(&'static str),
 }
+
+/// The kinds that `--type` takes, in the order of the error text.
+const KINDS: [(&str, Kind); 10] = [
+    ("config", Kind::Other("configs")),
+    ("container", Kind::Container),
+    ("image", Kind::Image),
+    ("network", Kind::Network),
+    ("node", Kind::Other("nodes")),
+    ("plugin", Kind::Other("plugins")),
+    ("secret", Kind::Other("secrets")),
+    ("service", Kind::Other("services")),
+    ("task", Kind::Other("tasks")),
+    ("volume", Kind::Volume),
+];
 
 impl Kind {
     fn path(self, name: &str) -> String {
@@ -61,27 +77,25 @@ impl Kind {
             Self::Image => format!("/images/{}/json", segment(name)),
             Self::Network => format!("/networks/{}", segment(name)),
             Self::Volume => format!("/volumes/{}", segment(name)),
+            Self::Other("plugins") => format!("/plugins/{}/json", segment(name)),
+            Self::Other(what) => format!("/{what}/{}", segment(name)),
         }
     }
 }
 
 fn run_any(app: &App, parsed: &Parsed) -> Result<(), Error> {
-    let kinds: &[Kind] = match parsed.text("type") {
-        "" if parsed.given("type") => {
-            return Err(Error::new(format!("type is empty: {}", known_types(""))));
-        }
-        "" => &[Kind::Container, Kind::Image, Kind::Network, Kind::Volume],
-        "container" => &[Kind::Container],
-        "image" => &[Kind::Image],
-        "network" => &[Kind::Network],
-        "volume" => &[Kind::Volume],
-        other => return Err(Error::new(format!("unknown type: {}", known_types(&crate::flags::quote(other))))),
+    let Some(given) = parsed.value("type") else {
+        return run(app, parsed, &[Kind::Container, Kind::Image, Kind::Network, Kind::Volume]);
     };
-    run(app, parsed, kinds)
-}
-
-fn known_types(given: &str) -> String {
-    format!("{given}: must be one of \"container\", \"image\", \"network\", \"volume\"").trim_start_matches(": ").to_owned()
+    let known = || {
+        let names: Vec<String> = KINDS.iter().map(|(name, _)| crate::flags::quote(name)).collect();
+        format!("must be one of {}", names.join(", "))
+    };
+    match KINDS.iter().find(|(name, _)| *name == given) {
+        Some((_, kind)) => run(app, parsed, &[*kind]),
+        None if given.is_empty() => Err(Error::new(format!("type is empty: {}", known()))),
+        None => Err(Error::new(format!("unknown type: {}: {}", crate::flags::quote(given), known()))),
+    }
 }
 
 fn run(app: &App, parsed: &Parsed, kinds: &[Kind]) -> Result<(), Error> {
@@ -124,7 +138,9 @@ fn show(found: Vec<Value>, format: &str, template: Option<&Template>) -> Result<
         return Ok(None);
     };
     for value in &found {
-        match template.render(value, Missing::Entry) {
+        // The typed view first; where it has not what is asked for, the words of the plain object count.
+        let outcome = template.render(&typed::view(value), Missing::Entry).or_else(|_| template.render(value, Missing::Entry));
+        match outcome {
             Ok(text) => say(&format!("{text}\n"))?,
             Err(error) => {
                 say("\n")?;

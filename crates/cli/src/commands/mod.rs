@@ -15,6 +15,7 @@ mod kill;
 mod load;
 mod logs;
 mod pause;
+mod port;
 mod ps;
 mod pull;
 mod rename;
@@ -97,6 +98,7 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("load", &load::COMMAND),
     ("logs", &logs::COMMAND),
     ("pause", &pause::COMMAND),
+    ("port", &port::COMMAND),
     ("ps", &ps::COMMAND),
     ("pull", &pull::COMMAND),
     ("rename", &rename::COMMAND),
@@ -132,6 +134,7 @@ pub(crate) static GROUPS: &[Group] = &[
             ("list", &ps::COMMAND),
             ("ps", &ps::COMMAND),
             ("pause", &pause::COMMAND),
+            ("port", &port::COMMAND),
             ("rename", &rename::COMMAND),
             ("restart", &restart::COMMAND),
             ("rm", &rm::COMMAND),
@@ -187,7 +190,11 @@ pub(crate) fn find(words: &[String]) -> Found<'_> {
     let Some(group) = GROUPS.iter().find(|group| group.name == first) else { return Found::Nothing };
     let member = rest.first().and_then(|word| group.members.iter().find(|(name, _)| name == word));
     match member {
-        Some((name, command)) => Found::Command(command, format!("{first} {name}"), &rest[1..]),
+        Some((_, command)) => {
+            // Texts call it by its first name, however it was called.
+            let name = group.members.iter().find(|(_, other)| std::ptr::eq(*other, *command)).map_or("", |(name, _)| name);
+            Found::Command(command, format!("{first} {name}"), &rest[1..])
+        }
         None => Found::Group(group, rest),
     }
 }

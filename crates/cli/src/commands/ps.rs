@@ -12,6 +12,7 @@ use crate::flags::{Flag, Parsed, filter, int, string, switch};
 use crate::options::filters;
 use crate::output::table::ellipsis;
 use crate::output::{list, time};
+use crate::template::{Missing, Template};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {
@@ -53,6 +54,9 @@ const HEADINGS: &[(&str, &str)] = &[
     ("Platform", "PLATFORM"),
 ];
 
+/// What Go calls the type of a row.
+const KIND: &str = "*formatter.ContainerContext";
+
 const TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
@@ -64,6 +68,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         }
         format = "{{.ID}}".to_owned();
     }
+    check_format(&format)?;
     let size = parsed.is("size");
     let last = parsed.int("last").unwrap_or(-1);
     let last = if parsed.is("latest") && !parsed.given("last") { 1 } else { last };
@@ -76,7 +81,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let no_trunc = parsed.is("no-trunc");
     let rows = containers.iter().map(|container| row(container, no_trunc)).collect();
     let table = if size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
-    let list = list::List { table: &table, headings: HEADINGS, kind: "*formatter.ContainerContext", rows };
+    let list = list::List { table: &table, headings: HEADINGS, kind: KIND, rows };
     say(&list::render(list, &format)?)
 }
 
@@ -107,6 +112,17 @@ fn row(container: &ContainerSummary, no_trunc: bool) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// A template is tried before the engine is asked, also where there will be nothing to show.
+fn check_format(format: &str) -> Result<(), Error> {
+    if format.is_empty() || format == "json" {
+        return Ok(());
+    }
+    let template = Template::parse("", format).map_err(|error| Error::new(format!("failed to parse template: {error}")))?;
+    let nothing = row(&ContainerSummary::default(), false);
+    let tried = template.render_heading(&Value::Object(nothing), Missing::Type(KIND));
+    tried.map(drop).map_err(|error| Error::new(format!("failed to execute template: {error}")))
 }
 
 fn joined(texts: impl Iterator<Item = String>) -> String {

@@ -31,6 +31,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let refused = |error: Error| error.of_command(app.program, &app.path, ENGINE_ERROR);
     create::check_pull_policy(parsed).map_err(refused)?;
     let body = create::body(app, parsed).map_err(refused)?;
+    create::check_image(&body).map_err(refused)?;
     if parsed.is("detach") {
         if parsed.given("attach") {
             return Err(Error::new("conflicting options: cannot specify both --attach and --detach"));

@@ -44,10 +44,14 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         let mut failures = Vec::new();
         let mut failed = Vec::new();
         for name in &parsed.args {
-            match client.call(request(shared::named(name)?, parsed)).await {
+            let started = match shared::named(name) {
+                Ok(known) => client.call(request(known, parsed)).await.map_err(Error::Api),
+                Err(error) => Err(error),
+            };
+            match started {
                 Ok(_) => say(&format!("{name}\n"))?,
                 Err(error) => {
-                    failures.push(error.to_string());
+                    failures.extend(error.words());
                     failed.push(name.as_str());
                 }
             }

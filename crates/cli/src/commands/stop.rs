@@ -3,7 +3,7 @@
 use dhow_api::client::Request;
 
 use super::{Arity, Command, shared};
-use crate::app::{App, warn};
+use crate::app::{App, say};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, int, string};
 
@@ -42,9 +42,10 @@ pub(super) fn timeout(parsed: &Parsed) -> Result<Option<i64>, Error> {
     if !parsed.given("time") {
         return Ok(parsed.int("timeout"));
     }
+    // On standard output, where Docker's flags say it.
+    say("Flag --time has been deprecated, use --timeout instead\n")?;
     if parsed.given("timeout") {
         return Err(Error::new("conflicting options: cannot specify both --timeout and --time"));
     }
-    warn("Flag --time has been deprecated, use --timeout instead");
     Ok(parsed.int("time"))
 }

@@ -12,7 +12,12 @@ pub(crate) fn wrap_width() -> usize {
 
 /// One line or more for each flag that is not hidden, in the order of their names.
 pub(crate) fn flag_usages(flags: &[Flag], width: usize) -> String {
+    // Where -h means something else, the long form is worth a line.
+    let help = super::switch("help", "Print usage");
     let mut shown: Vec<&Flag> = flags.iter().filter(|flag| !flag.hidden).collect();
+    if flags.iter().any(|flag| flag.short == Some('h')) {
+        shown.push(&help);
+    }
     shown.sort_by_key(|flag| flag.long);
     let heads: Vec<String> = shown.iter().map(|flag| head(flag)).collect();
     let column = heads.iter().map(|head| head.len()).max().unwrap_or(0) + 3;

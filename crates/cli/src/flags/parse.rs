@@ -10,6 +10,8 @@ pub(crate) struct Parsed {
     pub(crate) args: Vec<String>,
     /// `--help` was among them.
     pub(crate) help: bool,
+    /// It was asked for as `-h`.
+    pub(crate) short_help: bool,
 }
 
 /// A flag that cannot be understood, in Docker's words.
@@ -116,6 +118,7 @@ fn shorts(flags: &'static [Flag], letters: &str, rest: &mut Words<'_>, parsed: &
         let Some(flag) = flags.iter().find(|flag| flag.short == Some(letter)) else {
             if letter == 'h' {
                 parsed.help = true;
+                parsed.short_help = true;
                 return Ok(());
             }
             return Err(FlagError(format!("unknown shorthand flag: {} in -{left}", quote_char(letter))));

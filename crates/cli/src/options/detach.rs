@@ -21,6 +21,11 @@ impl DetachKeys {
         keys.map(Self).ok_or_else(|| Error::new(format!("invalid detach keys ({text}) provided")))
     }
 
+    /// Reads what the engine will judge: it refuses, in its words, what cannot be read here.
+    pub(crate) fn lenient(text: Option<&str>) -> Self {
+        Self::parse(text).unwrap_or_default()
+    }
+
     /// Starts watching what is typed. Without a terminal there is no sequence.
     pub(crate) fn watch(&self, tty: bool) -> Watch {
         Watch { keys: if tty { self.0.clone() } else { Vec::new() }, matched: 0 }

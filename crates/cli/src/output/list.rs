@@ -30,7 +30,7 @@ pub(crate) fn render(list: List<'_>, format: &str) -> Result<String, Error> {
         _ => (false, format.trim_matches(' ').to_owned()),
     };
     let text = text.replace("\\t", "\t").replace("\\n", "\n");
-    let template = Template::parse("", &text).map_err(|error| Error::new(format!("failed to parse template: {error}")))?;
+    let template = Template::parse("", &text).map_err(failed)?;
     let mut out = String::new();
     if with_heading {
         let headings = list.headings.iter().map(|(field, text)| ((*field).to_owned(), (*text).into())).collect();
@@ -46,5 +46,5 @@ pub(crate) fn render(list: List<'_>, format: &str) -> Result<String, Error> {
 }
 
 fn failed(error: String) -> Error {
-    Error::new(format!("failed to execute template: {error}"))
+    Error::new(format!("template parsing error: {error}"))
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::lex::Place;
 use super::parse::{Kind, Node, Operand, Pipeline};
-use super::{Missing, functions, print};
+use super::{Missing, functions, print, typed};
 
 /// Where and why filling failed.
 #[derive(Debug)]
@@ -97,7 +97,9 @@ impl Run {
     }
 
     fn range(&mut self, over: &Pipeline, body: &[Node], other: &[Node], dot: &Value) -> Result<(), Failure> {
-        let items: Vec<(Value, Value)> = match self.pipeline(over, dot)? {
+        let over_value = self.pipeline(over, dot)?;
+        let items: Vec<(Value, Value)> = match over_value {
+            nil if typed::nil(&nil).is_some() => Vec::new(),
             Value::Array(items) => items.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect(),
             Value::Object(map) => {
                 let mut items: Vec<(String, Value)> = map.into_iter().collect();
@@ -252,6 +254,7 @@ fn label(dot: &Value, key: &str) -> Value {
 pub(super) fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,
+        nil if typed::nil(nil).is_some() => false,
         Value::Bool(on) => *on,
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::String(text) => !text.is_empty(),

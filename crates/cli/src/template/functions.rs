@@ -6,17 +6,22 @@ use serde_json::Value;
 
 use super::eval::truth;
 use super::print::{kind, show};
+use super::typed;
 
 const NAMES: &[&str] = &[
     "and", "eq", "ge", "gt", "html", "index", "join", "js", "json", "le", "len", "lower", "lt", "ne", "not", "or", "pad", "print",
     "printf", "println", "slice", "split", "title", "truncate", "upper", "urlquery",
 ];
 
+/// What stays as it is in a query, as Go has it.
+const QUERY: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 pub(super) fn exists(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
 pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
+    let arguments: Vec<Value> = if name == "json" { arguments } else { arguments.into_iter().map(typed::empty).collect() };
     let count = |wanted: usize| {
         if arguments.len() == wanted {
             Ok(())
@@ -28,7 +33,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     Ok(match name {
         "json" => {
             count(1)?;
-            Value::String(arguments[0].to_string())
+            Value::String(typed::plain(&arguments[0]).to_string())
         }
         "upper" => (count(1)?, text(0).to_uppercase()).1.into(),
         "lower" => (count(1)?, text(0).to_lowercase()).1.into(),
@@ -68,8 +73,8 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
         "html" => html(&print(&arguments)).into(),
         "js" => print(&arguments).replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").into(),
         "urlquery" => {
-            let encoded = percent_encoding::utf8_percent_encode(&print(&arguments), percent_encoding::NON_ALPHANUMERIC).to_string();
-            encoded.into()
+            let encoded = percent_encoding::utf8_percent_encode(&print(&arguments), QUERY).to_string();
+            encoded.replace("%20", "+").into()
         }
         _ => return Err(format!("function {} not defined", crate::flags::quote(name))),
     })

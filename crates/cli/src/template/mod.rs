@@ -10,6 +10,7 @@ mod functions;
 mod lex;
 mod parse;
 mod print;
+pub(crate) mod typed;
 
 use serde_json::Value;
 

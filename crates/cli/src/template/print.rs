@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::typed;
+
 /// A value as `{{.}}` shows it: maps as `map[a:b]` in the order of their keys, lists as `[a b]`.
 pub(crate) fn show(value: &Value) -> String {
     match value {
@@ -14,6 +16,13 @@ pub(crate) fn show(value: &Value) -> String {
             format!("[{}]", items.join(" "))
         }
         Value::Object(map) => {
+            if let Some(shown) = typed::nil(value) {
+                return shown.to_owned();
+            }
+            if let Some(fields) = typed::structure(map) {
+                let fields: Vec<String> = fields.map(show).collect();
+                return format!("{{{}}}", fields.join(" "));
+            }
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| key.as_str());
             let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key}:{}", show(value))).collect();
@@ -44,7 +53,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 /// JSON as Go's encoder writes it with HTML escaping: `<`, `>`, `&` and the two line separators escaped.
 pub(crate) fn go_json(value: &Value) -> String {
-    escape_html(&value.to_string())
+    escape_html(&typed::plain(value).to_string())
 }
 
 fn escape_html(json: &str) -> String {

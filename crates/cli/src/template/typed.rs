@@ -1,0 +1,194 @@
+//! What Go knows and JSON does not say: which objects are structures.
+//!
+//! Docker's client fills templates with its own structures. They print as `{a b}` where a map prints as `map[k:v]`, and have
+//! fields that the engine leaves out where there is nothing; a list that is `null` prints as `[]`. The view puts all that
+//! into the values: what JSON could not say carries a mark.
+
+use serde_json::{Map, Value, json};
+
+/// The key that makes an object a structure, or where its value is a text, a null that prints so. No engine sends it.
+const MARK: &str = "\u{0}";
+
+/// Structures that people print whole, by the key that they stand under, and their fields in order with what an absent one is.
+fn fields(key: &str) -> Option<Vec<(&'static str, Value)>> {
+    let texts = |names: &[&'static str]| names.iter().map(|name| (*name, json!(""))).collect::<Vec<_>>();
+    Some(match key {
+        "RestartPolicy" => vec![("Name", json!("")), ("MaximumRetryCount", json!(0))],
+        "LogConfig" => vec![("Type", json!("")), ("Config", json!({}))],
+        "PortBinding" => texts(&["HostIp", "HostPort"]),
+        "Mount" => {
+            let mut all = texts(&["Type", "Name", "Source", "Destination", "Driver", "Mode"]);
+            all.extend([("RW", json!(false)), ("Propagation", json!(""))]);
+            all
+        }
+        _ => return None,
+    })
+}
+
+/// Members of `HostConfig`, `Config` and the object itself that are lists, and such that are maps.
+const LISTS: &[&str] = &[
+    "Binds",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceWriteIOps",
+    "BlkioWeightDevice",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Devices",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "Entrypoint",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "Links",
+    "MaskedPaths",
+    "OnBuild",
+    "ReadonlyPaths",
+    "RepoDigests",
+    "RepoTags",
+    "SecurityOpt",
+    "Ulimits",
+    "VolumesFrom",
+];
+const MAPS: &[&str] = &["Annotations", "ExposedPorts", "Labels", "PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"];
+
+/// Fields of a container that are not there where there is nothing to say.
+const OPTIONAL: &[&str] = &["/SizeRw", "/SizeRootFs", "/State/Health", "/Config/Healthcheck"];
+
+/// An object of `inspect` as Go's templates see it.
+pub(crate) fn view(value: &Value) -> Value {
+    let mut value = value.clone();
+    for path in ["/HostConfig/RestartPolicy", "/HostConfig/LogConfig"] {
+        if let Some(found) = value.pointer_mut(path) {
+            mark(found, path.rsplit('/').next().unwrap_or_default());
+        }
+    }
+    each(value.pointer_mut("/Mounts"), |mount| mark(mount, "Mount"));
+    for path in ["/NetworkSettings/Ports", "/HostConfig/PortBindings"] {
+        for bindings in value.pointer_mut(path).and_then(Value::as_object_mut).into_iter().flat_map(|ports| ports.values_mut()) {
+            if bindings.is_null() {
+                *bindings = nothing("[]");
+            }
+            each(Some(bindings), |binding| mark(binding, "PortBinding"));
+        }
+    }
+    for path in ["", "/HostConfig", "/Config"] {
+        let members = value.pointer_mut(path).and_then(Value::as_object_mut).into_iter().flatten();
+        for (key, member) in members.filter(|(_, member)| member.is_null()) {
+            if LISTS.contains(&key.as_str()) {
+                *member = nothing("[]");
+            } else if MAPS.contains(&key.as_str()) {
+                *member = nothing("map[]");
+            }
+        }
+    }
+    if value.get("State").is_some() {
+        for path in OPTIONAL {
+            let (parent, key) = path.rsplit_once('/').unwrap_or(("", path));
+            if let Some(Value::Object(map)) = value.pointer_mut(parent) {
+                map.entry(key).or_insert(Value::Null);
+            }
+        }
+    }
+    value
+}
+
+fn nothing(shown: &str) -> Value {
+    json!({ MARK: shown })
+}
+
+/// A null list or map as an empty one.
+pub(super) fn empty(value: Value) -> Value {
+    match nil(&value) {
+        Some("[]") => json!([]),
+        Some(_) => json!({}),
+        None => value,
+    }
+}
+
+/// How a null list or map prints.
+pub(super) fn nil(value: &Value) -> Option<&str> {
+    value.get(MARK)?.as_str()
+}
+
+fn each(list: Option<&mut Value>, change: impl Fn(&mut Value)) {
+    list.and_then(Value::as_array_mut).into_iter().flatten().for_each(change);
+}
+
+fn mark(value: &mut Value, key: &str) {
+    let (Value::Object(map), Some(fields)) = (&mut *value, fields(key)) else { return };
+    let mut marked = Map::new();
+    marked.insert(MARK.to_owned(), Value::Null);
+    for (name, absent) in fields {
+        marked.insert(name.to_owned(), map.remove(name).unwrap_or(absent));
+    }
+    marked.append(map);
+    *value = Value::Object(marked);
+}
+
+/// The values of a structure in order; none for a map.
+pub(super) fn structure(map: &Map<String, Value>) -> Option<impl Iterator<Item = &Value>> {
+    map.contains_key(MARK).then(|| map.iter().filter(|(key, _)| *key != MARK).map(|(_, value)| value))
+}
+
+/// The value without marks, and without what they brought: as the engine said it.
+pub(super) fn plain(value: &Value) -> Value {
+    match value {
+        _ if nil(value).is_some() => Value::Null,
+        Value::Object(map) => {
+            let marked = map.contains_key(MARK);
+            let known = |(key, _): &(&String, &Value)| *key != MARK;
+            let said = |(key, value): &(&String, &Value)| !(marked && matches!(key.as_str(), "Name" | "Driver") && **value == json!(""));
+            let entries = map.iter().filter(known).filter(said).filter(|(key, value)| !(value.is_null() && is_optional(key)));
+            Value::Object(entries.map(|(key, value)| (key.clone(), plain(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
+        other => other.clone(),
+    }
+}
+
+fn is_optional(key: &str) -> bool {
+    OPTIONAL.iter().any(|path| path.rsplit('/').next() == Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Missing, Template};
+    use super::*;
+
+    #[test]
+    fn as_go_prints_it() {
+        let container = json!({
+            "State": {"Status": "exited"},
+            "Config": {"Entrypoint": null, "Cmd": ["a"], "Volumes": null},
+            "HostConfig": {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}}},
+            "Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Mode": "", "RW": true, "Propagation": "rprivate"}],
+            "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "90/tcp": null}},
+        });
+        let check = |text: &str, expect: &str| {
+            let got = Template::parse("", text).unwrap().render(&view(&container), Missing::Entry);
+            assert_eq!(got.unwrap_or_else(|error| error), expect, "{text}");
+        };
+        check("{{.HostConfig.RestartPolicy}} {{.HostConfig.RestartPolicy.Name}}", "{no 0} no");
+        check("{{.HostConfig.LogConfig}}", "{json-file map[]}");
+        check("{{.Mounts}}", "[{bind  /a /b   true rprivate}]");
+        check("{{range .Mounts}}{{.Source}}{{.Name}}{{end}}", "/a");
+        check("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080}] 90/tcp:[]]");
+        check(r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#, "8080");
+        check("{{json .Mounts}}", &container["Mounts"].to_string());
+        check("{{json .HostConfig}} {{json .State}}", &format!("{} {}", container["HostConfig"], container["State"]));
+        check("{{.Config.Entrypoint}}{{.Config.Cmd}}{{.Config.Volumes}}{{json .Config.Entrypoint}}", "[][a]map[]null");
+        check("{{if .Config.Entrypoint}}yes{{end}}{{range .Config.Volumes}}x{{end}}{{len .Config.Entrypoint}}", "0");
+        check("{{.SizeRw}} {{.State.Health}} {{len .Mounts}}", "<nil> <nil> 1");
+        check(
+            "{{.State.Health.Status}}",
+            r#"template: :1:13: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status"#,
+        );
+    }
+}
