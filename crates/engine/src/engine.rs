@@ -362,8 +362,8 @@ impl Engine {
 
     /// Sends a signal (name or number, with or without SIG); KILL where `None`.
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
-        let slot = self.parts.slot(name)?;
         let signal = parse_signal(signal)?.unwrap_or(signal::KILL);
+        let slot = self.parts.slot(name).map_err(|error| error.prefixed(&format!("cannot kill container: {name}: ")))?;
         slot.ask(|reply| Command::Kill { name: name.to_owned(), signal, reply }).await
     }
 

@@ -104,8 +104,8 @@ wire! {
 
     /// How registries are reached.
     pub struct RegistryConfig {
-        insecure_registry_cidrs: Vec<String> = "InsecureRegistryCIDRs",
         index_configs: BTreeMap<String, IndexConfig> = "IndexConfigs",
+        insecure_registry_cidrs: Vec<String> = "InsecureRegistryCIDRs",
         mirrors: Option<Vec<String>> = "Mirrors",
     }
 

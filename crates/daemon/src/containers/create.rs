@@ -22,11 +22,16 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
         check_platform(&platform, &body.config.image, &image.config.os().to_string(), &image.config.architecture().to_string())?;
     }
     let resolve = |name: &str| app.engine.container(name).map(|container| container.id.clone());
-    let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve)?;
+    let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve).map_err(not_the_image)?;
     wanted.name = name;
-    let (id, more) = app.engine.create(wanted).await?;
+    let (id, more) = app.engine.create(wanted).await.map_err(|error| not_the_image(error.into()))?;
     warnings.extend(more);
     reply::json_with(StatusCode::CREATED, &CreateAnswer { id, warnings })
+}
+
+/// To a client, "not found" means the image, which it then pulls: what else is missing is the fault of the request.
+fn not_the_image(failure: Failure) -> Failure {
+    if failure.0.status == 404 { Failure::invalid(failure.0.message) } else { failure }
 }
 
 fn check_platform(wanted: &str, image: &str, os: &str, arch: &str) -> Result<()> {

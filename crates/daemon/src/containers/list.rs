@@ -97,6 +97,10 @@ impl Wanted {
         filters.validate(&FILTERS)?;
         check_words(&filters, "status", "state", &STATES)?;
         check_words(&filters, "health", "health", &HEALTH)?;
+        filters.boolean("is-task", false)?;
+        for key in ["expose", "publish"] {
+            check_ports(&filters, key)?;
+        }
         let limit = cx.query.integer("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
         let find = |key: &str| filters.values(key).last().map(|name| cx.app.engine.container(name)).transpose();
         let exited: Vec<i32> = filters
@@ -131,7 +135,7 @@ impl Wanted {
             && self.ancestors.as_ref().is_none_or(|ids| ids.contains(&container.image_id))
             && self.in_network(document, facts)
             && self.has_volume(document)
-            && self.has_port(document)
+            && self.has_port()
     }
 
     fn in_network(&self, document: &Document, facts: &Facts) -> bool {
@@ -156,15 +160,10 @@ impl Wanted {
         self.filters.values("volume").any(|wanted| points.iter().any(|p| p.name == wanted || p.source == wanted || p.destination == wanted))
     }
 
-    /// No port is published; `expose` looks at what the container says it listens on.
-    fn has_port(&self, document: &Document) -> bool {
-        let exposed = |wanted: &str| {
-            let (ports, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-            let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
-            let (Ok(from), Ok(to)) = (from.parse::<u16>(), to.parse::<u16>()) else { return false };
-            (from..=to).any(|port| document.config.exposed_ports.contains_key(&format!("{port}/{protocol}")))
-        };
-        !self.filters.contains("publish") && (!self.filters.contains("expose") || self.filters.values("expose").any(exposed))
+    /// Both filters look at the ports that the list shows, which a container has through its networks: without networks
+    /// there are none.
+    fn has_port(&self) -> bool {
+        !self.filters.contains("publish") && !self.filters.contains("expose")
     }
 }
 
@@ -182,6 +181,30 @@ async fn ancestors(cx: &Cx, filters: &Filters) -> Result<BTreeSet<String>> {
     Ok(ids)
 }
 
+/// The values of `expose` and `publish`: ports and ranges, with or without a protocol.
+fn check_ports(filters: &Filters, key: &str) -> Result<(), ApiError> {
+    for value in filters.values(key) {
+        let ports = value.split_once('/').map_or(value, |(ports, _)| ports);
+        if ports.is_empty() {
+            return Err(ApiError::invalid(format!("error while looking up for {key} {value}: empty string specified for ports")));
+        }
+        let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
+        for port in [from, to] {
+            if port.parse::<u16>().is_err() {
+                let why = if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+                    "value out of range"
+                } else {
+                    "invalid syntax"
+                };
+                return Err(ApiError::invalid(format!(
+                    "error while looking up for {key} {value}: strconv.ParseUint: parsing {port:?}: {why}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_words(filters: &Filters, key: &str, what: &str, known: &[&str]) -> Result<(), ApiError> {
     match filters.values(key).find(|value| !known.contains(value)) {
         Some(value) => Err(ApiError::invalid(format!(
@@ -195,6 +218,20 @@ fn check_words(filters: &Filters, key: &str, what: &str, known: &[&str]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_of_filters() {
+        let check = |value: &str, expect: &str| {
+            let mut filters = Filters::new();
+            filters.add("expose", value);
+            let got = check_ports(&filters, "expose").map_or_else(|error| error.message, |()| String::new());
+            assert_eq!(got, expect, "{value}");
+        };
+        check("80", "");
+        check("80-90/udp", "");
+        check("x", "error while looking up for expose x: strconv.ParseUint: parsing \"x\": invalid syntax");
+        check("99999/tcp", "error while looking up for expose 99999/tcp: strconv.ParseUint: parsing \"99999\": value out of range");
+    }
 
     #[test]
     fn unknown_states_in_docker_words() {

@@ -413,11 +413,13 @@ impl Actor {
     }
 
     async fn rename(&mut self, to: &str) -> Result<()> {
-        let to = names::check(to)?;
+        let refused = |error: Error| error.prefixed("Error when allocating new name: ");
+        let to = format!("/{}", to.strip_prefix('/').unwrap_or(to));
+        let to = names::check(&to).map_err(refused)?;
         if to == self.container.name {
             return Err(Error::new(Kind::Invalid, "Renaming a container with the same name as its current name"));
         }
-        self.parts.registry.reserve(to, self.id()).map_err(|e| e.prefixed("Error when allocating new name: "))?;
+        self.parts.registry.reserve(to, self.id()).map_err(refused)?;
         if let Err(error) = self.parts.store.rename(self.id(), to).await {
             self.parts.registry.release(to, self.id());
             return Err(error);
