@@ -10,6 +10,7 @@ pub mod fuse;
 pub mod http;
 pub mod leaks;
 pub mod paths;
+pub mod peer;
 pub mod skip;
 pub mod tmux;
 pub mod wait;

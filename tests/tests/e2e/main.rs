@@ -15,6 +15,7 @@ mod crash;
 mod differential;
 mod export;
 mod hello;
+mod help;
 mod images;
 mod inherited;
 mod isolation;
