@@ -1,6 +1,7 @@
 //! What all handlers share.
 
 use crate::config::Settings;
+use crate::runtimes::Runtimes;
 use crate::system::host::HostFacts;
 use anyhow::{Context, Result};
 use dhow_engine::Engine;
@@ -26,13 +27,16 @@ pub(crate) struct Facts {
     pub(crate) made: i64,
     /// Log driver of containers that name none.
     pub(crate) log_driver: String,
+    /// OCI runtimes.
+    pub(crate) runtimes: Runtimes,
 }
 
 impl App {
     /// Puts it together once the engine is open.
     pub(crate) fn new(engine: Engine, settings: Settings) -> Result<Self> {
         let (id, made) = engine_id(&settings.data_root)?;
-        let facts = Facts { host: HostFacts::read(), id, made, log_driver: settings.log_driver.clone() };
+        let facts =
+            Facts { host: HostFacts::read(), id, made, log_driver: settings.log_driver.clone(), runtimes: settings.runtimes.clone() };
         Ok(Self { engine, facts, settings, activity: Notify::new() })
     }
 }

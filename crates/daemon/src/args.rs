@@ -48,6 +48,12 @@ pub(crate) struct Args {
     /// Attach containers to a network bridge (this release knows only "none")
     #[arg(short, long, value_name = "string")]
     pub(crate) bridge: Option<String>,
+    /// Register an additional OCI compatible runtime
+    #[arg(long = "add-runtime", value_name = "runtime")]
+    pub(crate) runtimes: Vec<String>,
+    /// Default OCI runtime for containers (default "runc")
+    #[arg(long, value_name = "string")]
+    pub(crate) default_runtime: Option<String>,
     /// Print version information and quit
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) version: bool,

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::http::listen::Address;
+use crate::runtimes::{self, Runtimes};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) cgroup_parent: String,
     pub(crate) live_restore: bool,
     pub(crate) group: Option<String>,
+    pub(crate) runtimes: Runtimes,
     pub(crate) config_file: PathBuf,
     pub(crate) background: bool,
     /// What to say once the log is open.
@@ -52,6 +54,8 @@ struct File {
     pidfile: Option<PathBuf>,
     live_restore: Option<bool>,
     group: Option<String>,
+    runtimes: BTreeMap<String, runtimes::Configured>,
+    default_runtime: Option<String>,
     debug: bool,
     #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
@@ -102,6 +106,8 @@ impl Settings {
             }
             Address::Unix(_) => None,
         }));
+        let default_runtime = args.default_runtime.or(file.default_runtime);
+        let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
         let default_parent = if own_roots { "/dhow".to_owned() } else { format!("/dhow-{:08x}", hash(&data_root, &exec_root)) };
         Ok(Self {
             docker_socket: given.is_empty() && own_roots,
@@ -113,6 +119,7 @@ impl Settings {
             cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
             live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),
             group: args.group.or(file.group),
+            runtimes,
             background: args.background,
             data_root,
             exec_root,

@@ -14,6 +14,7 @@ mod networks;
 mod process;
 mod route;
 mod run;
+mod runtimes;
 mod swarm;
 mod system;
 mod volumes;

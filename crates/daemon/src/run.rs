@@ -99,6 +99,7 @@ fn options(settings: &Settings) -> Options {
         exec_root: settings.exec_root.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
         log_options: settings.log_opts.clone(),
+        runtimes: settings.runtimes.foreign(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{accounts, adopt, attach, commit, create, exec, export, ids, images, 
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
+use dhow_shim::config::Foreign;
 use dhow_shim::handle::Spawner;
 use dhow_storage::{LayerStore, SnapshotKey};
 use std::collections::HashSet;
@@ -35,6 +36,8 @@ pub struct Options {
     pub cgroup_parent: String,
     /// Options of json-file logs where the container sets none.
     pub log_options: std::collections::BTreeMap<String, String>,
+    /// OCI runtimes that containers may ask for instead of our own, by name.
+    pub runtimes: std::collections::BTreeMap<String, Foreign>,
 }
 
 /// When [`Engine::wait`] returns.

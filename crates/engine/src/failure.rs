@@ -5,6 +5,8 @@ use dhow_runtime::{Failure, Kind as Cause, Step};
 use dhow_shim::handle;
 
 const START: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ";
+/// A foreign runtime has its own words for the rest.
+const TASK: &str = "failed to create task for container: failed to create shim task: ";
 const EXEC: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
 
 /// A start or an exec that did not happen: the message, the exit code that stands for it, and the kind of error.
@@ -30,6 +32,7 @@ pub(crate) fn of_start(error: &handle::Error) -> NotRun {
             let message = format!("error while creating mount source path '{object}': mkdir {object}: {}", failure.message);
             NotRun { message, code: 128, kind: Kind::Internal }
         }
+        handle::Error::Refused(failure) if failure.step == Step::Runtime => compose(TASK, failure, ": unknown", 128),
         handle::Error::Refused(failure) => compose(START, failure, ": unknown", 128),
         other => NotRun { message: format!("failed to create task for container: {other}"), code: 128, kind: Kind::Internal },
     }
@@ -38,6 +41,7 @@ pub(crate) fn of_start(error: &handle::Error) -> NotRun {
 /// Of an exec.
 pub(crate) fn of_exec(error: &handle::Error) -> NotRun {
     match error {
+        handle::Error::Refused(failure) if failure.step == Step::Runtime => compose("", failure, "", 126),
         handle::Error::Refused(failure) => compose(EXEC, failure, "", 126),
         other => NotRun { message: format!("OCI runtime exec failed: {other}"), code: 126, kind: Kind::Internal },
     }
@@ -57,6 +61,9 @@ fn compose(prefix: &str, failure: &Failure, suffix: &str, other: i32) -> NotRun 
 /// `exec: "x": why` for the program itself, the step and the object for all else.
 fn detail(failure: &Failure) -> String {
     let object = &failure.object;
+    if failure.step == Step::Runtime {
+        return format!("{object}: {}", failure.message);
+    }
     let why = match failure.kind {
         Cause::NotFound if object.contains('/') => format!("stat {object}: no such file or directory"),
         Cause::NotFound => "executable file not found in $PATH".to_owned(),
@@ -94,6 +101,7 @@ fn step(step: Step) -> &'static str {
         Step::Cwd => "working directory",
         Step::Exec => "exec",
         Step::Hook => "hook",
+        Step::Runtime => "runtime",
         Step::Io => "io",
         Step::Other => "start",
     }
@@ -117,6 +125,18 @@ mod tests {
         check(failure("/x", Cause::NotFound, "x"), 127, "exec: \"/x\": stat /x: no such file or directory");
         check(failure("/etc/passwd", Cause::NotExecutable, "permission denied"), 126, "exec: \"/etc/passwd\": permission denied");
         check(failure("/etc", Cause::IsDirectory, ""), 126, "exec: \"/etc\": is a directory");
+    }
+
+    #[test]
+    fn a_foreign_runtimes_words_are_left_as_they_are() {
+        let of = |object: &str, kind, message: &str| {
+            handle::Error::Refused(Failure { step: Step::Runtime, object: object.into(), kind, errno: 0, message: message.into() })
+        };
+        let words = "runc create failed: unable to start container process: exec: \"x\": executable file not found in $PATH";
+        let start = of_start(&of("OCI runtime create failed", Cause::NotFound, words));
+        assert_eq!((start.code, start.message), (127, format!("{TASK}OCI runtime create failed: {words}: unknown")));
+        let exec = of_exec(&of("OCI runtime exec failed", Cause::Other, "exec failed: why"));
+        assert_eq!((exec.code, exec.message.as_str()), (126, "OCI runtime exec failed: exec failed: why"));
     }
 
     #[test]

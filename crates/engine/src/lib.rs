@@ -36,5 +36,6 @@ mod tasks;
 pub use commit::CommitRequest;
 pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
 pub use dhow_storage::{Change, ChangeKind};
+pub use dhow_shim::config::Foreign;
 pub use engine::{Engine, Options};
 pub use error::{Error, Kind};

@@ -100,6 +100,8 @@ pub struct Host {
     pub log: Log,
     /// `name:address` lines for /etc/hosts.
     pub extra_hosts: Vec<String>,
+    /// Name of a foreign OCI runtime; empty: our own.
+    pub runtime: String,
     /// Restart policy: Docker's name and maximum.
     pub restart: Option<(String, i64)>,
 }

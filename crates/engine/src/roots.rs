@@ -70,6 +70,7 @@ mod tests {
             exec_root: dir.join("exec"),
             cgroup_parent: "/dhow-test".into(),
             log_options: std::collections::BTreeMap::new(),
+            runtimes: std::collections::BTreeMap::new(),
         }
     }
 

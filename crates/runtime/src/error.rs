@@ -30,6 +30,8 @@ pub enum Step {
     Cwd,
     Exec,
     Hook,
+    /// A foreign runtime's call. The object says in words which one failed.
+    Runtime,
     Io,
     #[serde(other)]
     Other,

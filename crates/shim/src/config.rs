@@ -44,9 +44,22 @@ pub struct ShimConfig {
     /// Sources of binds that are made as directories where they are missing.
     #[serde(default)]
     pub make_sources: Vec<PathBuf>,
+    /// A foreign OCI runtime that makes the container; `None`: this program itself. With one, `spec` holds the seccomp profile.
+    #[serde(default)]
+    pub runtime: Option<Foreign>,
     /// Clients attached before the start. Their sockets come with the message, in this order.
     #[serde(default)]
     pub attach: Vec<AttachConfig>,
+}
+
+/// An OCI runtime with runc's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// The program, absolute.
+    pub path: PathBuf,
+    /// Its words before all others.
+    #[serde(default)]
+    pub args: Vec<String>,
 }
 
 /// A json-file log.

@@ -10,6 +10,8 @@
 //! On `Release` the shim removes all of it. After a shim was killed [`clean_up`] does. Nothing here is synced: the directory is not meant
 //! to outlive the machine's uptime.
 
+use crate::config::Foreign;
+use crate::foreign;
 use crate::protocol::Exit;
 use dhow_runtime::cgroup::Cgroup;
 use rustix::fs::{Mode, OFlags};
@@ -46,6 +48,9 @@ pub(crate) struct Record {
     /// Where the network namespace is, or will be, pinned.
     #[serde(default)]
     pub(crate) pin: Option<PathBuf>,
+    /// The foreign runtime that knows the container.
+    #[serde(default)]
+    pub(crate) runtime: Option<Foreign>,
 }
 
 /// Makes the directory, empty. One that a killed shim left is cleaned first.
@@ -124,8 +129,14 @@ pub fn clean_up(dir: &Path) -> io::Result<()> {
     let mut result = Ok(());
     match read::<Record>(dir, STATE) {
         Ok(Some(record)) => {
-            result = record.cgroup.kill().map_err(io::Error::other);
+            if let Some(runtime) = &record.runtime {
+                result = foreign::forget(runtime, dir, &record.id);
+            }
+            result = result.and(record.cgroup.kill().map_err(io::Error::other));
             result = result.and(undo(&record.cgroup, record.pin.as_deref()));
+            if record.runtime.is_some() {
+                result = result.and(foreign::remove_files(dir));
+            }
         }
         Ok(None) => {}
         // Half a file cannot be: it has its name only when it is whole. Somebody else's is not for us to act on.

@@ -6,6 +6,7 @@
 pub mod config;
 mod detach;
 mod files;
+mod foreign;
 mod frame;
 pub mod handle;
 mod log;

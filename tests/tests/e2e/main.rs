@@ -24,6 +24,7 @@ mod limits;
 mod mounts;
 mod resilience;
 mod running;
+mod runtimes;
 mod streams;
 mod terminal;
 mod tutorial;

@@ -12,9 +12,6 @@ use dhow_engine::model::{self, NamespaceMode, Request};
 /// Looks a container's id up by name.
 type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
 
-/// Runtimes that all mean ours.
-const RUNTIMES: [&str; 4] = ["runc", "io.containerd.runc.v2", "dhow", ""];
-
 /// Drops what an older client could not have meant.
 pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
     let before = |minor| version < ApiVersion::v1(minor);
@@ -55,13 +52,14 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     if config.network_disabled {
         host.network_mode = "none".into();
     }
-    refuse(&config, &host)?;
+    refuse(&config, &host, facts)?;
     network::check_endpoints(&networking)?;
     defaults::host_config(&mut host, facts);
     let mut warnings = network::warnings(&host);
     let (mode, network) = network::mode_of(&host, resolve)?;
     host.network_mode = mode;
-    let engine_host = engine_host(&mut host, network, resolve)?;
+    let mut engine_host = engine_host(&mut host, network, resolve)?;
+    engine_host.runtime = facts.runtimes.engine_name(&host.runtime);
     let mut request = request(&config, &host, engine_host);
     let image = defaults::image_config_of(image);
     if image.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty() && check.test[0] != "NONE") && config.healthcheck.is_none() {
@@ -132,6 +130,7 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, resolve: &Res
         log: model::Log { driver: host.log_config.kind.clone(), options: host.log_config.config.clone().unwrap_or_default() },
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
         restart: Some((host.restart_policy.name.clone(), host.restart_policy.maximum_retry_count)),
+        runtime: String::new(),
     })
 }
 
@@ -187,7 +186,7 @@ pub(crate) fn resources(r: &types::Resources) -> model::Resources {
 }
 
 /// Refuses, by name, what this release cannot do. Nothing that was asked for is dropped in silence.
-fn refuse(config: &Config, host: &HostConfig) -> Result<()> {
+fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let checks = [
         (given(&host.volumes_from), "VolumesFrom"),
@@ -202,7 +201,7 @@ fn refuse(config: &Config, host: &HostConfig) -> Result<()> {
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
         return Err(Failure::unsupported(what));
     }
-    if !RUNTIMES.contains(&host.runtime.as_str()) {
+    if !facts.runtimes.has(&host.runtime) {
         return Err(Failure::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
     }
     if !matches!(host.isolation.as_str(), "" | "default") {

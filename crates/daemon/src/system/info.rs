@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
 use dhow_api::types::Info;
-use dhow_api::types::system::{Commit, IndexConfig, Plugins, RegistryConfig, Runtime, Swarm};
+use dhow_api::types::system::{Commit, IndexConfig, Plugins, RegistryConfig, Swarm};
 use dhow_api::version::Shape;
 use dhow_engine::model::Status;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ fn info(app: &App, images: usize) -> Info {
         docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),
         name: host.name.clone(),
         server_version: SERVER_VERSION.into(),
-        runtimes: BTreeMap::from([("runc".to_owned(), Runtime { path: "dhow".into(), ..Runtime::default() })]),
-        default_runtime: "runc".into(),
+        runtimes: app.facts.runtimes.shown(),
+        default_runtime: app.facts.runtimes.default_name().to_owned(),
         swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
         live_restore_enabled: app.settings.live_restore,
         init_binary: "dhow init".into(),

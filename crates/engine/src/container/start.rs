@@ -12,6 +12,7 @@ use crate::spec::{self, Inputs, Joins, user};
 use crate::{clock, create, policy, sandbox};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
+use dhow_shim::config::Foreign;
 use dhow_shim::handle::{self, Running};
 use dhow_shim::protocol;
 use dhow_storage::SnapshotKey;
@@ -169,12 +170,16 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     let accounts = parts.accounts.stopped(&overlay)?;
     let user = user::resolve(&request.user, &host.group_add, &accounts)?;
     let capabilities = capabilities(container)?;
-    let seccomp = parts.filters.get(&host.seccomp, host.privileged, &capabilities, &parts.host)?;
+    let runtime = foreign(parts, &host.runtime)?;
+    let seccomp = match runtime {
+        None => parts.filters.get(&host.seccomp, host.privileged, &capabilities, &parts.host)?,
+        Some(_) => None,
+    };
     let sandbox = sandbox::prepare(parts, container, joined.as_ref())?;
     let mut with_sandbox = container.clone();
     with_sandbox.sandbox = sandbox.clone();
     let init = if host.init && host.pid == NamespaceMode::Private { Some(parts.init_program()?) } else { None };
-    let spec = spec::build(Inputs {
+    let mut spec = spec::build(Inputs {
         container: &with_sandbox,
         host: &parts.host,
         user: &user,
@@ -184,6 +189,11 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         init: init.as_deref(),
         devices: if host.privileged { policy::devices::host_devices() } else { Vec::new() },
     });
+    if runtime.is_some()
+        && let Some(linux) = spec.linux_mut()
+    {
+        linux.set_seccomp(spec::seccomp::profile(&host.seccomp, host.privileged, &capabilities, &parts.host)?);
+    }
     let log_file = parts.log_file(&container.id);
     let log = create::log_config(request, log_file, (&container.id, &container.name))?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
@@ -200,9 +210,18 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         stdin_once: request.stdin_once,
         pin_netns: sandbox::pin(parts, container),
         make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
+        runtime: runtime.cloned(),
         attach: Vec::new(),
     };
     Ok(Prepared { config, sandbox, user, log_path })
+}
+
+/// The foreign runtime of that name, which may have left the configuration since the container was made.
+fn foreign<'p>(parts: &'p Parts, name: &str) -> Result<Option<&'p Foreign>> {
+    match parts.options.runtimes.get(name) {
+        None if !name.is_empty() => Err(Error::new(Kind::Invalid, format!("unknown or invalid runtime name: {name}"))),
+        found => Ok(found),
+    }
 }
 
 /// The capabilities of a container's processes.

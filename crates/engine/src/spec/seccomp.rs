@@ -15,6 +15,16 @@ pub(crate) fn parse(text: &str, capabilities: &[Capability], host: &Host) -> Res
     policy::custom::parse(text, Facts { capabilities, kernel: host.kernel }).map_err(|message| Error::new(Kind::Invalid, message))
 }
 
+/// The profile of a container as data, for a runtime that compiles it itself; `None` where it runs without one.
+pub(crate) fn profile(wanted: &Seccomp, privileged: bool, capabilities: &[Capability], host: &Host) -> Result<Option<LinuxSeccomp>> {
+    match wanted {
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Default if privileged => Ok(None),
+        Seccomp::Default => Ok(Some(policy::seccomp::default_profile(capabilities))),
+        Seccomp::Profile(text) => parse(text, capabilities, host),
+    }
+}
+
 /// Compiled programs by profile and capabilities.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {

@@ -50,6 +50,7 @@ pub(crate) fn options(root: &Path) -> Options {
         exec_root: root.join("x"),
         cgroup_parent: format!("/dhow-engine-test-{name}"),
         log_options: Default::default(),
+        runtimes: Default::default(),
     }
 }
 

@@ -32,7 +32,7 @@ impl Cgroup {
             // Before Linux 5.14 the file is not there; without the directory nothing is left to kill.
             match fs::OpenOptions::new().write(true).open(&file).and_then(|mut file| io::Write::write(&mut file, b"1")) {
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !self.any_dir().is_some_and(Path::exists) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(refused(&file, "write \"1\"", &error)),
             }
@@ -84,9 +84,10 @@ impl Cgroup {
         }
     }
 
-    /// All hierarchies have the same processes.
+    /// All hierarchies that have the container have the same processes. (A foreign runtime leaves some out.)
     fn any_dir(&self) -> Option<&Path> {
-        self.unified_dir().or_else(|| self.dirs.first().map(|(_, dir)| dir.as_path()))
+        let first = self.dirs.first().map(|(_, dir)| dir.as_path());
+        self.unified_dir().filter(|dir| Some(*dir) == first || dir.exists()).or(first)
     }
 }
 

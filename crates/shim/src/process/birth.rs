@@ -8,6 +8,7 @@
 //!
 //! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
 
+use super::launcher::Launcher;
 use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
@@ -19,7 +20,7 @@ use crate::files::{self, Record};
 use crate::log::Log;
 use crate::protocol::{FromShim, State};
 use dhow_runtime::cgroup::Cgroup;
-use dhow_runtime::{Create, Created, Failure, Root, Stdio, Step};
+use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::signal::Signals;
 use oci_spec::runtime::{LinuxNamespaceType, Spec, User};
 use rustix::fs::Mode;
@@ -54,6 +55,7 @@ impl Phases {
 struct Undo {
     dir: PathBuf,
     cgroup: Option<Cgroup>,
+    launcher: Launcher,
     armed: bool,
 }
 
@@ -63,6 +65,7 @@ impl Drop for Undo {
             return;
         }
         // The failure that led here is what the daemon is told; it cleans up after us if the directory stays.
+        let _ = self.launcher.forget(&self.dir);
         let removed = self.cgroup.as_ref().map_or(Ok(()), |cgroup| {
             let killed = cgroup.kill().map_err(io::Error::other);
             killed.and(files::undo(cgroup, None))
@@ -78,7 +81,7 @@ impl Drop for Undo {
 pub(crate) struct Stillborn {
     id: String,
     failure: Failure,
-    _root: Option<Created>,
+    _root: Option<OwnedFd>,
 }
 
 impl Stillborn {
@@ -105,13 +108,13 @@ pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, phases: 
     made.map_err(|failure| stillborn(config.id, failure, root))
 }
 
-/// The steps. On a failure everything is undone; what was created goes to `root`.
+/// The steps. On a failure everything is undone; the root filesystem goes to `root`.
 fn make(
     config: &mut ShimConfig,
     control: &OwnedFd,
     clients: Vec<OwnedFd>,
     mut phases: Phases,
-    root: &mut Option<Created>,
+    root: &mut Option<OwnedFd>,
 ) -> Result<Shim, Failure> {
     defaults(&mut config.spec);
     if clients.len() != config.attach.len() {
@@ -122,8 +125,7 @@ fn make(
 
     let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
     files::make_dir(&config.dir).map_err(|e| io_fail(&config.dir, e))?;
-    let mut undo = Undo { dir: config.dir.clone(), cgroup: None, armed: true };
-    let linux = config.spec.linux().as_ref();
+    let mut undo = Undo { dir: config.dir.clone(), cgroup: None, launcher: Launcher::of(config), armed: true };
     let path = cgroup_path(config);
     let mut record = Record {
         id: config.id.clone(),
@@ -133,10 +135,11 @@ fn make(
         at: None,
         cgroup: Cgroup::at(&path)?,
         pin: config.pin_netns.clone(),
+        runtime: config.runtime.clone(),
     };
     // First the record of what will have to be undone.
     let state = files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
-    let cgroup = Cgroup::create(&path, linux.and_then(|linux| linux.resources().as_ref()))?;
+    let mut cgroup = undo.launcher.cgroup(&path, config)?;
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
 
@@ -144,34 +147,37 @@ fn make(
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
     let (stdio, ends) = streams(config)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
-    let (mut created, ends) = create(config, &cgroup, stdio, ends)?;
-    phases.list.extend(created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)));
-    phases.done("create");
-    if let Err(failure) = created.start() {
-        *root = Some(created);
-        return Err(failure);
-    }
+    phases.done("streams");
+    let mut launched = undo.launcher.launch(config, &mut cgroup, stdio, root)?;
     let at = now();
-    phases.done("start");
+    phases.list.append(&mut launched.timings);
+    phases.last = Instant::now();
+    let ends = match launched.console.take() {
+        Some(console) => stdio::of_console(console, config.open_stdin).map_err(|e| fail(Step::Console, "terminal", &e))?,
+        None => ends,
+    };
 
-    let mut shim = assemble(config, created.pid, created.start_time, at, cgroup, ends, log)?;
-    shim.container.pidfd = Some(created.pidfd);
-    shim.container.root = Some(created.root);
+    let mut shim = assemble(config, launched.pid, launched.start_time, at, cgroup, ends, log)?;
+    shim.container.pidfd = Some(launched.pidfd);
+    shim.container.root = Some(launched.root);
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     phases.done("announce");
     announce(&mut shim, control, phases.list)?;
     undo.armed = false;
+    shim.launcher = std::mem::replace(&mut undo.launcher, Launcher::Own);
 
     record.pid = Some(shim.container.pid);
     record.start_time = Some(shim.container.start_time);
     record.at = Some(at);
+    record.cgroup.clone_from(&shim.container.cgroup);
     shim.warn(files::rewrite(&state, &record), "record the start");
     match Memory::watch(&shim.poll, &shim.container.cgroup) {
         Ok(memory) => shim.memory = memory,
         Err(error) => shim.warn(Err(error), "watch the memory controller"),
     }
     if let Some(path) = config.pin_netns.take() {
-        shim.warn(pin::pin(&created.netns, &path), "pin the network namespace");
+        let pinned = launched.netns.as_ref().map_or(Ok(()), |netns| pin::pin(netns, &path));
+        shim.warn(pinned, "pin the network namespace");
         shim.container.pin = Some(path);
     }
     shim.warn(settle(&config.id), "set the shim's name");
@@ -209,17 +215,7 @@ fn streams(config: &ShimConfig) -> Result<(Stdio, Ends), Failure> {
     stdio::make(wanted, user).map_err(|e| fail(Step::Io, "standard streams", &e))
 }
 
-fn create(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, ends: Ends) -> Result<(Created, Ends), Failure> {
-    let mut created =
-        Create { spec: &config.spec, root: Root::Overlay(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio }.run()?;
-    let ends = match created.console.take() {
-        Some(console) => stdio::of_console(console, config.open_stdin).map_err(|e| fail(Step::Console, "terminal", &e))?,
-        None => ends,
-    };
-    Ok((created, ends))
-}
-
-/// The running shim, without what `created` still owns.
+/// The running shim, without what the launch still owns.
 fn assemble(
     config: &ShimConfig,
     pid: i32,
@@ -242,6 +238,7 @@ fn assemble(
         memory: None,
         id: config.id.clone(),
         dir: config.dir.clone(),
+        launcher: Launcher::Own,
         container: Container {
             pid,
             pidfd: None,

@@ -1,5 +1,6 @@
 //! The ends of processes: reaped, drained, recorded, announced; and the shim's own.
 
+use super::launcher::Launcher;
 use super::{Life, Shim, fail, now};
 use crate::files;
 use crate::protocol::{Exit, FromShim, Outcome};
@@ -110,8 +111,10 @@ impl Shim {
     /// whose end is the answer.
     pub(super) fn bury(&mut self) {
         self.listener = None;
+        let forgotten = self.launcher.forget(&self.dir);
+        self.launcher = Launcher::Own;
         let undone = files::undo(&self.container.cgroup, self.container.pin.as_deref());
-        let removed = undone.and_then(|()| files::remove_files(&self.dir));
+        let removed = forgotten.and(undone).and_then(|()| files::remove_files(&self.dir));
         self.container.root = None;
         if let (Err(error), Some((peer, seq))) = (removed, self.released) {
             let failure = fail(Step::Io, &self.dir.display().to_string(), &error);

@@ -14,6 +14,7 @@
 mod birth;
 mod client;
 mod ending;
+mod launcher;
 mod memory;
 mod peers;
 mod pin;
@@ -31,6 +32,7 @@ use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::{Failure, Kind, Step};
 use dhow_sys::signal::Signals;
+use launcher::Launcher;
 use memory::Memory;
 use peers::Peers;
 use poll::{Poll, Ready, Token, Watched};
@@ -58,6 +60,7 @@ pub(crate) struct Shim {
     memory: Option<Memory>,
     id: String,
     dir: PathBuf,
+    launcher: Launcher,
     container: Container,
     /// By number; 0 is the container's own.
     sessions: BTreeMap<u32, Session>,

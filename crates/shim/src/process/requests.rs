@@ -86,7 +86,11 @@ impl Shim {
                 let found = self.find_exec(&exec)?;
                 signal_to(&found.pidfd, signal, &exec).map(done)
             }
-            Request::Update(config) => self.container.cgroup.update(&config.resources).map(done),
+            Request::Update(config) => match self.launcher.foreign() {
+                Some(driver) => driver.update(&config.resources),
+                None => self.container.cgroup.update(&config.resources),
+            }
+            .map(done),
             Request::Pause => self.freeze(true).map(done),
             Request::Resume => self.freeze(false).map(done),
             Request::Usage => self.container.cgroup.usage().map(|usage| (Outcome::Usage(Box::new(usage)), None)),
@@ -115,7 +119,9 @@ impl Shim {
 
     fn kill(&mut self, signal: i32, all: bool) -> Result<(), Failure> {
         self.running()?;
-        if all && signal == SIGKILL {
+        if let Some(driver) = self.launcher.foreign() {
+            driver.kill(signal, all)?;
+        } else if all && signal == SIGKILL {
             self.container.cgroup.kill()?;
         } else if all {
             for pid in self.container.cgroup.pids()? {
@@ -153,8 +159,18 @@ impl Shim {
     }
 
     fn freeze(&mut self, frozen: bool) -> Result<(), Failure> {
-        self.running()?;
-        self.container.cgroup.freeze(frozen)?;
+        match self.running() {
+            // What was killed while it was frozen may be gone before anybody thaws it.
+            Err(_) if !frozen && self.container.paused => {
+                self.container.paused = false;
+                return Ok(());
+            }
+            other => other?,
+        }
+        match self.launcher.foreign() {
+            Some(driver) => driver.freeze(frozen)?,
+            None => self.container.cgroup.freeze(frozen)?,
+        }
         self.container.paused = frozen;
         Ok(())
     }
@@ -213,6 +229,11 @@ impl Shim {
             process.set_oom_score_adj(Some(0));
         }
         let (stdio, ends) = stdio::make(wanted, process.user()).map_err(|e| fail(Step::Io, "standard streams", &e))?;
+        if let Some(driver) = self.launcher.foreign() {
+            process.set_terminal(Some(config.tty));
+            let crate::foreign::Executed { pid, pidfd, console } = driver.exec(&process, &stdio)?;
+            return Ok((dhow_runtime::ExecStarted { pid, pidfd, console }, ends));
+        }
         let init = self.container.pidfd.as_ref().ok_or_else(|| not_running(&self.id))?;
         let started = dhow_runtime::Exec {
             process: &process,

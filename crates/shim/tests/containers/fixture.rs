@@ -86,6 +86,7 @@ impl Place {
             stdin_once: false,
             pin_netns: None,
             make_sources: Vec::new(),
+            runtime: None,
             attach: Vec::new(),
         }
     }

@@ -1,0 +1,121 @@
+//! Who makes the container: this program itself, or a foreign runtime.
+
+use crate::config::ShimConfig;
+use crate::foreign::{self, Driver};
+use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::{Create, Failure, Root, Stdio};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Instant;
+
+/// Makes the container, and afterwards does what must be asked of whoever made it.
+#[derive(Debug)]
+pub(crate) enum Launcher {
+    /// The runtime in this program.
+    Own,
+    /// Another one, by its command line.
+    Foreign(Box<Driver>),
+}
+
+/// A container whose program runs.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) start_time: u64,
+    pub(crate) root: OwnedFd,
+    pub(crate) netns: Option<OwnedFd>,
+    pub(crate) console: Option<OwnedFd>,
+    pub(crate) timings: Vec<(String, u64)>,
+}
+
+impl Launcher {
+    /// The one that the configuration asks for.
+    pub(crate) fn of(config: &ShimConfig) -> Self {
+        match &config.runtime {
+            None => Self::Own,
+            Some(runtime) => Self::Foreign(Box::new(Driver::new(runtime.clone(), &config.id, &config.dir))),
+        }
+    }
+
+    /// The foreign one.
+    pub(crate) fn foreign(&self) -> Option<&Driver> {
+        match self {
+            Self::Own => None,
+            Self::Foreign(driver) => Some(driver),
+        }
+    }
+
+    /// The container's cgroup with its limits; a foreign runtime makes its own, and only at the creation.
+    pub(crate) fn cgroup(&self, path: &str, config: &ShimConfig) -> Result<Cgroup, Failure> {
+        let linux = config.spec.linux().as_ref();
+        match self {
+            Self::Own => Cgroup::create(path, linux.and_then(|linux| linux.resources().as_ref())),
+            Self::Foreign(_) => Cgroup::at(path),
+        }
+    }
+
+    /// Creates the container and starts its program. `root` keeps the root filesystem of one that did not start. A foreign runtime's
+    /// cgroup is known for good afterwards.
+    pub(crate) fn launch(
+        &mut self,
+        config: &ShimConfig,
+        cgroup: &mut Cgroup,
+        stdio: Stdio,
+        root: &mut Option<OwnedFd>,
+    ) -> Result<Launched, Failure> {
+        match self {
+            Self::Own => own(config, cgroup, stdio, root),
+            Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio),
+        }
+    }
+
+    /// Removes what a foreign runtime has of the container, which has ended.
+    pub(crate) fn forget(&self, dir: &Path) -> io::Result<()> {
+        let Self::Foreign(driver) = self else { return Ok(()) };
+        // Its hooks may still need the bundle, so that goes after.
+        let deleted = driver.delete(true).map_err(io::Error::other);
+        deleted.and(foreign::remove_files(dir))
+    }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>) -> Result<Launched, Failure> {
+    let begun = Instant::now();
+    let create = Create { spec: &config.spec, root: Root::Overlay(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio };
+    let mut created = create.run()?;
+    let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
+    timings.push(("create".to_owned(), micros(begun)));
+    let begun = Instant::now();
+    if let Err(failure) = created.start() {
+        *root = Some(created.root);
+        return Err(failure);
+    }
+    timings.push(("start".to_owned(), micros(begun)));
+    Ok(Launched {
+        pid: created.pid,
+        pidfd: created.pidfd,
+        start_time: created.start_time,
+        root: created.root,
+        netns: Some(created.netns),
+        console: created.console,
+        timings,
+    })
+}
+
+fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup, stdio: &Stdio) -> Result<Launched, Failure> {
+    let begun = Instant::now();
+    let made = driver.create(&config.spec, &config.root, stdio)?;
+    // What it has not made is not there to be asked.
+    cgroup.dirs.retain(|(_, dir)| dir.exists());
+    let created = micros(begun);
+    let begun = Instant::now();
+    driver.start()?;
+    let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];
+    let foreign::Made { pid, pidfd, start_time, root, netns, console } = made;
+    Ok(Launched { pid, pidfd, start_time, root, netns, console, timings })
+}
