@@ -35,7 +35,7 @@ mod tasks;
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;
 pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
-pub use dhow_storage::{Change, ChangeKind};
 pub use dhow_shim::config::Foreign;
+pub use dhow_storage::{Change, ChangeKind};
 pub use engine::{Engine, Options};
 pub use error::{Error, Kind};

@@ -67,6 +67,10 @@ fn runc_gives_a_container_its_whole_life() {
 
 #[test]
 fn crun_gives_a_container_its_whole_life() {
+    // It refuses hosts where v1 hierarchies stand beside a unified one with controllers.
+    if std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers").is_ok_and(|text| !text.trim().is_empty()) {
+        return dhow_tests::skip("crun does not know hybrid cgroups");
+    }
     a_life("crun");
 }
 
@@ -102,7 +106,9 @@ fn a_foreign_runtimes_errors_in_dockers_words() {
 #[test]
 fn a_foreign_container_survives_the_daemon_and_is_cleaned_up_after_its_shim() {
     let Some(engine) = engine("runc") else { return };
-    engine.dhow(["run", "-d", "--name", "box", "--runtime", "foreign", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.1; done"]).ok();
+    engine
+        .dhow(["run", "-d", "--name", "box", "--runtime", "foreign", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.1; done"])
+        .ok();
     let pid = engine.container_pid("box");
     engine.kill_daemon();
     engine.start_daemon();
@@ -141,7 +147,10 @@ fn the_file_names_runtimes_and_a_default() {
     assert_eq!(engine.shell("", "echo default").ok(), "default");
     assert_eq!(engine.shell("--runtime runc", "echo own").ok(), "own");
     let gone = engine.run("run --rm --runtime gone busybox true");
-    let words = ["OCI runtime create failed: unable to retrieve OCI runtime error (", "No such file or directory"];
+    let words = [
+        "OCI runtime create failed: unable to retrieve OCI runtime error (",
+        "fork/exec /nowhere/runtime: no such file or directory: unknown",
+    ];
     assert!(words.iter().all(|word| gone.stderr().contains(word)), "{gone}");
     assert_eq!(gone.code, 127);
     engine.finish();

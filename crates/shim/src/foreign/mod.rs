@@ -18,7 +18,7 @@ mod words;
 
 use crate::config::Foreign;
 use crate::files;
-use dhow_runtime::{Failure, Kind, Stdio, Step};
+use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::overlay::Overlay;
 use dhow_sys::{mount, process};
 use oci_spec::runtime::{LinuxResources, Process, Spec};
@@ -191,7 +191,7 @@ impl Driver {
         let ended = program::run(&self.runtime.path, &words, stdio, self.namespace.as_ref().map(AsFd::as_fd));
         let said = words::last_error(&log);
         remove(&log);
-        words::judge(what, ended, said)
+        words::judge(what, &self.runtime.path, ended, said)
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<PathBuf, Failure> {
@@ -247,7 +247,8 @@ fn remove(path: &Path) {
 }
 
 fn failure(step: Step, object: &str, error: &io::Error) -> Failure {
-    Failure { step, object: object.to_owned(), kind: Kind::Other, errno: error.raw_os_error().unwrap_or(0), message: error.to_string() }
+    let source = error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error);
+    Failure::io(step, object, source)
 }
 
 #[cfg(test)]

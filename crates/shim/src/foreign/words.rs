@@ -30,17 +30,23 @@ fn find(text: &str) -> Option<String> {
 }
 
 /// What came of a call, of which `what` says in Docker's words what has failed.
-pub(crate) fn judge(what: &str, ended: io::Result<Ended>, said: io::Result<Option<String>>) -> Result<(), Failure> {
+pub(crate) fn judge(what: &str, program: &Path, ended: io::Result<Ended>, said: io::Result<Option<String>>) -> Result<(), Failure> {
     let (why, errno) = match ended {
         Ok(Ended::Code(0)) => return Ok(()),
         Ok(Ended::Code(code)) => (format!("exit status {code}"), 0),
         Ok(Ended::Signal(signal)) => (format!("signal {signal}"), 0),
-        Err(error) => (error.to_string(), error.raw_os_error().unwrap_or(0)),
+        Err(error) => {
+            let failure = Failure::io(Step::Runtime, what, error);
+            (format!("fork/exec {}: {}", program.display(), failure.message), failure.errno)
+        }
     };
     let message = match said {
         Ok(Some(message)) => message,
         Ok(None) => why,
-        Err(error) => format!("unable to retrieve OCI runtime error ({error}): {why}"),
+        Err(error) => {
+            let error = Failure::io(Step::Runtime, what, error).message;
+            format!("unable to retrieve OCI runtime error ({error}): {why}")
+        }
     };
     Err(Failure { step: Step::Runtime, object: what.to_owned(), kind: kind(&message), errno, message })
 }
@@ -76,7 +82,7 @@ mod tests {
     #[test]
     fn judged_by_its_words() {
         let check = |message: &str, expect: Kind| {
-            let failure = judge("OCI runtime create failed", Ok(Ended::Code(1)), Ok(Some(message.into()))).unwrap_err();
+            let failure = judge("OCI runtime create failed", Path::new("/r"), Ok(Ended::Code(1)), Ok(Some(message.into()))).unwrap_err();
             assert_eq!((failure.kind, failure.message.as_str()), (expect, message));
         };
         check("runc create failed: unable to start container process: exec: \"x\": executable file not found in $PATH", Kind::NotFound);
@@ -84,9 +90,10 @@ mod tests {
         check("exec: \"/etc\": is a directory", Kind::IsDirectory);
         check("container not running", Kind::NotRunning);
         check("something else", Kind::Other);
-        assert!(judge("x", Ok(Ended::Code(0)), Ok(None)).is_ok());
-        let lost = judge("x", Err(io::Error::from_raw_os_error(2)), Err(io::Error::from_raw_os_error(2))).unwrap_err();
-        assert!(lost.message.starts_with("unable to retrieve OCI runtime error (") && lost.errno == 2 && lost.kind == Kind::NotFound);
-        assert_eq!(judge("x", Ok(Ended::Signal(9)), Ok(None)).unwrap_err().message, "signal 9");
+        assert!(judge("x", Path::new("/r"), Ok(Ended::Code(0)), Ok(None)).is_ok());
+        let lost = judge("x", Path::new("/r"), Err(io::Error::from_raw_os_error(2)), Err(io::Error::from_raw_os_error(2))).unwrap_err();
+        let words = "unable to retrieve OCI runtime error (no such file or directory): fork/exec /r: no such file or directory";
+        assert_eq!((lost.message.as_str(), lost.errno, lost.kind), (words, 2, Kind::NotFound));
+        assert_eq!(judge("x", Path::new("/r"), Ok(Ended::Signal(9)), Ok(None)).unwrap_err().message, "signal 9");
     }
 }

@@ -161,10 +161,7 @@ impl Shim {
     fn freeze(&mut self, frozen: bool) -> Result<(), Failure> {
         match self.running() {
             // What was killed while it was frozen may be gone before anybody thaws it.
-            Err(_) if !frozen && self.container.paused => {
-                self.container.paused = false;
-                return Ok(());
-            }
+            Err(_) if !frozen => return Ok(()),
             other => other?,
         }
         match self.launcher.foreign() {
