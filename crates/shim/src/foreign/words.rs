@@ -25,8 +25,8 @@ pub(crate) fn last_error(log: &Path) -> io::Result<Option<String>> {
 }
 
 fn find(text: &str) -> Option<String> {
-    let errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).filter(|line| line.level == "error");
-    errors.last().map(|line| line.msg.trim().to_owned()).filter(|message| !message.is_empty())
+    let mut errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).filter(|line| line.level == "error");
+    errors.next_back().map(|line| line.msg.trim().to_owned()).filter(|message| !message.is_empty())
 }
 
 /// What came of a call, of which `what` says in Docker's words what has failed.
