@@ -18,9 +18,9 @@ pub(super) struct Failure {
 impl Failure {
     fn new(operand: &Operand, what: String) -> Self {
         let Place { line, mut column } = operand.place;
-        // Of a chain of fields, Go names the place of the last one.
+        // Of a chain of fields, Go names the place of the second one.
         if matches!(operand.kind, Kind::Field(_)) {
-            column += operand.source.rfind('.').unwrap_or(0);
+            column += operand.source.char_indices().skip(1).find(|(_, c)| *c == '.').map_or(0, |(at, _)| at);
         }
         Self { line, column, source: operand.source.clone(), what }
     }

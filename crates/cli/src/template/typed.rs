@@ -188,7 +188,7 @@ mod tests {
         check("{{.SizeRw}} {{.State.Health}} {{len .Mounts}}", "<nil> <nil> 1");
         check(
             "{{.State.Health.Status}}",
-            r#"template: :1:13: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status"#,
+            r#"template: :1:8: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status"#,
         );
     }
 }
