@@ -1,5 +1,6 @@
 //! All that a shim is told at its birth.
 
+use crate::health::Plan;
 use dhow_runtime::seccomp::Program;
 use dhow_sys::overlay::Overlay;
 use oci_spec::runtime::{LinuxResources, Spec};
@@ -50,6 +51,18 @@ pub struct ShimConfig {
     /// Clients attached before the start. Their sockets come with the message, in this order.
     #[serde(default)]
     pub attach: Vec<AttachConfig>,
+    /// The health check, where there is one. The shim runs its probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthConfig>,
+}
+
+/// A health check.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HealthConfig {
+    /// When probes run.
+    pub plan: Plan,
+    /// What runs. The container's own filter applies.
+    pub process: oci_spec::runtime::Process,
 }
 
 /// An OCI runtime with runc's command line.

@@ -9,6 +9,7 @@ mod files;
 mod foreign;
 mod frame;
 pub mod handle;
+pub mod health;
 mod log;
 mod process;
 pub mod protocol;

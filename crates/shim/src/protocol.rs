@@ -3,6 +3,7 @@
 //! each release are replayed in tests, so nothing here changes its meaning.
 
 use crate::config::{AttachConfig, ExecConfig, ShimConfig, UpdateConfig};
+use crate::health::{Probe, Report, Status};
 use dhow_runtime::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,9 @@ pub enum FromShim {
         shim_pid: i32,
         /// The container now.
         state: State,
+        /// What its health check has found, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        health: Option<Box<Report>>,
     },
     /// Answer to a request.
     Reply {
@@ -196,6 +200,22 @@ pub enum FromShim {
     },
     /// The kernel killed a process of the container for lack of memory.
     Oom,
+    /// A probe of the health check is about to run.
+    ProbeBegan {
+        /// Its id among the execs.
+        exec: String,
+    },
+    /// It has a result, which is the last one of the report now.
+    Probed {
+        /// Its id among the execs.
+        exec: String,
+        /// The result.
+        probe: Box<Probe>,
+        /// What it makes of the container.
+        status: Status,
+        /// Failures in a row.
+        streak: u64,
+    },
     /// Something that is not the container's failure went wrong (the log could not be written, the namespace not pinned).
     Warning {
         /// What and why.

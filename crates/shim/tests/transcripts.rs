@@ -145,6 +145,8 @@ fn kinds(events: &[Event]) -> String {
         Event::ExecExited { exec, code } => format!("exec {exec} {code}"),
         Event::Detached { exec } => format!("detached {exec:?}"),
         Event::Oom => "oom".to_owned(),
+        Event::ProbeBegan { exec } => format!("probe {exec}"),
+        Event::Probed { exec, probe, status, streak } => format!("probed {exec} {:?} {:?} {status:?} {streak}", probe.end, probe.output),
         Event::Gone => "gone".to_owned(),
     };
     events.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -167,6 +169,11 @@ async fn shims_of_earlier_and_later_releases_are_adopted() {
     let (state, refused, events) = adopt(load("newer-shim.jsonl")).await;
     assert!(matches!(state, State::Running { pid: 78, .. }));
     assert_eq!((refused.concat().as_str(), kinds(&events).as_str()), ("pause", "exited 3 false, gone"));
+
+    let (state, _, events) = adopt(load("newer-health.jsonl")).await;
+    assert!(matches!(state, State::Running { pid: 78, .. }));
+    let told = "probe p2, probed p2 Exited { code: 1 } \"no\" Healthy 1, probed p3 Unknown \"\" Unknown 2, exited 137 false, gone";
+    assert_eq!(kinds(&events), told);
 }
 
 /// Whole sessions of the recorded release, from the greeting on, as if its shims had been adopted then.

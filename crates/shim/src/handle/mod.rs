@@ -8,6 +8,7 @@ pub use crate::files::{clean_up, recorded_exit};
 pub use shim::{Running, Shim};
 pub use spawner::Spawner;
 
+use crate::health::{Probe, Status};
 use crate::protocol::Exit;
 use dhow_runtime::Failure;
 use std::time::Duration;
@@ -54,6 +55,22 @@ pub enum Event {
     },
     /// The kernel killed a process for lack of memory.
     Oom,
+    /// A probe of the health check is about to run.
+    ProbeBegan {
+        /// Its id among the execs.
+        exec: String,
+    },
+    /// A probe has its result.
+    Probed {
+        /// Its id among the execs.
+        exec: String,
+        /// The result.
+        probe: Box<Probe>,
+        /// What it makes of the container.
+        status: Status,
+        /// Failures in a row.
+        streak: u64,
+    },
     /// The connection ended. Without an `Exited` before it the shim was killed: see `exit.json` ([`recorded_exit`]), then clean up.
     Gone,
 }

@@ -5,6 +5,7 @@ use super::wire::Wire;
 use super::{DEADLINE, Error, Event, RELEASE_DEADLINE};
 use crate::config::{AttachConfig, ExecConfig, UpdateConfig};
 use crate::files;
+use crate::health::Report;
 use crate::process::hello;
 use crate::protocol::{FromShim, Outcome, Request, State, ToShim, VERSION};
 use dhow_runtime::cgroup::Usage;
@@ -26,6 +27,8 @@ pub struct Running {
     /// What the shim knew when it greeted. After [`super::Spawner::spawn`] always `Running`; an end, however soon, comes as an event. After
     /// [`Shim::connect`] it may be `Exited`, and then no such event comes.
     pub state: State,
+    /// What the health check had found by then, where there is one and the shim knows of such things.
+    pub health: Option<Report>,
     /// News from here on.
     pub events: mpsc::UnboundedReceiver<Event>,
     /// Phases of the start in microseconds. The last, `total`, is the daemon's own measure of the whole.
@@ -48,15 +51,23 @@ struct Inner {
     waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
 }
 
+/// What a shim said in greeting.
+pub(super) struct Greeting {
+    pub(super) pid: i32,
+    pub(super) state: State,
+    pub(super) health: Option<Box<Report>>,
+}
+
 /// Goes on with a shim that has greeted. `early` came before the end of the greeting.
-pub(super) fn begin(wire: Wire, id: &str, pid: i32, state: State, timings: Vec<(String, u64)>, early: Vec<FromShim>) -> Running {
+pub(super) fn begin(wire: Wire, id: &str, greeting: Greeting, timings: Vec<(String, u64)>, early: Vec<FromShim>) -> Running {
+    let Greeting { pid, state, health } = greeting;
     let inner = Arc::new(Inner { id: id.to_owned(), pid, wire, next: AtomicU64::new(1), waiting: Mutex::new(Some(HashMap::new())) });
     let (sender, events) = mpsc::unbounded_channel();
     for message in early {
         inner.dispatch(message, Vec::new(), &sender);
     }
     tokio::spawn(read(Arc::clone(&inner), sender));
-    Running { shim: Shim(inner), state, events, timings }
+    Running { shim: Shim(inner), state, health: health.map(|report| *report), events, timings }
 }
 
 /// The one reader of a connection: answers to whom they belong, news in order.
@@ -94,6 +105,8 @@ impl Inner {
             FromShim::ExecExited { exec, code } => Event::ExecExited { exec, code },
             FromShim::Detached { exec } => Event::Detached { exec },
             FromShim::Oom => Event::Oom,
+            FromShim::ProbeBegan { exec } => Event::ProbeBegan { exec },
+            FromShim::Probed { exec, probe, status, streak } => Event::Probed { exec, probe, status, streak },
             FromShim::Warning { message } => {
                 tracing::warn!(container = self.id, "shim: {message}");
                 return;
@@ -155,8 +168,8 @@ impl Shim {
         let first = first.map_err(|_| Error::Deadline { id: id.to_owned() })?.map_err(broken)?;
         let (body, _) = first.ok_or_else(gone)?;
         match serde_json::from_slice(&body) {
-            Ok(FromShim::Hello { hello, id: theirs, shim_pid, state }) if theirs == id && hello.protocol <= VERSION => {
-                Ok(begin(wire, id, shim_pid, state, Vec::new(), Vec::new()))
+            Ok(FromShim::Hello { hello, id: theirs, shim_pid, state, health }) if theirs == id && hello.protocol <= VERSION => {
+                Ok(begin(wire, id, Greeting { pid: shim_pid, state, health }, Vec::new(), Vec::new()))
             }
             Ok(FromShim::Hello { hello, id: theirs, .. }) => Err(Error::Protocol(format!(
                 "{} is served by the shim of container {theirs}, release {}, protocol {}",

@@ -162,7 +162,8 @@ async fn first_words(wire: Wire, id: &str) -> Result<Running, Attempt> {
             Ok(FromShim::Started { pid, start_time, at, timings }) => {
                 let shim_pid = greeted.unwrap_or_default();
                 let state = State::Running { pid, start_time, at };
-                return Ok(shim::begin(wire, id, shim_pid, state, timings, warnings));
+                let greeting = shim::Greeting { pid: shim_pid, state, health: None };
+                return Ok(shim::begin(wire, id, greeting, timings, warnings));
             }
             Ok(FromShim::StartFailed { failure }) => return Err(Attempt::Failed(Error::Refused(failure))),
             Ok(other) => warnings.push(other),

@@ -12,6 +12,7 @@ use super::launcher::Launcher;
 use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
+use super::probes::Monitor;
 use super::session::{Ends, Session};
 use super::stdio::{self, Wanted};
 use super::{Container, Life, Shim, fail, now, pin};
@@ -87,7 +88,7 @@ pub(crate) struct Stillborn {
 impl Stillborn {
     /// Tells the daemon.
     pub(crate) fn announce(self, control: &OwnedFd) {
-        for message in [super::greeting(&self.id, State::Starting), FromShim::StartFailed { failure: self.failure }] {
+        for message in [super::greeting(&self.id, State::Starting, None), FromShim::StartFailed { failure: self.failure }] {
             // Nobody else is there to be told.
             let _ = dhow_sys::fdpass::send(control, &super::peers::encode(&message), &[]);
         }
@@ -180,6 +181,9 @@ fn make(
         shim.warn(pinned, "pin the network namespace");
         shim.container.pin = Some(path);
     }
+    if let Some(health) = config.health.take() {
+        shim.health = Some(Box::new(Monitor::new(health, config.seccomp.take())));
+    }
     shim.warn(settle(&config.id), "set the shim's name");
     shim.soon_idle();
     Ok(shim)
@@ -254,6 +258,7 @@ fn assemble(
         },
         sessions: BTreeMap::from([(0, session)]),
         execs: Vec::new(),
+        health: None,
         next: 1,
         scratch: Vec::new(),
         idle_after: None,

@@ -25,6 +25,7 @@ impl Shim {
         let until = Instant::now() + DRAIN_MAX;
         if pid == self.container.pid && matches!(self.container.life, Life::Running) {
             self.container.life = Life::Draining { code, at: now(), until };
+            self.stop_probes();
             if self.container.shares_pids {
                 let killed = self.container.cgroup.kill().map_err(std::io::Error::other);
                 self.warn(killed, "end the other processes");
@@ -43,7 +44,7 @@ impl Shim {
             _ => None,
         };
         let execs = self.execs.iter().filter_map(|exec| exec.ended.map(|(_, until)| until));
-        container.into_iter().chain(execs).min()
+        container.into_iter().chain(execs).chain(self.probe_deadline()).min()
     }
 
     /// Goes on with drains, and ends those whose time is up.
@@ -57,6 +58,7 @@ impl Shim {
         if let Life::Draining { until, .. } = self.container.life {
             self.drain_container(clock >= until);
         }
+        self.check_health();
         self.sessions
             .retain(|number, session| *number == 0 || session.has_clients() || self.execs.iter().any(|exec| exec.session == *number));
     }
@@ -101,6 +103,9 @@ impl Shim {
             return;
         }
         let exec = self.execs.swap_remove(index).id;
+        if self.probe_ended(session, code) {
+            return;
+        }
         self.peers.announce(&FromShim::ExecExited { exec, code }, true);
         if let Some(session) = self.sessions.get_mut(&session) {
             session.finish();

@@ -8,7 +8,7 @@
 //!   StartFailed, gone                                                        cgroup, pin, files removed; root closed; gone
 //! ```
 //!
-//! Single-threaded, one epoll loop, no timers but the bound of a drain. A daemon that goes away is no event of importance: news that
+//! Single-threaded, one epoll loop, no timers but the bound of a drain and those of a health check. A daemon that goes away is no event of importance: news that
 //! another one needs is kept, and the container's log and exit are on disk.
 
 mod birth;
@@ -19,6 +19,7 @@ mod memory;
 mod peers;
 mod pin;
 mod poll;
+mod probes;
 mod requests;
 mod session;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod stdio;
 use crate::config::AttachConfig;
 use crate::files;
 use crate::frame::Stream;
+use crate::health::Report;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::{Failure, Kind, Step};
@@ -65,6 +67,8 @@ pub(crate) struct Shim {
     /// By number; 0 is the container's own.
     sessions: BTreeMap<u32, Session>,
     execs: Vec<Exec>,
+    /// The health check, where there is one.
+    health: Option<Box<probes::Monitor>>,
     /// Next number of a session or client.
     next: u32,
     /// What was read last. Kept for its room.
@@ -286,7 +290,7 @@ impl Shim {
     }
 
     fn greeting(&self, state: State) -> FromShim {
-        greeting(&self.id, state)
+        greeting(&self.id, state, self.health.as_ref().map(|monitor| Box::new(monitor.report())))
     }
 
     /// Tells of a failure that is none of the container's.
@@ -304,8 +308,8 @@ impl Shim {
     }
 }
 
-fn greeting(id: &str, state: State) -> FromShim {
-    FromShim::Hello { hello: hello(), id: id.to_owned(), shim_pid: rustix::process::getpid().as_raw_nonzero().get(), state }
+fn greeting(id: &str, state: State, health: Option<Box<Report>>) -> FromShim {
+    FromShim::Hello { hello: hello(), id: id.to_owned(), shim_pid: rustix::process::getpid().as_raw_nonzero().get(), state, health }
 }
 
 /// Our opening words.

@@ -168,7 +168,7 @@ mod tests {
     use crate::protocol::{Exit, State};
 
     fn greeting() -> FromShim {
-        crate::process::greeting("x", State::Starting)
+        crate::process::greeting("x", State::Starting, None)
     }
 
     fn connect(peers: &mut Peers) -> OwnedFd {

@@ -101,7 +101,7 @@ impl Shim {
         }
     }
 
-    fn running(&self) -> Result<(), Failure> {
+    pub(super) fn running(&self) -> Result<(), Failure> {
         match self.container.life {
             Life::Running => Ok(()),
             _ => Err(not_running(&self.id)),
@@ -164,11 +164,21 @@ impl Shim {
             Err(_) if !frozen => return Ok(()),
             other => other?,
         }
-        match self.launcher.foreign() {
-            Some(driver) => driver.freeze(frozen)?,
-            None => self.container.cgroup.freeze(frozen)?,
+        if frozen && !self.container.paused {
+            // What is frozen does not even die.
+            self.stop_probes();
         }
-        self.container.paused = frozen;
+        let done = match self.launcher.foreign() {
+            Some(driver) => driver.freeze(frozen),
+            None => self.container.cgroup.freeze(frozen),
+        };
+        if done.is_ok() {
+            self.container.paused = frozen;
+        }
+        if !self.container.paused {
+            self.resume_probes();
+        }
+        done?;
         Ok(())
     }
 
@@ -198,6 +208,15 @@ impl Shim {
             (None, _) => None,
             (Some(_), None) => return Err(invalid("exec", "no socket")),
         };
+        let (session, outcome) = self.begin_exec(config)?;
+        if let Some((attach, socket)) = client {
+            self.attach(session, socket, attach);
+        }
+        Ok((outcome, None))
+    }
+
+    /// Starts a further process; gives its session, in which nobody is attached yet.
+    pub(super) fn begin_exec(&mut self, config: &ExecConfig) -> Result<(u32, Outcome), Failure> {
         self.soon_idle();
         let (started, ends) = self.start_exec(config)?;
         let session = self.number();
@@ -211,10 +230,7 @@ impl Shim {
         };
         self.sessions.insert(session, Session::new(&self.poll, session, ends, config.tty, true, None));
         self.execs.push(Exec { id: config.id.clone(), session, pid: started.pid, pidfd: started.pidfd, ended: None });
-        if let Some((attach, socket)) = client {
-            self.attach(session, socket, attach);
-        }
-        Ok((Outcome::Exec { pid: started.pid }, None))
+        Ok((session, Outcome::Exec { pid: started.pid }))
     }
 
     fn start_exec(&self, config: &ExecConfig) -> Result<(dhow_runtime::ExecStarted, Ends), Failure> {

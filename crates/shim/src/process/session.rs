@@ -10,6 +10,7 @@ use super::client::{Client, Typed};
 use super::poll::{Poll, Token, Watched};
 use crate::config::AttachConfig;
 use crate::frame::Stream;
+use crate::health::Capture;
 use crate::log::Log;
 use crate::log::replay::Replay;
 use rustix::event::epoll::EventFlags;
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     /// The input closes when nothing is held.
     input_ends: bool,
     log: Option<Log>,
+    /// The start of the output, for a probe.
+    capture: Option<Box<Capture>>,
     clients: BTreeMap<u32, Client>,
     /// The process has ended: nobody is held back any more.
     draining: bool,
@@ -76,6 +79,7 @@ impl Session {
             held: Vec::new(),
             input_ends: false,
             log,
+            capture: None,
             clients: BTreeMap::new(),
             draining: false,
             finished: false,
@@ -87,6 +91,16 @@ impl Session {
     /// Its number.
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Keeps the start of the output from now on.
+    pub(crate) fn capture(&mut self) {
+        self.capture = Some(Box::default());
+    }
+
+    /// The start of the output.
+    pub(crate) fn captured(self) -> String {
+        self.capture.map(|capture| capture.text()).unwrap_or_default()
     }
 
     /// Its terminal.
@@ -162,6 +176,9 @@ impl Session {
         if let Some(log) = &mut self.log {
             let written = log.append(stream, bytes, now);
             self.note(written);
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.take(bytes);
         }
         for client in self.clients.values_mut().filter(|client| client.follows(stream)) {
             client.send(stream, bytes);

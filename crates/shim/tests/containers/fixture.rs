@@ -88,6 +88,7 @@ impl Place {
             make_sources: Vec::new(),
             runtime: None,
             attach: Vec::new(),
+            health: None,
         }
     }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this main is its own test harness")]
 
 mod fixture;
+mod health;
 mod lives;
 mod streams;
 mod survival;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, survival::TESTS];
+const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, survival::TESTS, health::TESTS];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();

@@ -34,7 +34,7 @@ pub(crate) fn daemon(dir: &Path) {
 }
 
 /// Starts `config` from a daemon of its own, then kills that.
-fn start_and_kill_daemon(place: &Place, config: &dhow_shim::ShimConfig, wait: Duration) {
+pub(crate) fn start_and_kill_daemon(place: &Place, config: &dhow_shim::ShimConfig, wait: Duration) {
     std::fs::write(place.path().join("config.json"), serde_json::to_vec(config).unwrap()).unwrap();
     let mut daemon = Command::new(std::env::current_exe().unwrap()).arg(DAEMON).arg(place.path()).stdout(Stdio::null()).spawn().unwrap();
     while !place.path().join("started").exists() {
