@@ -4,7 +4,7 @@ use crate::container::{self, Command, Slot, delete_content, is_active, tell};
 use crate::engine::Parts;
 use crate::error::Result;
 use crate::model::{Container, NetworkMode, Status};
-use crate::{clock, ids, restart, sandbox};
+use crate::{clock, health, ids, restart, sandbox};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use futures_util::StreamExt;
@@ -51,6 +51,9 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
     match Shim::connect(&container.id, &dir).await {
         Ok(running) => {
             complete(parts, &mut container);
+            if let Some(report) = &running.health {
+                health::adopted(parts, &mut container, report, matches!(running.state, State::Running { .. }));
+            }
             match &running.state {
                 State::Running { pid, start_time, at } => {
                     if !was_active || between {
@@ -150,6 +153,7 @@ async fn lost(parts: &Arc<Parts>, mut container: Container, dir: PathBuf) {
     if is_active(container.state.status) || existed {
         let state = &mut container.state;
         state.status = Status::Exited;
+        health::ended(state);
         state.pid = 0;
         state.pid_start_time = 0;
         state.exit_code = exit.code;

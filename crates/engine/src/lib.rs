@@ -15,6 +15,7 @@ pub mod events;
 mod exec;
 mod export;
 mod failure;
+mod health;
 mod host;
 mod ids;
 mod images;

@@ -38,6 +38,8 @@ pub struct Request {
     pub stop_signal: Option<String>,
     /// Seconds; `None`: 10.
     pub stop_timeout: Option<i64>,
+    /// Health check, the image's merged in.
+    pub health: Option<HealthCheck>,
     /// Remove when ended.
     pub auto_remove: bool,
     /// Terminal size at start, height and width.
@@ -46,6 +48,20 @@ pub struct Request {
     pub host: Host,
     /// The front end's own document, kept word for word, never read here (Docker's Config, HostConfig, NetworkingConfig with defaults filled in).
     pub document: String,
+}
+
+/// A health check. Times in nanoseconds; 0 and less leave them, and the number of failures, open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "Docker's HealthConfig by its names")]
+pub struct HealthCheck {
+    /// What is run, word by word.
+    pub command: Vec<String>,
+    pub interval: i64,
+    pub timeout: i64,
+    pub start_period: i64,
+    pub start_interval: i64,
+    pub retries: i64,
 }
 
 /// Isolation, limits and mounts.
@@ -268,6 +284,54 @@ pub struct State {
     /// What the restart policy goes by.
     #[serde(default)]
     pub restarts: Restarts,
+    /// Of a container with a health check that has started. Boxed: few have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Box<Health>>,
+}
+
+/// What the health check has found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "Docker's Health by its names")]
+pub struct Health {
+    pub status: HealthStatus,
+    pub failing_streak: u64,
+    /// The last five results, oldest first.
+    pub log: Vec<ProbeResult>,
+}
+
+/// What the probes make of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "Docker's words")]
+pub enum HealthStatus {
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// Docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// One probe. Times are nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "Docker's HealthcheckResult by its names")]
+pub struct ProbeResult {
+    pub start: i64,
+    pub end: i64,
+    /// -1 where it did not end by itself.
+    pub exit_code: i32,
+    /// It was killed for taking too long.
+    #[serde(default)]
+    pub timed_out: bool,
+    pub output: String,
 }
 
 /// A container's past, as far as its restart policy is concerned.

@@ -128,7 +128,7 @@ impl Wanted {
             && filters.matches_prefix("id", &container.id)
             && filters.matches_exactly("status", status.as_str())
             && filters.matches_labels("label", &container.request.labels)
-            && filters.matches_exactly("health", "none")
+            && filters.matches_exactly("health", crate::convert::status::health(&container.state).unwrap_or("none"))
             && filters.matches_exactly("isolation", "default")
             && !filters.boolean("is-task", false).unwrap_or(false)
             && (self.exited.is_empty() || (status == Status::Exited && self.exited.contains(&container.state.exit_code)))

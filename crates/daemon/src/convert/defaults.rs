@@ -67,9 +67,7 @@ pub(crate) fn image_config(config: &mut Config, image: &ImageConfig) {
             own.entry(path.clone()).or_default();
         }
     }
-    if config.healthcheck.is_none() {
-        config.healthcheck.clone_from(&image.healthcheck);
-    }
+    super::health::merge(config, image);
 }
 
 /// The `config` object of an image's configuration.

@@ -1,7 +1,7 @@
 //! A container as inspect and ps show it.
 
 use super::document::Document;
-use super::{mounts, network, status};
+use super::{health, mounts, network, status};
 use crate::app::Facts;
 use dhow_api::time;
 use dhow_api::types::{
@@ -22,7 +22,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         created: time::rfc3339(container.created),
         path: container.path.clone(),
         args: container.args.clone(),
-        state: status::state(&container.state),
+        state: status::state(&container.state, health::timeout(container.request.health.as_ref())),
         image: container.image_id.clone(),
         resolv_conf_path: path(&sandbox.resolv_conf),
         hostname_path: path(&sandbox.hostname),

@@ -4,6 +4,7 @@ pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod defaults;
 pub(crate) mod document;
+pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod mounts;
 pub(crate) mod network;

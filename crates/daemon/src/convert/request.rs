@@ -1,7 +1,7 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
-use super::{defaults, mounts, network, security};
+use super::{defaults, health, mounts, network, security};
 use crate::app::Facts;
 use crate::error::{Failure, Result};
 use dhow_api::ApiVersion;
@@ -54,18 +54,17 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     }
     refuse(&config, &host, facts)?;
     network::check_endpoints(&networking)?;
+    health::check(&config)?;
     defaults::host_config(&mut host, facts);
-    let mut warnings = network::warnings(&host);
+    let warnings = network::warnings(&host);
     let (mode, network) = network::mode_of(&host, resolve)?;
     host.network_mode = mode;
     let mut engine_host = engine_host(&mut host, network, resolve)?;
     engine_host.runtime = facts.runtimes.engine_name(&host.runtime);
     let mut request = request(&config, &host, engine_host);
     let image = defaults::image_config_of(image);
-    if image.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty() && check.test[0] != "NONE") && config.healthcheck.is_none() {
-        warnings.push("The image's health check is kept, but this release does not run it yet.".into());
-    }
     defaults::image_config(&mut config, &image);
+    request.health = health::to_engine(&config);
     request.document = Document { config, host_config: host, networking }.to_text();
     Ok((request, warnings))
 }
@@ -88,6 +87,7 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
         labels: config.labels.clone().unwrap_or_default(),
         stop_signal: Some(config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
         stop_timeout: config.stop_timeout,
+        health: None,
         auto_remove: host.auto_remove,
         console_size: crate::containers::size_of(host.console_size),
         host: engine_host,
@@ -196,7 +196,6 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
         (!matches!(host.userns_mode.as_str(), "" | "host"), "UsernsMode"),
         (!host.storage_opt.is_empty(), "StorageOpt"),
         (!config.mac_address.is_empty(), "a MAC address"),
-        (config.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty() && check.test[0] != "NONE"), "a health check"),
     ];
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
         return Err(Failure::unsupported(what));

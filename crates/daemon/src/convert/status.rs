@@ -9,7 +9,11 @@ pub(crate) fn line(state: &model::State, now: i64) -> String {
     let up = || duration::human(now - state.started_at.unwrap_or(now));
     let ago = || duration::human(now - state.finished_at.unwrap_or(now));
     match state.status {
-        Status::Running => format!("Up {}", up()),
+        Status::Running => match health(state) {
+            Some("starting") => format!("Up {} (health: starting)", up()),
+            Some(word) => format!("Up {} ({word})", up()),
+            None => format!("Up {}", up()),
+        },
         Status::Paused => format!("Up {} (Paused)", up()),
         Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, ago()),
         Status::Removing => "Removal In Progress".into(),
@@ -20,8 +24,13 @@ pub(crate) fn line(state: &model::State, now: i64) -> String {
     }
 }
 
-/// The State object. A paused or restarting container counts as running.
-pub(crate) fn state(state: &model::State) -> State {
+/// Docker's word for the health of a container that has a check and has started.
+pub(crate) fn health(state: &model::State) -> Option<&'static str> {
+    state.health.as_ref().map(|health| health.status.as_str())
+}
+
+/// The State object. A paused or restarting container counts as running. `timeout` is that of a probe, in nanoseconds.
+pub(crate) fn state(state: &model::State, timeout: i64) -> State {
     let status = state.status;
     State {
         status: status.as_str().into(),
@@ -35,7 +44,7 @@ pub(crate) fn state(state: &model::State) -> State {
         error: state.error.clone(),
         started_at: time::rfc3339_or_zero(state.started_at),
         finished_at: time::rfc3339_or_zero(state.finished_at),
-        health: None,
+        health: state.health.as_ref().map(|health| super::health::shown(health, timeout)),
     }
 }
 
@@ -62,6 +71,15 @@ mod tests {
         };
         check(Status::Running, "Up 10 seconds");
         check(Status::Paused, "Up 10 seconds (Paused)");
+        for (status, expect) in [
+            (model::HealthStatus::Starting, "Up 10 seconds (health: starting)"),
+            (model::HealthStatus::Healthy, "Up 10 seconds (healthy)"),
+            (model::HealthStatus::Unhealthy, "Up 10 seconds (unhealthy)"),
+        ] {
+            let health = Some(Box::new(model::Health { status, failing_streak: 0, log: Vec::new() }));
+            let state = model::State { status: Status::Running, started_at: Some(0), health, ..model::State::default() };
+            assert_eq!(line(&state, 10 * SECOND), expect);
+        }
         check(Status::Exited, "Exited (137) Less than a second ago");
         check(Status::Created, "Created");
         check(Status::Removing, "Removal In Progress");

@@ -183,6 +183,8 @@ impl Actor {
                 self.publish();
                 self.tell("oom", &[]);
             }
+            Event::ProbeBegan { exec } => self.on_probe_began(&exec),
+            Event::Probed { exec, probe, status, streak } => self.on_probed(&exec, *probe, status, streak),
             Event::Gone => self.on_gone().await,
         }
     }
@@ -441,6 +443,7 @@ impl Actor {
         }
         live.shim.pause().await.map_err(|e| Error::internal("pause container", self.id(), e))?;
         self.step(Move::Pause);
+        self.unwatched();
         self.save_and_publish("pause").await
     }
 

@@ -3,6 +3,7 @@
 mod actor;
 mod command;
 mod end;
+mod health;
 pub mod machine;
 mod restart;
 mod start;

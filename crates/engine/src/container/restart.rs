@@ -6,7 +6,7 @@ use super::machine::Move;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, State, Status};
 use crate::restart::{Policy, after_exit};
-use crate::{clock, signal};
+use crate::{clock, health, signal};
 use dhow_shim::protocol::Exit;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,6 +38,7 @@ pub(crate) fn enter_exit(container: &mut Container, exit: &Exit, may_restart: bo
     let ran = Duration::from_nanos(u64::try_from(exit.at.saturating_sub(started)).unwrap_or(0));
     state.pid = 0;
     state.pid_start_time = 0;
+    health::ended(state);
     state.exit_code = exit.code;
     state.oom_killed |= exit.oom;
     state.finished_at = Some(exit.at);

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
 use crate::model::{Container, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, create, policy, sandbox};
+use crate::{clock, create, health, policy, sandbox};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -106,6 +106,7 @@ impl Actor {
         state.error.clear();
         state.oom_killed = false;
         state.restarts.due = None;
+        health::started(&self.container.request, state);
         // Not waited for: should the engine die before it is written, the shim is found by its directory.
         if first {
             self.parts.store.update_later(&self.container);
@@ -212,6 +213,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
         runtime: runtime.cloned(),
         attach: Vec::new(),
+        health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities)),
     };
     Ok(Prepared { config, sandbox, user, log_path })
 }

@@ -8,6 +8,7 @@
 mod adoption;
 mod execs;
 mod fixture;
+mod health;
 mod lives;
 mod restarts;
 mod streams;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, execs::TESTS, adoption::TESTS, restarts::TESTS];
+const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, execs::TESTS, adoption::TESTS, restarts::TESTS, health::TESTS];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
