@@ -14,6 +14,7 @@ mod commit;
 mod crash;
 mod differential;
 mod export;
+mod health;
 mod hello;
 mod help;
 mod images;

@@ -70,6 +70,8 @@ fn verdicts_and_events() {
         engine.unpause("checked").await.unwrap();
         until(engine, "checked", HealthStatus::Healthy).await;
 
+        let full = || engine.container("checked").unwrap().state.health.as_ref().is_some_and(|health| health.log.len() == 5);
+        eventually("five results are there", full).await;
         // The end makes it unhealthy, a start opens everything again; the results stay.
         engine.stop("checked", None, None).await.unwrap();
         let health = engine.container("checked").unwrap().state.health.clone().unwrap();
