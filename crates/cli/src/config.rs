@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) ps_format: String,
     /// Default format of `images`.
     pub(crate) images_format: String,
+    /// Default format of `stats`.
+    pub(crate) stats_format: String,
     /// Sequence that detaches.
     pub(crate) detach_keys: Option<String>,
     /// The context to use when none is named.

@@ -96,10 +96,12 @@ async fn replay(slot: Arc<Slot>, request: AttachRequest, socket: OwnedFd) {
     let container = slot.get();
     let wanted = LogRequest { stdout: request.stdout, stderr: request.stderr, ..LogRequest::default() };
     let Ok(mut lines) = logs::read(&slot, wanted) else { return };
-    while let Some(Ok(line)) = lines.recv().await {
-        let bytes = if container.request.tty { line.text } else { frame(line.stream, &line.text) };
-        if write_all(&socket, &bytes).await.is_err() {
-            return;
+    while let Some(Ok(batch)) = lines.recv().await {
+        for line in batch {
+            let bytes = if container.request.tty { line.text } else { frame(line.stream, &line.text) };
+            if write_all(&socket, &bytes).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, ids, images, init, logs, roots, signal};
+use crate::{accounts, adopt, attach, commit, create, exec, export, ids, images, init, logs, roots, signal, stats, top};
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -139,6 +139,7 @@ pub(crate) struct Parts {
     pub(crate) execs: exec::Execs,
     pub(crate) accounts: accounts::Cache,
     pub(crate) filters: Filters,
+    pub(crate) stats: stats::Board,
     /// One for each container.
     pub(crate) actors: Tasks,
     /// Clean-up that nobody waits for.
@@ -236,6 +237,7 @@ impl Engine {
             execs: exec::Execs::default(),
             accounts: accounts::Cache::default(),
             filters: Filters::default(),
+            stats: stats::Board::default(),
             actors: Tasks::default(),
             background: Tasks::default(),
             closing: AtomicBool::new(false),
@@ -436,7 +438,7 @@ impl Engine {
     }
 
     /// Lines of the log on a bounded channel; it closes at the end (with `follow`: when the container stops). The reader reads files from disk.
-    pub async fn logs(&self, name: &str, request: LogRequest) -> Result<tokio::sync::mpsc::Receiver<Result<LogLine>>> {
+    pub async fn logs(&self, name: &str, request: LogRequest) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<LogLine>>>> {
         logs::read(&self.parts.slot(name)?, request)
     }
 
@@ -546,6 +548,16 @@ impl Engine {
     /// Gets an image that is not here. Until registries arrive, that is the one embedded in the program.
     pub async fn pull(&self, name: &Reference) -> Result<Arc<Image>> {
         images::pull(&self.parts, name).await
+    }
+
+    /// Watches what a container uses. The samples come once a second.
+    pub fn stats(&self, name: &str) -> Result<(Arc<Container>, stats::Watch)> {
+        stats::watch(&self.parts, name)
+    }
+
+    /// The processes of a running container, by arguments of `ps`.
+    pub async fn top(&self, name: &str, ps: &str) -> Result<top::Table> {
+        top::list(&self.parts, name, ps).await
     }
 
     /// Events from now on, and the kept ones since a time.

@@ -30,8 +30,10 @@ mod roots;
 mod sandbox;
 mod signal;
 mod spec;
+pub mod stats;
 mod store;
 mod tasks;
+pub mod top;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;

@@ -14,6 +14,7 @@ pub mod image;
 pub mod inspect;
 pub mod list;
 pub mod network;
+pub mod stats;
 pub mod system;
 pub mod volume;
 
@@ -28,6 +29,7 @@ pub use image::{ImageConfig, ImageDeleteItem, ImageInspect, ImageSummary, PruneI
 pub use inspect::{ContainerInspect, GraphDriver, Health, HealthResult, NetworkSettings, State};
 pub use list::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworks};
 pub use network::{EndpointSettings, Ipam, IpamConfig, NetworkInspect, NetworkingConfig};
+pub use stats::{BlkioEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Stats, ThrottlingData, Top};
 pub use system::{Component, ErrorBody, EventActor, EventMessage, Info, Progress, ProgressDetail, ProgressError, Version};
 pub use volume::{Volume, VolumeList};
 pub use wire::{Nothing, Words};

@@ -72,6 +72,11 @@ impl Empty for i64 {
         *self == 0
     }
 }
+impl Empty for u64 {
+    fn is_empty(&self) -> bool {
+        *self == 0
+    }
+}
 impl Empty for u16 {
     fn is_empty(&self) -> bool {
         *self == 0

@@ -25,8 +25,10 @@ mod rmi;
 mod run;
 mod shared;
 mod start;
+mod stats;
 mod stop;
 mod tag;
+mod top;
 mod unpause;
 mod update;
 mod version;
@@ -107,8 +109,10 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("rmi", &rmi::COMMAND),
     ("run", &run::COMMAND),
     ("start", &start::COMMAND),
+    ("stats", &stats::COMMAND),
     ("stop", &stop::COMMAND),
     ("tag", &tag::COMMAND),
+    ("top", &top::COMMAND),
     ("unpause", &unpause::COMMAND),
     ("update", &update::COMMAND),
     ("version", &version::COMMAND),
@@ -141,7 +145,9 @@ pub(crate) static GROUPS: &[Group] = &[
             ("remove", &rm::COMMAND),
             ("run", &run::COMMAND),
             ("start", &start::COMMAND),
+            ("stats", &stats::COMMAND),
             ("stop", &stop::COMMAND),
+            ("top", &top::COMMAND),
             ("unpause", &unpause::COMMAND),
             ("update", &update::COMMAND),
             ("wait", &wait::COMMAND),

@@ -45,32 +45,27 @@ pub(crate) async fn get(cx: &Cx, id: &str) -> Result<Reply> {
     Ok(reply::stream(content_type(tty, cx.version), body))
 }
 
-/// Copies lines until either side ends. What is ready goes in one piece.
-async fn copy(mut lines: mpsc::Receiver<dhow_engine::error::Result<LogLine>>, sender: mpsc::Sender<Bytes>, form: Form) {
-    let mut chunk = Vec::new();
+/// Copies lines until either side ends. What came together goes in one piece, unless it is large.
+async fn copy(mut lines: mpsc::Receiver<dhow_engine::error::Result<Vec<LogLine>>>, sender: mpsc::Sender<Bytes>, form: Form) {
     loop {
         let next = tokio::select! {
             next = lines.recv() => next,
             () = sender.closed() => return,
         };
-        let Some(mut next) = next else { return };
-        loop {
-            match next {
-                Ok(line) => write_line(&mut chunk, &line, form),
-                Err(error) => write(&mut chunk, Stream::Stderr, format!("Error grabbing logs: {error}\n").as_bytes(), form.framed),
-            }
-            match lines.try_recv() {
-                Ok(more) if chunk.len() < CHUNK => next = more,
-                Ok(more) => {
-                    if sender.send(std::mem::take(&mut chunk).into()).await.is_err() {
+        let Some(next) = next else { return };
+        let mut chunk = Vec::new();
+        match next {
+            Ok(batch) => {
+                for line in batch {
+                    write_line(&mut chunk, &line, form);
+                    if chunk.len() >= CHUNK && sender.send(std::mem::take(&mut chunk).into()).await.is_err() {
                         return;
                     }
-                    next = more;
                 }
-                Err(_) => break,
             }
+            Err(error) => write(&mut chunk, Stream::Stderr, format!("Error grabbing logs: {error}\n").as_bytes(), form.framed),
         }
-        if sender.send(std::mem::take(&mut chunk).into()).await.is_err() {
+        if !chunk.is_empty() && sender.send(chunk.into()).await.is_err() {
             return;
         }
     }
@@ -134,8 +129,7 @@ mod tests {
         let (lines, receiver) = mpsc::channel(10);
         let (sender, mut chunks) = mpsc::channel(10);
         let line = |text: &str| LogLine { stream: 1, at: 0, text: text.into(), attrs: BTreeMap::new() };
-        lines.send(Ok(line("a\n"))).await.unwrap();
-        lines.send(Ok(line("b\n"))).await.unwrap();
+        lines.send(Ok(vec![line("a\n"), line("b\n")])).await.unwrap();
         drop(lines);
         copy(receiver, sender, Form { framed: false, timestamps: false, details: false }).await;
         assert_eq!(chunks.recv().await.unwrap(), "a\nb\n");

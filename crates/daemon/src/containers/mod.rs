@@ -10,6 +10,8 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod remove;
+pub(crate) mod stats;
+pub(crate) mod top;
 pub(crate) mod wait;
 
 use crate::error::{Failure, Result};

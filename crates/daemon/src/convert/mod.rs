@@ -13,4 +13,4 @@ pub(crate) mod security;
 pub(crate) mod status;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ fn convert(json: &str) -> Result<(Request, Vec<String>), (u16, String)> {
     request::convert(body, b"{}", &facts(), &resolve).map_err(|failure| (failure.0.status, failure.0.message))
 }
 
-fn container(json: &str) -> Container {
+pub(crate) fn container(json: &str) -> Container {
     let (mut request, _) = convert(json).unwrap();
     // What the engine merges.
     request.hostname = "aaaaaaaaaaaa".into();
@@ -47,7 +47,7 @@ fn container(json: &str) -> Container {
     }
 }
 
-const SMALL: &str = r#"{"Image":"busybox","Cmd":["sh","-c","echo hi"],"Env":["A=b"]}"#;
+pub(crate) const SMALL: &str = r#"{"Image":"busybox","Cmd":["sh","-c","echo hi"],"Env":["A=b"]}"#;
 
 #[test]
 fn inspect_in_docker_order() {

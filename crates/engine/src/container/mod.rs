@@ -11,7 +11,7 @@ mod start;
 pub(crate) use command::{Attach, Command, ExecBase};
 pub(crate) use end::delete_content;
 pub(crate) use machine::is_active;
-pub(crate) use start::capabilities as start_capabilities;
+pub(crate) use start::{capabilities as start_capabilities, cgroup_path};
 
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};

@@ -235,7 +235,8 @@ pub(crate) fn capabilities(container: &Container) -> Result<Vec<oci_spec::runtim
     policy::capabilities::resolve(&host.cap_add, &host.cap_drop).map_err(|message| Error::new(Kind::Invalid, message))
 }
 
-fn cgroup_path(parts: &Parts, container: &Container) -> String {
+/// Its group in every hierarchy.
+pub(crate) fn cgroup_path(parts: &Parts, container: &Container) -> String {
     let parent = container.request.host.cgroup_parent.as_deref().filter(|p| !p.is_empty()).unwrap_or(&parts.options.cgroup_parent);
     format!("/{}/{}", parent.trim_matches('/'), container.id)
 }

@@ -1,13 +1,13 @@
 //! Following a log: woken by the file system, or every now and then where it does not wake; the end comes with the container's.
 
+use super::files::{self, LogFile};
 use super::line::Lines;
-use super::{Channel, blocking, drain, rotated};
+use super::{Channel, blocking, drain, open};
 use crate::container::is_active;
 use crate::engine::LogRequest;
 use crate::error::{Error, Result};
 use crate::model::Container;
 use rustix::fs::inotify;
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(super) async fn follow(
     mut watch: Watch,
     sender: &Channel,
 ) -> Result<()> {
-    let mut lines = newest.unwrap_or_else(Lines::none);
+    let mut lines = newest.unwrap_or_default();
     loop {
         // Looked at before the reading: what was written before the end is then read in any case.
         let running = is_active(watch.borrow_and_update().state.status) && watch.has_changed().is_ok();
@@ -72,7 +72,7 @@ pub(super) async fn follow(
             if !drain(&mut lines, request, sender).await? {
                 return Ok(());
             }
-            lines = Lines::new(file, 0);
+            lines = open(file, 0).await?;
             if !drain(&mut lines, request, sender).await? {
                 return Ok(());
             }
@@ -83,42 +83,34 @@ pub(super) async fn follow(
         tokio::select! {
             () = notifier.wait() => {}
             _ = watch.changed() => {}
+            () = at(request.until) => {}
             () = sender.closed() => return Ok(()),
         }
     }
 }
 
+/// Waits until just after a wall-clock time.
+async fn at(until: Option<i64>) {
+    match until {
+        Some(until) => {
+            let left = u64::try_from(until.saturating_sub(crate::clock::now())).unwrap_or(0);
+            tokio::time::sleep(Duration::from_nanos(left) + Duration::from_millis(1)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// The files that came after the one being read, oldest first.
-async fn newer(path: &Path, lines: &Lines) -> Result<Vec<File>> {
-    let current = match lines.file() {
-        Some(file) => file.metadata().map(|m| Some(m.ino())).map_err(|e| Error::internal("look at", path.display(), e))?,
-        None => None,
-    };
-    let unchanged = |found: std::io::Result<std::fs::Metadata>| match found {
+async fn newer(path: &Path, lines: &Lines) -> Result<Vec<LogFile>> {
+    let failed = |e| Error::internal("look at", path.display(), e);
+    let current = lines.inode().map_err(failed)?;
+    let unchanged = match path.metadata() {
         Ok(found) => current == Some(found.ino()),
         Err(_) => true,
     };
-    if unchanged(path.metadata()) {
+    if unchanged {
         return Ok(Vec::new());
     }
     let path = path.to_owned();
-    blocking(move || {
-        let mut found = Vec::new();
-        for n in 0..super::FILES {
-            let name = if n == 0 { path.clone() } else { rotated(&path, n) };
-            let Ok(file) = File::open(name) else { break };
-            let inode = file.metadata().map_err(|e| Error::internal("look at", path.display(), e))?.ino();
-            if current == Some(inode) {
-                break;
-            }
-            found.push(file);
-            // Nothing was read yet: only the newest file is of interest.
-            if current.is_none() {
-                break;
-            }
-        }
-        found.reverse();
-        Ok(found)
-    })
-    .await
+    blocking(move || files::newer(&path, current).map_err(|e| Error::internal("look at", path.display(), e))).await
 }

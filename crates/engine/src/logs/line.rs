@@ -1,16 +1,15 @@
 //! Lines of a json-file log, read in batches of bounded size.
 
+use super::files::{LogFile, Reader};
 use crate::engine::LogLine;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 /// Bytes read at once.
-const CHUNK: usize = 32 * 1024;
-/// Lines handed on at once.
-const BATCH: usize = 256;
+const CHUNK: usize = 64 * 1024;
+/// Bytes of text handed on at once.
+const BATCH: usize = 128 * 1024;
 /// A longer line is no line of ours: 16 KiB of text, each byte escaped, and attributes stay far below.
 const LONGEST: usize = 1024 * 1024;
 
@@ -38,64 +37,76 @@ pub(super) fn parse(bytes: &[u8]) -> Option<LogLine> {
     })
 }
 
-/// A file and how far it is read. What follows the last newline is kept until its newline comes.
-#[derive(Debug)]
-pub(super) struct Lines {
-    file: Option<File>,
-    position: u64,
+/// Bytes cut into lines, however they come.
+#[derive(Debug, Default)]
+pub(super) struct Cutter {
+    /// What follows the last newline, until its newline comes.
     rest: Vec<u8>,
     /// The line being read is too long and is passed over.
     skipping: bool,
 }
 
+impl Cutter {
+    /// Calls `line` with each line that ends in `bytes`, without its newline. Too long ones are passed over.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
+            let (head, after) = (&bytes[..end], &bytes[end + 1..]);
+            if std::mem::take(&mut self.skipping) {
+                self.rest.clear();
+            } else if self.rest.is_empty() {
+                line(head);
+            } else {
+                self.rest.extend_from_slice(head);
+                line(&self.rest);
+                self.rest.clear();
+            }
+            bytes = after;
+        }
+        if self.rest.len() + bytes.len() > LONGEST {
+            self.skipping = true;
+            self.rest = Vec::new();
+        } else if !self.skipping {
+            self.rest.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// A file and how far it is read.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    reader: Option<Reader>,
+    cutter: Cutter,
+}
+
 impl Lines {
-    pub(super) fn new(file: File, position: u64) -> Self {
-        Self { file: Some(file), position, rest: Vec::new(), skipping: false }
+    pub(super) fn new(file: LogFile, position: u64) -> std::io::Result<Self> {
+        Ok(Self { reader: Some(file.reader(position)?), cutter: Cutter::default() })
     }
 
-    /// Reads nothing.
-    pub(super) fn none() -> Self {
-        Self { file: None, position: 0, rest: Vec::new(), skipping: false }
-    }
-
-    pub(super) fn file(&self) -> Option<&File> {
-        self.file.as_ref()
+    /// The file's inode; `None` where nothing is read.
+    pub(super) fn inode(&self) -> std::io::Result<Option<u64>> {
+        self.reader.as_ref().map(Reader::inode).transpose()
     }
 
     /// The next lines; none at the end of the file as it is now. A file that became shorter is read from its beginning.
     pub(super) fn batch(&mut self) -> std::io::Result<Vec<LogLine>> {
         let mut out = Vec::new();
-        let Some(file) = &self.file else { return Ok(out) };
-        if file.metadata()?.len() < self.position {
-            self.position = 0;
-            self.rest.clear();
+        let Some(reader) = &mut self.reader else { return Ok(out) };
+        if reader.rewind_if_cut()? {
+            self.cutter = Cutter::default();
         }
         let mut chunk = vec![0; CHUNK];
-        while out.len() < BATCH {
-            let read = file.read_at(&mut chunk, self.position)?;
+        let mut size = 0;
+        while size < BATCH {
+            let read = reader.read(&mut chunk)?;
             if read == 0 {
                 break;
             }
-            self.position += read as u64;
-            let mut bytes = &chunk[..read];
-            while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
-                let (line, after) = (&bytes[..end], &bytes[end + 1..]);
-                if std::mem::take(&mut self.skipping) {
-                    self.rest.clear();
-                } else if self.rest.is_empty() {
-                    out.extend(parse(line));
-                } else {
-                    self.rest.extend_from_slice(line);
-                    out.extend(parse(&self.rest));
-                    self.rest.clear();
-                }
-                bytes = after;
-            }
-            if self.rest.len() + bytes.len() > LONGEST {
-                self.skipping = true;
-                self.rest.clear();
-            } else if !self.skipping {
-                self.rest.extend_from_slice(bytes);
+            size += read;
+            self.cutter.feed(&chunk[..read], |line| out.extend(parse(line)));
+            // Lines that are none of ours are no end of the file.
+            if out.is_empty() {
+                size = 0;
             }
         }
         Ok(out)

@@ -1,30 +1,30 @@
 //! Logs: read from the json-file on disk, never from memory. A reader keeps nothing of a container but its files.
-//!
-//! Files are `PATH`, and rotated ones `PATH.1` (newest) to `PATH.N` (oldest).
 
+mod files;
 mod follow;
 mod line;
+mod since;
 mod tail;
 
 use crate::container::{Slot, is_active};
 use crate::engine::{LogLine, LogRequest};
 use crate::error::{Error, Kind, Result};
+use files::LogFile;
 use line::Lines;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Lines that wait for a slow client.
-const QUEUE: usize = 64;
-/// Most rotated files looked for.
-const FILES: u32 = 1000;
+/// Batches of lines that wait for a slow client.
+const QUEUE: usize = 2;
 
-type Channel = mpsc::Sender<Result<LogLine>>;
+/// Lines as they are read, some at once.
+pub(crate) type Batches = mpsc::Receiver<Result<Vec<LogLine>>>;
+
+type Channel = mpsc::Sender<Result<Vec<LogLine>>>;
 
 /// Starts to read.
-pub(crate) fn read(slot: &Arc<Slot>, request: LogRequest) -> Result<mpsc::Receiver<Result<LogLine>>> {
+pub(crate) fn read(slot: &Arc<Slot>, request: LogRequest) -> Result<Batches> {
     let container = slot.get();
     if container.request.host.log.driver == "none" {
         return Err(Error::new(Kind::NotImplemented, "configured logging driver does not support reading"));
@@ -46,20 +46,25 @@ pub(crate) fn read(slot: &Arc<Slot>, request: LogRequest) -> Result<mpsc::Receiv
 }
 
 async fn serve(path: PathBuf, request: LogRequest, watch: follow::Watch, sender: &Channel) -> Result<()> {
-    let opened = blocking({
-        let path = path.clone();
-        move || Ok(open_all(&path))
-    })
-    .await?;
     // Set up before the reading, so that nothing written meanwhile is overlooked.
     let notifier = request.follow.then(|| follow::Notifier::new(&path));
-    let starts = match request.tail {
-        Some(wanted) => blocking(move || tail::positions(opened, wanted).map_err(|e| Error::internal("read", "the log", e))).await?,
-        None => opened.into_iter().map(|file| (file, 0)).collect(),
-    };
+    let starts = blocking({
+        let path = path.clone();
+        let (tail, since) = (request.tail, request.since);
+        move || {
+            let files = files::open_all(&path);
+            let starts = match (tail, since) {
+                (Some(wanted), _) => tail::positions(files, wanted),
+                (None, Some(since)) => since::positions(files, since),
+                (None, None) => Ok(files.into_iter().map(|file| (file, 0)).collect()),
+            };
+            starts.map_err(|e| Error::internal("read", path.display(), e))
+        }
+    })
+    .await?;
     let mut newest = None;
     for (file, position) in starts {
-        let mut lines = Lines::new(file, position);
+        let mut lines = open(file, position).await?;
         if !drain(&mut lines, &request, sender).await? {
             return Ok(());
         }
@@ -71,27 +76,30 @@ async fn serve(path: PathBuf, request: LogRequest, watch: follow::Watch, sender:
     }
 }
 
+/// Goes to a place in a file, which of a compressed one takes a while.
+async fn open(file: LogFile, position: u64) -> Result<Lines> {
+    blocking(move || Lines::new(file, position).map_err(|e| Error::internal("read", "the log", e))).await
+}
+
 /// Sends what a file holds from here on. False when nobody listens any more, or the wanted time is over.
 async fn drain(lines: &mut Lines, request: &LogRequest, sender: &Channel) -> Result<bool> {
     loop {
-        let mut taken = std::mem::replace(lines, Lines::none());
+        let mut taken = std::mem::take(lines);
         let (back, batch) = blocking(move || {
             let batch = taken.batch();
             Ok((taken, batch))
         })
         .await?;
         *lines = back;
-        let batch = batch.map_err(|e| Error::internal("read", "the log", e))?;
+        let mut batch = batch.map_err(|e| Error::internal("read", "the log", e))?;
         if batch.is_empty() {
             return Ok(true);
         }
-        for line in batch {
-            if request.until.is_some_and(|until| line.at > until) {
-                return Ok(false);
-            }
-            if wanted(&line, request) && sender.send(Ok(line)).await.is_err() {
-                return Ok(false);
-            }
+        let late = request.until.and_then(|until| batch.iter().position(|line| line.at > until));
+        batch.truncate(late.unwrap_or(batch.len()));
+        batch.retain(|line| wanted(line, request));
+        if !batch.is_empty() && sender.send(Ok(batch)).await.is_err() || late.is_some() {
+            return Ok(false);
         }
     }
 }
@@ -109,26 +117,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         Ok(done) => done,
         Err(e) => Err(Error::internal("read", "the log", e)),
     }
-}
-
-/// All files of a log, oldest first. One that is rotated away meanwhile is read under its new name or is passed over, never twice.
-fn open_all(path: &Path) -> Vec<File> {
-    let mut newest_first: Vec<(u64, File)> = Vec::new();
-    for n in 0..FILES {
-        let name = if n == 0 { path.to_owned() } else { rotated(path, n) };
-        let Ok(file) = File::open(name) else { break };
-        let Ok(inode) = file.metadata().map(|m| m.ino()) else { break };
-        if newest_first.iter().all(|(seen, _)| *seen != inode) {
-            newest_first.push((inode, file));
-        }
-    }
-    newest_first.into_iter().rev().map(|(_, file)| file).collect()
-}
-
-fn rotated(path: &Path, n: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{n}"));
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

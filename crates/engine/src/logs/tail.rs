@@ -1,25 +1,29 @@
 //! Where the last lines of a log begin, found from its end.
 
+use super::files::LogFile;
 use std::fs::File;
-use std::io::Result;
+use std::io::{Read, Result};
 use std::os::unix::fs::FileExt;
 
 const CHUNK: u64 = 32 * 1024;
 
 /// The files (oldest first) from which to read for the last `wanted` lines, each with the place where to begin.
-pub(super) fn positions(files: Vec<File>, wanted: u64) -> Result<Vec<(File, u64)>> {
+pub(super) fn positions(files: Vec<LogFile>, wanted: u64) -> Result<Vec<(LogFile, u64)>> {
     let mut left = wanted;
     let mut out = Vec::new();
     for file in files.into_iter().rev() {
-        let length = file.metadata()?.len();
         // Of the newest file the end is remembered even where no line is wanted: to follow, one begins there.
         if left == 0 {
             if out.is_empty() {
+                let length = file.file().metadata()?.len();
                 out.push((file, length));
             }
             break;
         }
-        let (position, found) = from_end(&file, length, left)?;
+        let (position, found) = match &file {
+            LogFile::Plain(plain) => from_end(plain, plain.metadata()?.len(), left)?,
+            LogFile::Compressed(packed) => from_beginning(packed, left)?,
+        };
         left -= found;
         out.push((file, position));
     }
@@ -46,4 +50,46 @@ fn from_end(file: &File, length: u64, wanted: u64) -> Result<(u64, u64)> {
         end = start;
     }
     Ok((0, found))
+}
+
+/// The same for a compressed file, which has no end to begin at: one pass counts its lines, another finds the place.
+fn from_beginning(packed: &File, wanted: u64) -> Result<(u64, u64)> {
+    let total = newlines(packed, u64::MAX)?.1;
+    let skipped = total.saturating_sub(wanted);
+    Ok((if skipped == 0 { 0 } else { newlines(packed, skipped)?.0 }, total - skipped))
+}
+
+/// The place behind so many newlines, and how many there are up to it.
+fn newlines(packed: &File, most: u64) -> Result<(u64, u64)> {
+    // A copy of its own place in the file.
+    let mut decoder = flate2::read::MultiGzDecoder::new(At { file: packed, position: 0 });
+    let mut chunk = vec![0; usize::try_from(CHUNK).unwrap_or(usize::MAX)];
+    let (mut place, mut count) = (0, 0);
+    loop {
+        let read = decoder.read(&mut chunk)?;
+        if read == 0 {
+            return Ok((place, count));
+        }
+        for (at, _) in chunk[..read].iter().enumerate().filter(|(_, b)| **b == b'\n') {
+            count += 1;
+            if count == most {
+                return Ok((place + at as u64 + 1, count));
+            }
+        }
+        place += read as u64;
+    }
+}
+
+/// A file read from a place of one's own.
+struct At<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
 }

@@ -1,8 +1,11 @@
 //! Reading logs: tails, times, rotation.
 
+use super::files::{open_all, rotated};
 use super::*;
 use proptest::prelude::*;
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 fn record(text: &str, second: u32) -> String {
     format!(
@@ -15,10 +18,10 @@ fn write(path: &Path, lines: &[String]) {
     std::fs::write(path, lines.concat()).unwrap();
 }
 
-fn collect(files: Vec<(File, u64)>) -> Vec<String> {
+fn collect(files: Vec<(LogFile, u64)>) -> Vec<String> {
     let mut out = Vec::new();
     for (file, position) in files {
-        let mut lines = Lines::new(file, position);
+        let mut lines = Lines::new(file, position).unwrap();
         loop {
             let batch = lines.batch().unwrap();
             if batch.is_empty() {
@@ -62,7 +65,7 @@ fn junk_and_overlong_lines_are_passed_over_and_an_unfinished_one_waits() {
     let path = dir.path().join("l");
     let long = format!("{{\"log\":\"{}\"}}\n", "x".repeat(3 << 20));
     write(&path, &[record("a", 1), "junk\n".into(), long, record("b", 2), "{\"log\":\"c\",".into()]);
-    let mut lines = Lines::new(File::open(&path).unwrap(), 0);
+    let mut lines = Lines::new(LogFile::Plain(File::open(&path).unwrap()), 0).unwrap();
     let mut got = Vec::new();
     loop {
         let batch = lines.batch().unwrap();
@@ -95,16 +98,17 @@ async fn following_sees_new_lines_rotation_and_the_end() {
     tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(record("2", 2).as_bytes()).unwrap();
-    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"2");
+    let mut next = async || String::from_utf8(receiver.recv().await.unwrap().unwrap().remove(0).text).unwrap();
+    assert_eq!(next().await, "2");
     file.write_all(record("3", 3).as_bytes()).unwrap();
     std::fs::rename(&path, rotated(&path, 1)).unwrap();
     write(&path, &[record("4", 4)]);
-    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"3");
-    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"4");
+    assert_eq!(next().await, "3");
+    assert_eq!(next().await, "4");
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(record("5", 5).as_bytes()).unwrap();
     container.state.status = crate::model::Status::Exited;
     news.send_replace(Arc::new(container));
-    assert_eq!(receiver.recv().await.unwrap().unwrap().text, b"5");
+    assert_eq!(next().await, "5");
     assert!(receiver.recv().await.is_none());
     task.await.unwrap().unwrap();
 }
@@ -125,4 +129,92 @@ proptest! {
         let skip = all.len().saturating_sub(usize::try_from(wanted).unwrap());
         prop_assert_eq!(&got[..], &all[skip..]);
     }
+}
+
+/// Entries of two streams, some of them pieces of long lines, with the time at which they were written.
+fn story(steps: &[(bool, bool, u8)]) -> (String, Vec<(i64, String)>) {
+    let mut text = String::new();
+    let mut entries = Vec::new();
+    let mut begun: [Option<i64>; 2] = [None; 2];
+    let mut now = 0;
+    for (n, (stderr, whole, pause)) in steps.iter().enumerate() {
+        now += i64::from(*pause) * 1_000_000_000;
+        // All pieces of a line carry the time of the first.
+        let at = *begun[usize::from(*stderr)].get_or_insert(now);
+        if *whole {
+            begun[usize::from(*stderr)] = None;
+        }
+        let log = format!("{n}{}{}", "z".repeat(4000), if *whole { "\n" } else { "" });
+        let time = jiff::Timestamp::from_nanosecond(i128::from(at)).unwrap();
+        let stream = if *stderr { "stderr" } else { "stdout" };
+        text.push_str(&format!("{{\"log\":{},\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n", serde_json::to_string(&log).unwrap()));
+        entries.push((at, log));
+    }
+    (text, entries)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn since_loses_no_entry_and_skips_most(steps in proptest::collection::vec((any::<bool>(), proptest::bool::weighted(0.6), 0u8..3), 200..400), wanted in 0i64..500) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let (text, entries) = story(&steps);
+        std::fs::write(&path, &text).unwrap();
+        let since = wanted * 1_000_000_000;
+        let starts = since::positions(open_all(&path), since).unwrap();
+        let found: Vec<String> = collect(starts);
+        let skipped = entries.len() - found.len();
+        prop_assert!(entries[..skipped].iter().all(|(at, _)| *at < since), "an entry was lost");
+        let all: Vec<String> = entries.iter().map(|(_, log)| log.clone()).collect();
+        prop_assert_eq!(&found[..], &all[skipped..]);
+    }
+}
+
+#[test]
+fn since_begins_near_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    let steps = vec![(false, true, 1u8); 3000];
+    let (text, _) = story(&steps);
+    std::fs::write(&path, &text).unwrap();
+    let starts = since::positions(open_all(&path), 2900 * 1_000_000_000).unwrap();
+    let left = text.len() as u64 - starts[0].1;
+    assert!(left < 1_000_000, "{left} bytes are read for 100 entries");
+}
+
+#[test]
+fn compressed_files_are_read_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    write(&path, &[record("d", 4)]);
+    write(&rotated(&path, 1), &[record("c", 3)]);
+    let packed = File::create(dir.path().join("l.2.gz")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+    encoder.write_all([record("a", 1), record("b", 2)].concat().as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    let all = ["a", "b", "c", "d"];
+    assert_eq!(collect(open_all(&path).into_iter().map(|f| (f, 0)).collect()), all);
+    for wanted in 0..6usize {
+        let got = collect(tail::positions(open_all(&path), wanted as u64).unwrap());
+        assert_eq!(got, all[all.len().saturating_sub(wanted)..], "{wanted}");
+    }
+    assert_eq!(collect(since::positions(open_all(&path), 0).unwrap()), all);
+}
+
+#[tokio::test]
+async fn until_ends_a_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    write(&path, &[record("1", 1)]);
+    let mut container = crate::container::testing::container("x", "x");
+    container.state.status = crate::model::Status::Running;
+    let news = tokio::sync::watch::Sender::new(Arc::new(container));
+    let (sender, mut receiver) = mpsc::channel(4);
+    let until = Some(crate::clock::now() + 30_000_000);
+    let request = LogRequest { stdout: true, follow: true, until, ..LogRequest::default() };
+    serve(path, request, news.subscribe(), &sender).await.unwrap();
+    drop(sender);
+    assert_eq!(receiver.recv().await.unwrap().unwrap()[0].text, b"1");
+    assert!(receiver.recv().await.is_none());
 }

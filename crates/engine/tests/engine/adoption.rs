@@ -95,9 +95,11 @@ fn a_killed_engine() {
         assert_eq!(removed.await.unwrap().0, 137);
         let mut lines = engine.logs("stays", LogRequest { stdout: true, ..LogRequest::default() }).await.unwrap();
         let mut next = 1;
-        while let Some(line) = lines.recv().await {
-            assert_eq!(String::from_utf8(line.unwrap().text).unwrap(), format!("{next}\n"));
-            next += 1;
+        while let Some(batch) = lines.recv().await {
+            for line in batch.unwrap() {
+                assert_eq!(String::from_utf8(line.text).unwrap(), format!("{next}\n"));
+                next += 1;
+            }
         }
         assert!(next > 50, "{next}");
         end(&engine, root.path()).await;

@@ -262,6 +262,6 @@ fn two_engines_side_by_side() {
         two.close().await;
         crate::fixture::assert_clean(root.path());
         let mut lines = one.engine.logs("same", LogRequest { stdout: true, ..LogRequest::default() }).await.unwrap();
-        assert_eq!(lines.recv().await.unwrap().unwrap().text, b"x\n");
+        assert_eq!(lines.recv().await.unwrap().unwrap()[0].text, b"x\n");
     });
 }

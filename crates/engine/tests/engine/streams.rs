@@ -80,17 +80,17 @@ fn logs_tail_follow_and_filters() {
         engine.start(&id).await.unwrap();
         let mut followed = engine.logs(&id, LogRequest { follow: true, ..all.clone() }).await.unwrap();
         let mut text = String::new();
-        while let Some(line) = followed.recv().await {
-            text.push_str(std::str::from_utf8(&line.unwrap().text).unwrap());
+        while let Some(batch) = followed.recv().await {
+            batch.unwrap().iter().for_each(|line| text.push_str(std::str::from_utf8(&line.text).unwrap()));
         }
         let mut sorted: Vec<&str> = text.lines().collect();
         sorted.sort_unstable();
         assert_eq!(sorted, ["1", "2", "3", "e", "last"]);
         let mut only = engine.logs(&id, LogRequest { stdout: true, tail: Some(1), ..LogRequest::default() }).await.unwrap();
-        assert_eq!(only.recv().await.unwrap().unwrap().text, b"last\n");
+        assert_eq!(only.recv().await.unwrap().unwrap()[0].text, b"last\n");
         assert!(only.recv().await.is_none());
         let mut errors = engine.logs(&id, LogRequest { stderr: true, ..LogRequest::default() }).await.unwrap();
-        assert_eq!(errors.recv().await.unwrap().unwrap().text, b"e\n");
+        assert_eq!(errors.recv().await.unwrap().unwrap()[0].text, b"e\n");
         let mut silent = request(&["true"]);
         silent.host.log = Log { driver: "none".into(), ..Log::default() };
         let (id, _) = engine.create(silent).await.unwrap();

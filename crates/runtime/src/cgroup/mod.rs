@@ -8,6 +8,7 @@ mod control;
 mod devices;
 mod files;
 mod hierarchy;
+mod meter;
 mod plan;
 mod remove;
 mod usage;
@@ -20,6 +21,8 @@ use oci_spec::runtime::LinuxResources;
 use plan::State;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+pub use meter::{Io, Meter, Reading};
 
 /// Which hierarchies this host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

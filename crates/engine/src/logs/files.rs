@@ -1,0 +1,132 @@
+//! The files of a log: `PATH`, and rotated ones `PATH.1` (newest) to `PATH.N` (oldest), each perhaps compressed (`PATH.1.gz`).
+
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Most rotated files looked for.
+const FILES: u32 = 1000;
+
+/// One file, open.
+#[derive(Debug)]
+pub(super) enum LogFile {
+    /// As it was written; it may grow.
+    Plain(File),
+    /// Compressed after its rotation; it is read from its beginning.
+    Compressed(File),
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Option<Self> {
+        if let Ok(file) = File::open(path) {
+            return Some(Self::Plain(file));
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".gz");
+        File::open(PathBuf::from(name)).ok().map(Self::Compressed)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        match self {
+            Self::Plain(file) | Self::Compressed(file) => file,
+        }
+    }
+
+    /// Its inode, by which it is known under another name.
+    pub(super) fn inode(&self) -> std::io::Result<u64> {
+        Ok(self.file().metadata()?.ino())
+    }
+
+    /// A reader from a place on; of a compressed file places are counted as if it were not.
+    pub(super) fn reader(self, position: u64) -> std::io::Result<Reader> {
+        match self {
+            Self::Plain(file) => Ok(Reader::Plain { file, position }),
+            Self::Compressed(file) => {
+                let mut decoder = Box::new(MultiGzDecoder::new(file));
+                std::io::copy(&mut (&mut decoder).take(position), &mut std::io::sink())?;
+                Ok(Reader::Compressed(decoder))
+            }
+        }
+    }
+}
+
+/// A file and how far it is read.
+#[derive(Debug)]
+pub(super) enum Reader {
+    Plain { file: File, position: u64 },
+    Compressed(Box<MultiGzDecoder<File>>),
+}
+
+impl Reader {
+    /// Reads on; nothing at the end of the file as it is now.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain { file, position } => {
+                let read = file.read_at(buffer, *position)?;
+                *position += read as u64;
+                Ok(read)
+            }
+            Self::Compressed(decoder) => decoder.read(buffer),
+        }
+    }
+
+    /// Goes back to the beginning of a file that became shorter. True where it did.
+    pub(super) fn rewind_if_cut(&mut self) -> std::io::Result<bool> {
+        let Self::Plain { file, position } = self else { return Ok(false) };
+        let cut = file.metadata()?.len() < *position;
+        if cut {
+            *position = 0;
+        }
+        Ok(cut)
+    }
+
+    pub(super) fn inode(&self) -> std::io::Result<u64> {
+        match self {
+            Self::Plain { file, .. } => Ok(file.metadata()?.ino()),
+            Self::Compressed(decoder) => Ok(decoder.get_ref().metadata()?.ino()),
+        }
+    }
+}
+
+/// `PATH.n`.
+pub(super) fn rotated(path: &Path, n: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    PathBuf::from(name)
+}
+
+/// The files of a log, newest first.
+fn newest_first(path: &Path) -> impl Iterator<Item = LogFile> + '_ {
+    (0..FILES).map_while(move |n| if n == 0 { File::open(path).ok().map(LogFile::Plain) } else { LogFile::open(&rotated(path, n)) })
+}
+
+/// All files of a log, oldest first. One that is rotated away meanwhile is read under its new name or is passed over, never twice.
+pub(super) fn open_all(path: &Path) -> Vec<LogFile> {
+    let mut found: Vec<(u64, LogFile)> = Vec::new();
+    for file in newest_first(path) {
+        let Ok(inode) = file.inode() else { break };
+        if found.iter().all(|(seen, _)| *seen != inode) {
+            found.push((inode, file));
+        }
+    }
+    found.into_iter().rev().map(|(_, file)| file).collect()
+}
+
+/// The files that came after the one with this inode, oldest first; with none only the newest.
+pub(super) fn newer(path: &Path, current: Option<u64>) -> std::io::Result<Vec<LogFile>> {
+    let mut found = Vec::new();
+    for file in newest_first(path) {
+        if current == Some(file.inode()?) {
+            break;
+        }
+        found.push(file);
+        // Nothing was read yet: only the newest file is of interest.
+        if current.is_none() {
+            break;
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
