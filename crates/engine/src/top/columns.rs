@@ -10,6 +10,13 @@ pub(super) struct Field {
     pub(super) show: fn(&Process, &Machine, usize) -> String,
 }
 
+impl Field {
+    /// Shows what runs: trees are drawn in front of it.
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self.title, "CMD" | "COMMAND")
+    }
+}
+
 /// Clock ticks of a second: the kernel tells every program this number.
 const TICKS: u64 = 100;
 const DAY: i64 = 86_400;
@@ -30,9 +37,9 @@ static FIELDS: &[Field] = &[
     field(&["sid"], "SID", |p, _, _| p.session.to_string()),
     field(&["sess", "session"], "SESS", |p, _, _| p.session.to_string()),
     field(&["tpgid"], "TPGID", |p, _, _| p.tpgid.to_string()),
-    field(&["lwp"], "LWP", |p, _, _| p.pid.to_string()),
-    field(&["tid"], "TID", |p, _, _| p.pid.to_string()),
-    field(&["spid"], "SPID", |p, _, _| p.pid.to_string()),
+    field(&["lwp"], "LWP", |p, _, _| p.tid.to_string()),
+    field(&["tid"], "TID", |p, _, _| p.tid.to_string()),
+    field(&["spid"], "SPID", |p, _, _| p.tid.to_string()),
     field(&["user", "uname"], "USER", |p, m, width| user(p.uids[1], m, width)),
     field(&["euser"], "EUSER", |p, m, width| user(p.uids[1], m, width)),
     field(&["ruser"], "RUSER", |p, m, width| user(p.uids[0], m, width)),
@@ -90,6 +97,8 @@ static FIELDS: &[Field] = &[
     field(&["wchan"], "WCHAN", |p, _, _| wchan(p)),
     field(&["min_flt", "minflt"], "MINFL", |p, _, _| p.minor_faults.to_string()),
     field(&["maj_flt", "majflt"], "MAJFL", |p, _, _| p.major_faults.to_string()),
+    field(&["trs"], "TRS", |p, _, _| code(p).to_string()),
+    field(&["drs"], "DRS", |p, _, _| (p.vsize / 1024).saturating_sub(code(p)).to_string()),
     field(&["pending", "sig"], "PENDING", |p, _, _| p.signals[0].clone()),
     field(&["blocked", "sigmask"], "BLOCKED", |p, _, _| p.signals[1].clone()),
     field(&["ignored", "sigignore"], "IGNORED", |p, _, _| p.signals[2].clone()),
@@ -233,6 +242,14 @@ fn class(policy: u64) -> &'static str {
 fn or_dash(text: String) -> String {
     let text = text.trim_end_matches(['\0', '\n']);
     if text.is_empty() { "-".into() } else { text.to_owned() }
+}
+
+/// Kilobytes of its program.
+fn code(p: &Process) -> u64 {
+    let text = text(&format!("/proc/{}/stat", p.pid), 8192);
+    let field = |n: usize| text.rsplit_once(')')?.1.split_ascii_whitespace().nth(n - 3)?.parse::<u64>().ok();
+    // Where it begins and ends, as the kernel tells root.
+    field(27).zip(field(26)).map_or(0, |(end, start)| end.saturating_sub(start) / 1024)
 }
 
 /// Where it sleeps, cut to the width of the column.

@@ -2,14 +2,16 @@
 
 mod args;
 mod columns;
+mod forest;
 mod process;
+mod select;
 
 use crate::clock;
 use crate::container::{cgroup_path, not_running};
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
-use args::Column;
+use args::View;
 use dhow_runtime::cgroup::Cgroup;
 use process::{Machine, Process};
 use std::sync::Arc;
@@ -42,15 +44,15 @@ pub(crate) async fn list(parts: &Arc<Parts>, name: &str, ps: &str) -> Result<Tab
         }
         _ => return Err(not_running(&container.id)),
     }
-    let columns = args::parse(ps)?;
-    if !columns.iter().any(|column| column.title == "PID") {
-        return Err(Error::new(Kind::Internal, "Couldn't find PID field in ps output"));
+    let view = args::parse(ps)?;
+    if !view.columns.iter().any(|column| column.title == "PID") {
+        return Err(args::no_pids());
     }
     let cgroup = Cgroup::at(&cgroup_path(parts, &container)).map_err(|e| Error::internal("list the processes of", &container.id, e))?;
     let id = container.id.clone();
     let work = tokio::task::spawn_blocking(move || {
         let pids = cgroup.pids().map_err(|e| Error::internal("list the processes of", &id, e))?;
-        Ok(table(&columns, &pids))
+        table(&view, &pids)
     });
     match tokio::time::timeout(WAIT, work).await {
         Ok(Ok(done)) => done,
@@ -60,12 +62,35 @@ pub(crate) async fn list(parts: &Arc<Parts>, name: &str, ps: &str) -> Result<Tab
 }
 
 /// Rows by pid. One that ends meanwhile is left out.
-fn table(columns: &[Column], pids: &[i32]) -> Table {
+fn table(view: &View, pids: &[i32]) -> Result<Table> {
     let machine = Machine::read(clock::now());
+    view.selection.check(&machine)?;
     let mut pids = pids.to_vec();
     pids.sort_unstable();
     pids.dedup();
-    let processes = pids.into_iter().take(MOST).filter_map(Process::read);
-    let row = |process: Process| columns.iter().map(|column| (column.field.show)(&process, &machine, column.width)).collect();
-    Table { titles: columns.iter().map(|column| column.title.clone()).collect(), rows: processes.map(row).collect() }
+    let all: Vec<Process> = pids.into_iter().take(MOST).filter_map(Process::read).collect();
+    let mut drawn: Vec<(String, Process)> = match view.forest {
+        true => forest::draw(all),
+        false => all.into_iter().map(|process| (String::new(), process)).collect(),
+    };
+    drawn.retain(|(_, process)| view.selection.holds(process, &machine));
+    if view.threads {
+        let threads = |(branch, process): (String, Process)| process.threads().into_iter().map(move |thread| (branch.clone(), thread));
+        drawn = drawn.into_iter().flat_map(threads).take(MOST).collect();
+    }
+    let rows = drawn.into_iter().map(|(branch, process)| row(view, &machine, &branch, &process)).collect();
+    Ok(Table { titles: view.columns.iter().map(|column| column.title.clone()).collect(), rows })
+}
+
+/// One row. Docker takes the output of `ps` apart at blanks, so those in the last column are single ones.
+fn row(view: &View, machine: &Machine, branch: &str, process: &Process) -> Vec<String> {
+    let mut row: Vec<String> = Vec::with_capacity(view.columns.len());
+    for column in &view.columns {
+        let value = (column.field.show)(process, machine, column.width);
+        row.push(if column.field.is_command() { format!("{branch}{value}") } else { value });
+    }
+    if let Some(last) = row.last_mut() {
+        *last = last.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    row
 }

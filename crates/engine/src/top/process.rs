@@ -75,6 +75,8 @@ pub(super) fn text(path: &str, most: u64) -> String {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
+    /// The thread that is shown; the process's own number where it stands for the whole.
+    pub(super) tid: i32,
     pub(super) comm: String,
     /// Words of its command line; empty for what has none.
     pub(super) args: String,
@@ -119,6 +121,19 @@ impl Process {
         Some(process)
     }
 
+    /// Its threads, each as a process of its own with its number as `tid`. Those that end meanwhile are left out.
+    pub(super) fn threads(&self) -> Vec<Self> {
+        let names = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let mut tids: Vec<i32> = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        tids.sort_unstable();
+        let one = |tid: i32| {
+            let file = |name: &str| format!("/proc/{}/task/{tid}/{name}", self.pid);
+            let thread = Self::parse(self.pid, &text(&file("stat"), 8192), &text(&file("status"), 16_384))?;
+            Some(Self { tid, args: self.args.clone(), ..thread })
+        };
+        tids.into_iter().filter_map(one).collect()
+    }
+
     /// From `stat` and `status`. The name, in parentheses, may hold anything, parentheses included.
     pub(super) fn parse(pid: i32, stat: &str, status: &str) -> Option<Self> {
         let (head, tail) = stat.rsplit_once(')')?;
@@ -136,6 +151,7 @@ impl Process {
         let kilobytes = |key: &str| line(key).split(' ').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
         Some(Self {
             pid,
+            tid: pid,
             comm: printable(head.split_once('(')?.1),
             args: String::new(),
             state: field(3).chars().next()?,
@@ -196,6 +212,7 @@ mod tests {
         let me = Process::read(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(me.threads >= 1 && me.rss > 0 && !me.args.is_empty());
         assert_eq!(Process::read(-1), None);
+        assert!(me.threads().iter().any(|thread| thread.tid == me.pid && thread.args == me.args));
     }
 
     #[test]
