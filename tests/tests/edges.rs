@@ -10,8 +10,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-sys", &[]),
     ("dhow-runtime", &["dhow-sys"]),
     ("dhow-shim", &["dhow-runtime", "dhow-sys"]),
-    ("dhow-storage", &["dhow-sys"]),
-    ("dhow-image", &["dhow-db", "dhow-reference", "dhow-storage", "dhow-sys"]),
+    ("dhow-archive", &["dhow-sys"]),
+    ("dhow-storage", &["dhow-archive", "dhow-sys"]),
+    ("dhow-image", &["dhow-archive", "dhow-db", "dhow-reference", "dhow-storage", "dhow-sys"]),
     ("dhow-engine", &["dhow-db", "dhow-image", "dhow-reference", "dhow-runtime", "dhow-shim", "dhow-storage", "dhow-sys"]),
     ("dhow-api", &["dhow-reference"]),
     ("dhow-daemon", &["dhow-api", "dhow-engine", "dhow-reference", "dhow-sys"]),
@@ -52,7 +53,7 @@ fn crates_use_only_what_they_may() {
 fn only_the_async_crates_have_a_runtime() {
     // The shim, the spawner and what runs in a container's namespaces stay single-threaded: no async runtime down there.
     let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata");
-    for name in ["dhow-sys", "dhow-runtime", "dhow-storage", "dhow-image", "dhow-db", "dhow-reference"] {
+    for name in ["dhow-sys", "dhow-runtime", "dhow-archive", "dhow-storage", "dhow-image", "dhow-db", "dhow-reference"] {
         let package = metadata.packages.iter().find(|package| package.name.as_str() == name).expect(name);
         let async_runtime =
             package.dependencies.iter().find(|dependency| dependency.name == "tokio" && dependency.kind == DependencyKind::Normal);

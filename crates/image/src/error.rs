@@ -38,6 +38,12 @@ impl From<dhow_storage::Error> for Error {
     }
 }
 
+impl From<dhow_archive::Error> for Error {
+    fn from(error: dhow_archive::Error) -> Self {
+        dhow_storage::Error::from(error).into()
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Database(error.to_string())

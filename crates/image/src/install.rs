@@ -3,10 +3,11 @@
 use crate::blobs::{Spooled, unreadable};
 use crate::db::{self, Row};
 use crate::error::{Error, Result, io};
+use crate::model;
 use crate::model::Image;
 use crate::store::Images;
-use crate::{compress, model};
-use dhow_storage::tarball::Digested;
+use dhow_archive::compress;
+use dhow_archive::tarball::Digested;
 use dhow_storage::{ChainId, DiffId};
 use oci_spec::image::ImageConfiguration;
 use std::collections::BTreeMap;

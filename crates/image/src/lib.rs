@@ -12,7 +12,6 @@
 mod archive;
 mod blobs;
 mod commit;
-mod compress;
 mod db;
 mod embedded;
 mod error;

@@ -149,7 +149,7 @@ impl Images {
             return Err(Error::Invalid("cannot import digest reference".into()));
         }
         let layer = self.blobs.spool(tar, IMPORT_MAX)?;
-        let mut plain = crate::compress::reader(layer.open()?).map_err(io("read", "the archive"))?;
+        let mut plain = dhow_archive::compress::reader(layer.open()?).map_err(io("read", "the archive"))?;
         // The diff id is only known once the layer is applied; the layer is not collected before the image has it.
         let info = self.layers.apply(None, &mut plain, None)?;
         drop(plain);

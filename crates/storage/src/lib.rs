@@ -6,16 +6,16 @@ pub mod conformance;
 pub mod dir;
 pub mod id;
 pub mod store;
-pub mod tarball;
 mod tree;
 mod unpack;
 
 /// Writes a mounted root filesystem, which may be in use, as a tar. Devices and pipes are never opened; a walk stays within the mount that it
 /// is given.
 pub fn export(root: impl std::os::fd::AsFd, out: &mut dyn std::io::Write) -> store::Result<()> {
-    tree::emit::live(root, out)
+    Ok(tree::emit::live(root, out)?)
 }
 
+pub use dhow_archive::tarball;
 pub use dir::DirStore;
 pub use id::{ChainId, DiffId};
 pub use store::{Change, ChangeKind, Error, LayerInfo, LayerStore, Limits, SnapshotKey, Usage};

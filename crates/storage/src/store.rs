@@ -7,6 +7,7 @@
 //! - A chain cannot be removed while another chain or a snapshot stands on it.
 
 use crate::id::{ChainId, DiffId};
+pub use dhow_archive::Limits;
 use dhow_sys::overlay::Overlay;
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,29 +15,6 @@ use std::path::PathBuf;
 /// Key of a snapshot: `[a-z0-9-]{1,128}`, chosen by the caller (a container id).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotKey(pub String);
-
-/// Bounds for hostile archives.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of file content.
-    pub bytes: u64,
-    /// Members.
-    pub entries: u64,
-    /// Components of a path.
-    pub depth: usize,
-    /// Bytes of one path or link target.
-    pub name: usize,
-    /// Bytes of extended headers and attributes of one member.
-    pub extensions: usize,
-}
-
-impl Default for Limits {
-    /// Far above every honest image, far below what hurts for long: 256 GiB, two million members, 256 components, names of 4096 bytes,
-    /// 1 MiB of extended headers a member.
-    fn default() -> Self {
-        Self { bytes: 1 << 38, entries: 1 << 21, depth: 512, name: 4096, extensions: 1 << 20 }
-    }
-}
 
 /// One chain as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +80,17 @@ pub enum Error {
     Invalid { what: &'static str, value: String },
     #[error("{op} {object}: {source}")]
     Io { op: &'static str, object: String, source: std::io::Error },
+}
+
+impl From<dhow_archive::Error> for Error {
+    fn from(error: dhow_archive::Error) -> Self {
+        match error {
+            dhow_archive::Error::Archive { entry, reason } => Self::Archive { entry, reason },
+            dhow_archive::Error::Limit { what, limit } => Self::Limit { what, limit },
+            dhow_archive::Error::Io { op, object, source } => Self::Io { op, object, source },
+            dhow_archive::Error::Refused(reason) => Self::Archive { entry: "member".into(), reason },
+        }
+    }
 }
 
 /// Result with [`Error`].

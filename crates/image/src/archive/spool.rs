@@ -1,10 +1,10 @@
 //! The members of an archive, received in whatever order they come.
 
 use crate::blobs::{Blobs, Spooled, unreadable};
-use crate::compress;
 use crate::error::{Error, Result};
+use dhow_archive::compress;
+use dhow_archive::tarball::{Kind, Reader};
 use dhow_storage::Limits;
-use dhow_storage::tarball::{Kind, Reader};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Component, Path};
@@ -89,7 +89,7 @@ struct Content<'a, 'b>(&'a mut Reader<'b>);
 impl Read for Content<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let chunk = self.0.peek().map_err(|error| match error {
-            dhow_storage::Error::Io { source, .. } => source,
+            dhow_archive::Error::Io { source, .. } => source,
             other => io::Error::other(other),
         })?;
         let count = chunk.len().min(out.len());

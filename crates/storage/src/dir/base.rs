@@ -20,7 +20,7 @@ pub(super) fn ensure(dirs: &Dirs) -> Result<()> {
     let made = fill(&tmp).and_then(|()| sync::tree(&tmp));
     let made = made.and_then(|()| match dirs.move_from_tmp(&name, &dirs.root, "base") {
         // Another engine's start was quicker.
-        Err(_) if open_dir(&dirs.root, b"base").is_ok() => remove::tree(&dirs.tmp, name.as_bytes()),
+        Err(_) if open_dir(&dirs.root, b"base").is_ok() => Ok(remove::tree(&dirs.tmp, name.as_bytes())?),
         other => other,
     });
     if made.is_err() {

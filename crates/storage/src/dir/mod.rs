@@ -121,7 +121,7 @@ impl LayerStore for DirStore {
         let info = self.index.layer(chain)?;
         let _pin = self.index.pin(Some(chain))?;
         let root = self.open_layer(chain)?;
-        emit::tar(&root, self.root_differs(info.parent.as_ref(), &root)?, out)
+        Ok(emit::tar(&root, self.root_differs(info.parent.as_ref(), &root)?, out)?)
     }
 
     fn remove_layer(&self, chain: &ChainId) -> Result<()> {
@@ -135,7 +135,7 @@ impl LayerStore for DirStore {
             }
         };
         self.index.drop_layer(chain);
-        remove::tree(&self.dirs.tmp, moved.as_bytes())
+        Ok(remove::tree(&self.dirs.tmp, moved.as_bytes())?)
     }
 
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
@@ -182,7 +182,7 @@ impl LayerStore for DirStore {
         self.index.snapshot(key)?;
         let moved = self.dirs.move_to_tmp(&self.dirs.snapshots, &key.0)?;
         self.index.drop_snapshot(key);
-        remove::tree(&self.dirs.tmp, moved.as_bytes())
+        Ok(remove::tree(&self.dirs.tmp, moved.as_bytes())?)
     }
 
     fn snapshots(&self) -> Result<Vec<SnapshotKey>> {

@@ -72,12 +72,12 @@ impl DirStore {
             }
         };
         for name in names(&self.dirs.tmp).on("read", b"tmp")? {
-            note(remove::tree(&self.dirs.tmp, &name));
+            note(remove::tree(&self.dirs.tmp, &name).map_err(Into::into));
         }
         for name in names(&self.dirs.snapshots).on("read", b"snapshots")? {
             let key = SnapshotKey(String::from_utf8_lossy(&name).into_owned());
             if self.index.snapshot(&key).is_err() {
-                note(remove::tree(&self.dirs.snapshots, &name));
+                note(remove::tree(&self.dirs.snapshots, &name).map_err(Into::into));
             } else if !keep(&key) {
                 note(crate::store::LayerStore::remove(self, &key));
             }
@@ -85,7 +85,7 @@ impl DirStore {
         for name in names(&self.dirs.layers).on("read", b"layers")? {
             let chain = std::str::from_utf8(&name).ok().and_then(|hex| ChainId::parse(&format!("sha256:{hex}")).ok());
             if chain.is_none_or(|c| self.index.layer(&c).is_err()) {
-                note(remove::tree(&self.dirs.layers, &name));
+                note(remove::tree(&self.dirs.layers, &name).map_err(Into::into));
             }
         }
         first

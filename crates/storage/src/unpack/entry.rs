@@ -68,7 +68,7 @@ impl Unpack {
             self.last = None;
             self.recount = true;
             self.forget_opaque(path);
-            return remove::tree(&*place.dir, name);
+            return Ok(remove::tree(&*place.dir, name)?);
         }
         if kind(stat) == FileType::Symlink {
             self.last = None;

@@ -17,13 +17,13 @@ pub(super) fn own(fd: impl AsFd, uid: u32, gid: u32, mode: u32, path: &[u8]) -> 
 pub(super) fn inherit(from: impl AsFd, to: impl AsFd, path: &[u8]) -> Result<()> {
     let stat = fs::fstat(&from).on("stat", path)?;
     own(&to, stat.st_uid, stat.st_gid, permissions(&stat).as_raw_mode(), path)?;
-    xattr::write(&to, &xattr::read(&from).on("read attributes of", path)?, path)
+    Ok(xattr::write(&to, &xattr::read(&from).on("read attributes of", path)?, path)?)
 }
 
 /// All attributes of a member but its times, by descriptor.
 pub(super) fn dress(fd: impl AsFd, member: &Member, path: &[u8]) -> Result<()> {
     own(&fd, member.uid, member.gid, member.mode, path)?;
-    xattr::write(&fd, &member.xattrs, path)
+    Ok(xattr::write(&fd, &member.xattrs, path)?)
 }
 
 /// Attributes of a link, pipe or device that was made under this name a moment ago.

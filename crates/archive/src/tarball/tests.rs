@@ -1,7 +1,7 @@
 //! What is written is read back; hostile bytes are refused.
 
 use super::*;
-use crate::store::{Error, Limits};
+use crate::{Error, Limits};
 use proptest::prelude::*;
 
 fn write(members: &[(Member, &[u8])]) -> Vec<u8> {

@@ -3,8 +3,8 @@
 //! A directory deeper than a bound is first renamed to the top of the tree and emptied from there, so a container that nests a hundred
 //! thousand directories costs no more than their removal.
 
-use super::{Context, open_dir};
-use crate::store::Result;
+use super::open_dir;
+use crate::{Context, Result};
 use rustix::fs::{self, AtFlags, FileType, RawDir};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 const LEVELS: usize = 48;
 
 /// Removes `name` in `parent` and everything below. Goes on after an error and reports the first. A missing tree is a success.
-pub(crate) fn tree(parent: impl AsFd, name: &[u8]) -> Result<()> {
+pub fn tree(parent: impl AsFd, name: &[u8]) -> Result<()> {
     match fs::unlinkat(&parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}

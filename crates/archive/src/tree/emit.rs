@@ -3,9 +3,9 @@
 //! A tree that somebody writes to meanwhile can be written too: what vanishes is left out, and a file has the length that it had when its turn
 //! came, filled up with zeros where it has become shorter.
 
-use super::{Context, check_depth, is_dir, is_whiteout, join, kind, mtime, names, open_dir, open_file, permissions, stat_opt, xattr};
-use crate::store::{Error, Result};
+use super::{check_depth, is_dir, is_whiteout, join, kind, mtime, names, open_dir, open_file, permissions, stat_opt, xattr};
 use crate::tarball::{Kind, Member, Writer};
+use crate::{Context, Error, Result};
 use rustix::fs::{self, FileType, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Writes the tree under `root`. With `own_root` the first member is the root directory itself (`./`).
-pub(crate) fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Result<()> {
+pub fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Result<()> {
     let mut emit = Emit::new(out, false);
     if own_root {
         let stat = fs::fstat(&root).on("stat", b"/")?;
@@ -30,7 +30,7 @@ pub(crate) fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Resul
 }
 
 /// Writes a root filesystem as a container sees it, which may be in use: only directories that are mounted there without their content.
-pub(crate) fn live(root: impl AsFd, out: &mut dyn Write) -> Result<()> {
+pub fn live(root: impl AsFd, out: &mut dyn Write) -> Result<()> {
     // A mount's own descriptor cannot be read.
     let root = open_dir(root, b".").on("open", b"/")?;
     let mut emit = Emit::new(out, true);

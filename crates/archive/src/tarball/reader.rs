@@ -1,7 +1,7 @@
 //! The streaming reader.
 
 use super::{BLOCK, Kind, Member, number, pax, sparse};
-use crate::store::{Error, Limits, Result};
+use crate::{Error, Limits, Result};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 

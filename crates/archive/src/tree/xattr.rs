@@ -1,7 +1,6 @@
 //! Extended attributes: which ones belong to content, and overlay's own mark of an opaque directory.
 
-use crate::store::Result;
-use crate::tree::Context;
+use crate::{Context, Result};
 use rustix::fs::{self, XattrFlags};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -11,12 +10,12 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 const VALUE_MAX: usize = 64 * 1024;
 
 /// An attribute that images may carry. Overlay's would change what a layer means, `trusted.*` is the host's.
-pub(crate) fn is_content(name: &[u8]) -> bool {
+pub fn is_content(name: &[u8]) -> bool {
     name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") && !name.contains(&0))
 }
 
 /// Attributes of an open file or directory that belong to content, sorted by name.
-pub(crate) fn read(fd: impl AsFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn read(fd: impl AsFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut list = [0u8; 512];
     let long;
     let names = match fs::flistxattr(&fd, &mut list[..]) {
@@ -47,7 +46,7 @@ pub(crate) fn read(fd: impl AsFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>>
 }
 
 /// Sets those of `attributes` that belong to content. A filesystem without attributes drops them, as in Docker.
-pub(crate) fn write(fd: impl AsFd, attributes: &[(Vec<u8>, Vec<u8>)], object: &[u8]) -> Result<()> {
+pub fn write(fd: impl AsFd, attributes: &[(Vec<u8>, Vec<u8>)], object: &[u8]) -> Result<()> {
     for (name, value) in attributes.iter().filter(|(n, _)| is_content(n)) {
         match fs::fsetxattr(&fd, &name[..], value, XattrFlags::empty()) {
             Err(Errno::NOTSUP) => tracing::debug!(object = %String::from_utf8_lossy(object), "no extended attributes here"),
@@ -58,12 +57,12 @@ pub(crate) fn write(fd: impl AsFd, attributes: &[(Vec<u8>, Vec<u8>)], object: &[
 }
 
 /// Hides everything below a directory in lower layers.
-pub(crate) fn set_opaque(dir: impl AsFd) -> rustix::io::Result<()> {
+pub fn set_opaque(dir: impl AsFd) -> rustix::io::Result<()> {
     fs::fsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())
 }
 
 /// The directory hides what is below it in lower layers.
-pub(crate) fn is_opaque(dir: impl AsFd) -> rustix::io::Result<bool> {
+pub fn is_opaque(dir: impl AsFd) -> rustix::io::Result<bool> {
     let mut value = [0u8; 8];
     match fs::fgetxattr(dir, OPAQUE, &mut value[..]) {
         Ok(length) => Ok(&value[..length] == b"y"),

@@ -6,16 +6,19 @@ const BUFFER: usize = 128 * 1024;
 
 /// Forms that archives and layers come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
+    /// Not at all.
     Plain,
+    /// gzip.
     Gzip,
+    /// zstd.
     Zstd,
     /// Known by name only, to say so instead of calling it a broken tar.
     Foreign(&'static str),
 }
 
 /// Names the form of a stream that begins so. Anything unknown is taken as plain.
-pub(crate) fn detect(head: &[u8]) -> Form {
+pub fn detect(head: &[u8]) -> Form {
     match head {
         [0x1f, 0x8b, ..] => Form::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
@@ -28,7 +31,7 @@ pub(crate) fn detect(head: &[u8]) -> Form {
 }
 
 /// Reads a stream of any form as plain bytes.
-pub(crate) fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut buffered = BufReader::with_capacity(BUFFER, inner);
     let head = peek(&mut buffered)?;
     Ok(match detect(&head) {

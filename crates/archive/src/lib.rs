@@ -1,0 +1,9 @@
+//! Trees of files by descriptor, and tar, both ways. Nothing here joins a path to a string and hands it to the kernel; archives and trees
+//! are a stranger's. Nothing here knows of layers, containers or an API.
+
+pub mod compress;
+pub mod error;
+pub mod tarball;
+pub mod tree;
+
+pub use error::{Context, Error, Limits, Result};
