@@ -168,6 +168,7 @@ fn summary_annotations(summary: &mut Map<String, Value>) {
 }
 
 fn info_bridge_filter(info: &mut Map<String, Value>) {
+    info.shift_remove("DiscoveredDevices");
     info.insert("BridgeNfIptables".into(), json!(false));
     info.insert("BridgeNfIp6tables".into(), json!(false));
 }

@@ -29,14 +29,22 @@ pub(crate) struct Facts {
     pub(crate) log_driver: String,
     /// OCI runtimes.
     pub(crate) runtimes: Runtimes,
+    /// For containers that say nothing themselves.
+    pub(crate) containers: crate::container_defaults::Defaults,
 }
 
 impl App {
     /// Puts it together once the engine is open.
     pub(crate) fn new(engine: Engine, settings: Settings) -> Result<Self> {
         let (id, made) = engine_id(&settings.data_root)?;
-        let facts =
-            Facts { host: HostFacts::read(), id, made, log_driver: settings.log_driver.clone(), runtimes: settings.runtimes.clone() };
+        let facts = Facts {
+            host: HostFacts::read(),
+            id,
+            made,
+            log_driver: settings.log_driver.clone(),
+            runtimes: settings.runtimes.clone(),
+            containers: settings.containers.clone(),
+        };
         Ok(Self { engine, facts, settings, activity: Notify::new() })
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Args {
     /// Default OCI runtime for containers (default "runc")
     #[arg(long, value_name = "string")]
     pub(crate) default_runtime: Option<String>,
+    #[command(flatten)]
+    pub(crate) containers: crate::container_defaults::Flags,
     /// Print version information and quit
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) version: bool,

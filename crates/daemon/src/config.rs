@@ -1,6 +1,7 @@
 //! Settings: flags over `daemon.json` over defaults, and the names on the host that derive from the roots.
 
 use crate::args::Args;
+use crate::container_defaults::{self, Defaults};
 use crate::http::listen::Address;
 use crate::runtimes::{self, Runtimes};
 use anyhow::{Context, Result, bail};
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) group: Option<String>,
     pub(crate) runtimes: Runtimes,
     pub(crate) config_file: PathBuf,
+    /// For containers that say nothing themselves.
+    pub(crate) containers: Defaults,
     pub(crate) background: bool,
     /// What to say once the log is open.
     pub(crate) warnings: Vec<String>,
@@ -57,6 +60,8 @@ struct File {
     runtimes: BTreeMap<String, runtimes::Configured>,
     default_runtime: Option<String>,
     debug: bool,
+    #[serde(flatten)]
+    containers: container_defaults::Keys,
     #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
 }
@@ -121,6 +126,7 @@ impl Settings {
             group: args.group.or(file.group),
             runtimes,
             background: args.background,
+            containers: container_defaults::merge(args.containers, file.containers)?,
             data_root,
             exec_root,
             config_file,

@@ -4,6 +4,7 @@
 mod app;
 mod args;
 mod config;
+mod container_defaults;
 mod containers;
 mod convert;
 mod error;

@@ -98,6 +98,7 @@ fn options(settings: &Settings) -> Options {
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
+        cdi_dirs: settings.containers.cdi_dirs.clone(),
         log_options: settings.log_opts.clone(),
         runtimes: settings.runtimes.foreign(),
     }

@@ -34,6 +34,8 @@ pub struct Options {
     pub exec_root: PathBuf,
     /// Parent cgroup of containers (`/dhow`, or `/dhow-HASH` where the roots are not the default).
     pub cgroup_parent: String,
+    /// Directories of CDI files, later ones win; none turns CDI off.
+    pub cdi_dirs: Vec<PathBuf>,
     /// Options of json-file logs where the container sets none.
     pub log_options: std::collections::BTreeMap<String, String>,
     /// OCI runtimes that containers may ask for instead of our own, by name.
@@ -305,6 +307,11 @@ impl Engine {
             }
         });
         futures_util::future::join_all(stops).await;
+    }
+
+    /// Names of the devices that containers may ask for, read anew.
+    pub fn devices(&self) -> Vec<String> {
+        crate::devices::names(&self.parts.options.cdi_dirs)
     }
 
     /// As given.

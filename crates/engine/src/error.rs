@@ -82,4 +82,4 @@ impl From<dhow_storage::Error> for Error {
 }
 
 /// Result with [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

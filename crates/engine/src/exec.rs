@@ -255,9 +255,11 @@ fn config(parts: &Parts, state: &ExecState, container: &Container, user: &user::
         }),
         None => None,
     };
+    let mut process = process(container, request, user, &own, size);
+    process.set_apparmor_profile(policy::apparmor::profile(&container.request.host, parts.host.apparmor));
     Ok(ExecConfig {
         id: state.id.clone(),
-        process: process(container, request, user, &own, size),
+        process,
         seccomp: seccomp.map(|program| (*program).clone()),
         tty: request.tty,
         console_size: size,

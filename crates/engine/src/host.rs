@@ -1,19 +1,18 @@
 //! What this machine is, read once when the engine opens.
 
-use dhow_runtime::cgroup::{self, Mode};
-use std::path::Path;
+use dhow_runtime::cgroup::{self, Features, Mode};
 
 /// Facts that decide what a specification may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
     /// How many CPUs may be used.
     pub(crate) cpus: u32,
-    /// The highest CPU that is online.
-    pub(crate) last_cpu: u32,
     /// Which control groups there are.
     pub(crate) cgroups: Mode,
-    /// The kernel can limit swap.
-    pub(crate) swap_limit: bool,
+    /// Which limits they can set.
+    pub(crate) features: Features,
+    /// AppArmor is on.
+    pub(crate) apparmor: bool,
     /// `/sys/devices/system/cpu/cpuN/thermal_throttle` directories, which are masked.
     pub(crate) thermal: Vec<String>,
     /// Major and minor number of the kernel.
@@ -27,18 +26,12 @@ impl Host {
     pub(crate) fn read() -> Self {
         // Those that may be used, whatever share of them a group of ours is held to.
         let cpus = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
-        let cgroups = cgroup::mode();
-        let swap_limit = cgroups == Mode::V2
-            || Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
-            || Path::new("/sys/fs/cgroup/memory.memsw.limit_in_bytes").exists();
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-        let last_cpu = highest(&online).unwrap_or(cpus.saturating_sub(1));
         Self {
             cpus,
-            last_cpu,
-            cgroups,
-            swap_limit,
+            cgroups: cgroup::mode(),
+            features: features(),
+            apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')),
             thermal: thermal(),
             kernel: version(&release),
             recursive_read_only: version(&release) >= (5, 12),
@@ -46,9 +39,30 @@ impl Host {
     }
 }
 
-/// The last number of a list such as `0-3,7`.
-fn highest(list: &str) -> Option<u32> {
-    list.trim().rsplit(['-', ',']).next()?.parse().ok()
+/// What the groups can limit, with the CPUs that are online where they do not say which ones they have.
+fn features() -> Features {
+    let mut features = cgroup::features();
+    if features.cpus.is_empty() {
+        let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+        features.cpus = online.trim().to_owned();
+    }
+    features
+}
+
+#[cfg(test)]
+impl Host {
+    /// Two CPUs, every limit, Linux 6.1: for tests.
+    pub(crate) fn sample() -> Self {
+        Self {
+            cpus: 2,
+            cgroups: Mode::Hybrid,
+            features: Features::all(),
+            apparmor: false,
+            thermal: vec![],
+            kernel: (6, 1),
+            recursive_read_only: true,
+        }
+    }
 }
 
 /// The machine's own host name.
@@ -90,8 +104,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_cpu_that_is_online() {
-        assert!(rustix::thread::sched_getaffinity(None).unwrap().count() > 0);
-        assert_eq!(highest("0-3,7\n"), Some(7));
-        assert_eq!(highest(""), None);
+        let host = Host::read();
+        assert!(host.cpus > 0 && host.features.cpus.starts_with(|c: char| c.is_ascii_digit()));
     }
 }

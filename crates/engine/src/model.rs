@@ -1,5 +1,7 @@
 //! What the engine knows of a container. The shapes are the engine's own and are what the state store keeps.
 
+pub use crate::devices::{BlockValue, Device, DeviceRequest};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,7 +85,7 @@ pub struct Host {
     /// Pid namespace.
     pub pid: NamespaceMode,
     /// Ipc namespace.
-    pub ipc: NamespaceMode,
+    pub ipc: IpcMode,
     /// Uts namespace.
     pub uts: NamespaceMode,
     /// Cgroup namespace.
@@ -92,6 +94,14 @@ pub struct Host {
     pub cgroup_parent: Option<String>,
     /// Bind mounts and tmpfs, in the order given.
     pub mounts: Vec<Mount>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Further rules of the device cgroup, as text.
+    pub device_rules: Vec<String>,
+    /// Devices by name or capability.
+    pub device_requests: Vec<DeviceRequest>,
+    /// For the runtime and whoever reads its specification.
+    pub annotations: BTreeMap<String, String>,
     /// Limits.
     pub resources: Resources,
     /// Bytes; 0: 64 MiB.
@@ -108,6 +118,10 @@ pub struct Host {
     pub no_new_privileges: bool,
     /// Seccomp profile.
     pub seccomp: Seccomp,
+    /// AppArmor profile by name; `None`: Docker's, where the host has it loaded. Without AppArmor it means nothing.
+    pub apparmor: Option<String>,
+    /// The container's cgroups can be written inside; `None`: when privileged.
+    pub writable_cgroups: Option<bool>,
     /// `None`: Docker's list (none when privileged).
     pub masked_paths: Option<Vec<String>>,
     /// `None`: Docker's list (none when privileged).
@@ -177,6 +191,30 @@ pub enum NamespaceMode {
     Container(String),
 }
 
+/// Whose ipc namespace, and with it whose `/dev/shm`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IpcMode {
+    /// Its own, which nobody else may join.
+    #[default]
+    Private,
+    /// Its own, without `/dev/shm`.
+    None,
+    /// Its own; others may join.
+    Shareable,
+    /// The host's.
+    Host,
+    /// Another container's, by full id.
+    Container(String),
+}
+
+impl IpcMode {
+    /// A namespace of the container's own.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Private | Self::None | Self::Shareable)
+    }
+}
+
 /// One mount asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mount {
@@ -188,12 +226,27 @@ pub struct Mount {
     pub target: PathBuf,
     /// Read-only (recursively, where the kernel can).
     pub read_only: bool,
+    /// Forms of a bind that are not the usual one.
+    #[serde(default)]
+    pub bind: BindForm,
     /// `rprivate` and so on; empty: rprivate.
     pub propagation: String,
     /// Make a missing bind source as a directory (`-v`), instead of refusing (`--mount`).
     pub create_source: bool,
     /// tmpfs options as for mount(8).
     pub options: Vec<String>,
+}
+
+/// How a bind deals with the mounts below its source. The default is Docker's: they come along, and are read-only with it where the kernel can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BindForm {
+    /// They do not come along.
+    pub alone: bool,
+    /// They stay writable in a read-only bind.
+    pub writable_below: bool,
+    /// It is an error where they cannot be made read-only.
+    pub read_only_below: bool,
 }
 
 /// Kinds of mount.
@@ -226,6 +279,14 @@ pub struct Resources {
     /// `None` or 0 or less: no limit.
     pub pids_limit: Option<i64>,
     pub blkio_weight: u16,
+    /// Real-time period and runtime in microseconds.
+    pub cpu_realtime_period: u64,
+    pub cpu_realtime_runtime: i64,
+    pub weight_devices: Vec<BlockValue>,
+    pub read_bps: Vec<BlockValue>,
+    pub write_bps: Vec<BlockValue>,
+    pub read_iops: Vec<BlockValue>,
+    pub write_iops: Vec<BlockValue>,
 }
 
 /// One resource limit of the process.

@@ -1,6 +1,6 @@
 //! Restart policies: whether a container is started again, when, and in what order after the engine's own start. Pure.
 
-use crate::model::{Container, NamespaceMode, NetworkMode, Restarts};
+use crate::model::{Container, IpcMode, NamespaceMode, NetworkMode, Restarts};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -80,11 +80,15 @@ fn targets(container: &Container) -> impl Iterator<Item = &str> {
         NetworkMode::Container(id) => Some(id.as_str()),
         _ => None,
     };
-    let modes = [&host.pid, &host.ipc, &host.uts, &host.cgroupns].into_iter().filter_map(|mode| match mode {
+    let modes = [&host.pid, &host.uts, &host.cgroupns].into_iter().filter_map(|mode| match mode {
         NamespaceMode::Container(id) => Some(id.as_str()),
         _ => None,
     });
-    network.into_iter().chain(modes)
+    let ipc = match &host.ipc {
+        IpcMode::Container(id) => Some(id.as_str()),
+        _ => None,
+    };
+    network.into_iter().chain(modes).chain(ipc)
 }
 
 #[cfg(test)]

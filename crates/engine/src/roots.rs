@@ -66,6 +66,7 @@ mod tests {
 
     fn options(dir: &Path) -> Options {
         Options {
+            cdi_dirs: Vec::new(),
             data_root: dir.join("data"),
             exec_root: dir.join("exec"),
             cgroup_parent: "/dhow-test".into(),

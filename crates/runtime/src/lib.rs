@@ -12,6 +12,7 @@ mod devices;
 mod enter;
 pub mod error;
 pub mod exec;
+mod foreign;
 pub mod init;
 mod masks;
 mod mountopts;

@@ -3,6 +3,7 @@
 use crate::cgroup::Cgroup;
 use crate::cgroupmount;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::foreign::Foreign;
 use crate::path::{self, Links};
 use crate::procfs::{self, Procfs};
 use crate::validate::{MountPlan, Plan, Source};
@@ -31,7 +32,10 @@ const COVERABLE: [&str; 11] = [
 /// shared bind has somebody to hear from.
 pub(crate) fn prepare(plan: &Plan) -> Result<Vec<Option<OwnedFd>>> {
     let one = |m: &MountPlan| match &m.source {
-        Source::Bind(source, recursive) => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
+        Source::Bind(source, recursive) => match Foreign::of(source) {
+            Some(foreign) => foreign.clone_tree(*recursive).map(Some),
+            None => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
+        },
         Source::Filesystem { kind, source, data } => filesystem(m, kind, source, data).map(Some),
         Source::Cgroup => Ok(None),
     };

@@ -216,7 +216,8 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
             if let Some((key, _)) = options.data.iter().find(|(key, _)| key != "z" && key != "Z") {
                 return Err(Failure::invalid(field("options"), format!("cannot honour {key:?} on a bind mount")));
             }
-            (Source::Bind(source, recursive), recursive || options.recursive)
+            // `ro` is the mount's own; only `rro` reaches those below it.
+            (Source::Bind(source, recursive), options.recursive)
         }
         (None, "cgroup" | "cgroup2") => (Source::Cgroup, true),
         (None, "none" | "") => return Err(Failure::invalid(field("type"), "is missing")),

@@ -12,6 +12,7 @@ mod class20_cgroups;
 mod class21_kernel_surface;
 mod commit;
 mod crash;
+mod devices;
 mod differential;
 mod export;
 mod health;

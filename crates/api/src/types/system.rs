@@ -91,7 +91,14 @@ wire! {
         default_address_pools: Vec<AddressPool> = "DefaultAddressPools" @omit,
         firewall_backend: Option<FirewallBackend> = "FirewallBackend" @omit,
         cdi_spec_dirs: Vec<String> = "CDISpecDirs",
+        discovered_devices: Vec<DiscoveredDevice> = "DiscoveredDevices" @omit,
         warnings: Option<Vec<String>> = "Warnings",
+    }
+
+    /// A device that containers may ask for by name.
+    pub struct DiscoveredDevice {
+        source: String = "Source",
+        id: String = "ID",
     }
 
     /// Names of drivers.

@@ -77,8 +77,14 @@ pub(crate) async fn resize(cx: &Cx, id: &str) -> Result<Reply> {
 /// `POST /containers/{id}/update`.
 pub(crate) async fn update(cx: Cx, id: &str) -> Result<Reply> {
     let app = cx.app.clone();
+    let kernel_memory_is_gone = cx.since(42);
     let body: UpdateBody = cx.json().await?;
-    request::refuse_devices(&body.resources)?;
-    let warnings = app.engine.update(id, request::resources(&body.resources), request::new_policy(&body.restart_policy)).await?;
+    request::check_resources(&body.resources)?;
+    let mut resources = body.resources;
+    if kernel_memory_is_gone {
+        resources.kernel_memory = 0;
+    }
+    let mut warnings = request::drop_foreign(&mut resources);
+    warnings.extend(app.engine.update(id, request::resources(&resources), request::new_policy(&body.restart_policy)).await?);
     reply::json(&WarningsAnswer { warnings: Some(warnings).filter(|w| !w.is_empty()) })
 }

@@ -24,14 +24,15 @@ const SHM: i64 = 64 << 20;
 
 /// Fills HostConfig.
 pub(crate) fn host_config(host: &mut HostConfig, facts: &Facts) {
+    if matches!(host.network_mode.as_str(), "" | "default") {
+        host.network_mode = "bridge".into();
+    }
+    facts.containers.fill(host);
     let fill = |field: &mut String, value: &str| {
         if field.is_empty() {
             *field = value.into();
         }
     };
-    if matches!(host.network_mode.as_str(), "" | "default") {
-        host.network_mode = "bridge".into();
-    }
     fill(&mut host.ipc_mode, "private");
     // Docker gives the host's on cgroup v1; here it is private there too (docs/differences.md), but for privileged containers.
     fill(&mut host.cgroupns_mode, if host.privileged && !facts.host.cgroup2 { "host" } else { "private" });

@@ -7,7 +7,7 @@ use dhow_api::time;
 use dhow_api::types::{
     Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, NetworkSettings, SummaryHostConfig, SummaryNetworks, Words,
 };
-use dhow_engine::model::Container;
+use dhow_engine::model::{BlockValue, Container};
 use std::collections::BTreeMap;
 
 /// `GET /containers/{id}/json`.
@@ -90,6 +90,20 @@ fn host_config(mut host: HostConfig, container: &Container) -> HostConfig {
     resources.cpuset_mems.clone_from(&now.cpuset_mems);
     resources.pids_limit = now.pids_limit;
     resources.blkio_weight = now.blkio_weight;
+    resources.cpu_realtime_period = i64::try_from(now.cpu_realtime_period).unwrap_or(i64::MAX);
+    resources.cpu_realtime_runtime = now.cpu_realtime_runtime;
+    resources.oom_kill_disable = resources.oom_kill_disable.map(|_| now.oom_kill_disable);
+    // What the kernel cannot do was dropped.
+    fn kept<T>(shown: &mut Option<Vec<T>>, now: &[BlockValue]) {
+        if let Some(list) = shown.as_mut().filter(|_| now.is_empty()) {
+            list.clear();
+        }
+    }
+    kept(&mut resources.blkio_weight_device, &now.weight_devices);
+    kept(&mut resources.blkio_device_read_bps, &now.read_bps);
+    kept(&mut resources.blkio_device_write_bps, &now.write_bps);
+    kept(&mut resources.blkio_device_read_iops, &now.read_iops);
+    kept(&mut resources.blkio_device_write_iops, &now.write_iops);
     // Docker shows the container's own options, not those of the engine that were put under them.
     host
 }

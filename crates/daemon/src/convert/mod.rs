@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod defaults;
+pub(crate) mod devices;
 pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod inspect;

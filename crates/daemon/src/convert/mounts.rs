@@ -3,7 +3,7 @@
 use crate::error::{Failure, Result};
 use dhow_api::mount::{BindKind, check_target, clean, parse_bind, tmpfs_words, validate};
 use dhow_api::types::{HostConfig, Mount, MountPoint};
-use dhow_engine::model::{self, MountKind};
+use dhow_engine::model::{self, BindForm, MountKind};
 use std::collections::BTreeSet;
 
 /// All mounts that a HostConfig asks for. A path that several name is refused.
@@ -27,6 +27,7 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
             source: bind.source.into(),
             target: bind.target.into(),
             read_only: bind.read_only,
+            bind: BindForm::default(),
             propagation: bind.propagation,
             create_source: true,
             options: Vec::new(),
@@ -75,6 +76,7 @@ fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
         source: std::path::PathBuf::new(),
         target: target.into(),
         read_only,
+        bind: BindForm::default(),
         propagation: String::new(),
         create_source: false,
         options,
@@ -86,17 +88,16 @@ fn mount_to_engine(mount: &Mount) -> Result<model::Mount> {
     match mount.kind.as_str() {
         "bind" => {
             let options = mount.bind_options.clone().unwrap_or_default();
-            if options.non_recursive {
-                return Err(Failure::unsupported("bind-recursive=disabled"));
-            }
-            if options.read_only_non_recursive {
-                return Err(Failure::unsupported("bind-recursive=writable"));
-            }
             Ok(model::Mount {
                 kind: MountKind::Bind,
                 source: clean(&mount.source).into(),
                 target: clean(&mount.target).into(),
                 read_only: mount.read_only,
+                bind: BindForm {
+                    alone: options.non_recursive,
+                    writable_below: options.read_only_non_recursive,
+                    read_only_below: options.read_only_force_recursive,
+                },
                 propagation: options.propagation,
                 create_source: options.create_mountpoint,
                 options: Vec::new(),

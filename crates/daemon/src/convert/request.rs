@@ -1,13 +1,13 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
-use super::{defaults, health, mounts, network, security};
+use super::{defaults, devices, health, mounts, network, security};
 use crate::app::Facts;
 use crate::error::{Failure, Result};
 use dhow_api::ApiVersion;
 use dhow_api::mount::{clean, parse_bind};
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
-use dhow_engine::model::{self, NamespaceMode, Request};
+use dhow_engine::model::{self, IpcMode, NamespaceMode, Request};
 
 /// Looks a container's id up by name.
 type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
@@ -24,6 +24,13 @@ pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
     }
     if before(43) {
         host.annotations.clear();
+    }
+    if !before(42) {
+        // It is gone since.
+        host.resources.kernel_memory = 0;
+    }
+    if before(40) {
+        host.resources.kernel_memory_tcp = 0;
     }
     for options in host.mounts.iter_mut().filter_map(|mount| mount.bind_options.as_mut()) {
         if before(40) {
@@ -53,13 +60,14 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
         host.network_mode = "none".into();
     }
     refuse(&config, &host, facts)?;
+    let mut warnings = drop_foreign(&mut host.resources);
     network::check_endpoints(&networking)?;
     health::check(&config)?;
     defaults::host_config(&mut host, facts);
-    let warnings = network::warnings(&host);
+    warnings.extend(network::warnings(&host));
     let (mode, network) = network::mode_of(&host, resolve)?;
     host.network_mode = mode;
-    let mut engine_host = engine_host(&mut host, network, resolve)?;
+    let mut engine_host = engine_host(&mut host, network, facts, resolve)?;
     engine_host.runtime = facts.runtimes.engine_name(&host.runtime);
     let mut request = request(&config, &host, engine_host);
     let image = defaults::image_config_of(image);
@@ -95,22 +103,26 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
     }
 }
 
-fn engine_host(host: &mut HostConfig, network: model::NetworkMode, resolve: &Resolve<'_>) -> Result<model::Host> {
-    let security = security::parse(host.security_opt.as_deref().unwrap_or_default())?;
+fn engine_host(host: &mut HostConfig, network: model::NetworkMode, facts: &Facts, resolve: &Resolve<'_>) -> Result<model::Host> {
+    let security = security::parse(host.security_opt.as_deref().unwrap_or_default(), &facts.containers)?;
     let user_paths = |paths: &Option<Vec<String>>, privileged: bool| paths.clone().filter(|_| !privileged);
     Ok(model::Host {
         privileged: host.privileged,
         cap_add: host.cap_add.clone().unwrap_or_default().0,
         cap_drop: host.cap_drop.clone().unwrap_or_default().0,
         read_only: host.readonly_rootfs,
-        init: host.init.unwrap_or(false),
+        init: host.init.unwrap_or(facts.containers.init),
         network,
         pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
-        ipc: namespace("IPC", &mut host.ipc_mode, &["host", "private", "shareable"], resolve)?,
+        ipc: ipc(&mut host.ipc_mode, resolve)?,
         uts: namespace("UTS", &mut host.uts_mode, &["host"], resolve)?,
         cgroupns: namespace("cgroup namespace", &mut host.cgroupns_mode, &["host", "private"], resolve)?,
         cgroup_parent: Some(host.resources.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
         mounts: mounts::to_engine(host)?,
+        devices: devices::mappings(&host.resources),
+        device_rules: host.resources.device_cgroup_rules.clone().unwrap_or_default(),
+        device_requests: devices::requests(&host.resources),
+        annotations: host.annotations.clone(),
         resources: resources(&host.resources),
         shm_size: u64::try_from(host.shm_size).map_err(|_| Failure::invalid("SHM size can not be less than 0"))?,
         group_add: host.group_add.clone().unwrap_or_default(),
@@ -125,6 +137,8 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, resolve: &Res
         oom_score_adj: host.oom_score_adj,
         no_new_privileges: security.no_new_privileges,
         seccomp: security.seccomp,
+        apparmor: security.apparmor,
+        writable_cgroups: security.writable_cgroups,
         masked_paths: user_paths(&host.masked_paths, host.privileged),
         readonly_paths: user_paths(&host.readonly_paths, host.privileged),
         log: model::Log { driver: host.log_config.kind.clone(), options: host.log_config.config.clone().unwrap_or_default() },
@@ -134,12 +148,22 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, resolve: &Res
     })
 }
 
+fn ipc(mode: &mut String, resolve: &Resolve<'_>) -> Result<IpcMode> {
+    match mode.as_str() {
+        "none" => return Ok(IpcMode::None),
+        "shareable" => return Ok(IpcMode::Shareable),
+        _ => {}
+    }
+    Ok(match namespace("IPC", mode, &["host", "private"], resolve)? {
+        NamespaceMode::Private => IpcMode::Private,
+        NamespaceMode::Host => IpcMode::Host,
+        NamespaceMode::Container(id) => IpcMode::Container(id),
+    })
+}
+
 /// A mode's namespace; `container:NAME` becomes `container:ID` in the mode itself.
 fn namespace(what: &str, mode: &mut String, words: &[&str], resolve: &Resolve<'_>) -> Result<NamespaceMode> {
     let text = mode.clone();
-    if what == "IPC" && text == "none" {
-        return Err(Failure::unsupported("the IPC mode \"none\""));
-    }
     match text.strip_prefix("container:") {
         Some(name) if !name.is_empty() && matches!(what, "PID" | "IPC") => {
             let id = resolve(name)?;
@@ -182,6 +206,13 @@ pub(crate) fn resources(r: &types::Resources) -> model::Resources {
         cpuset_mems: r.cpuset_mems.clone(),
         pids_limit: r.pids_limit,
         blkio_weight: r.blkio_weight,
+        cpu_realtime_period: positive(r.cpu_realtime_period),
+        cpu_realtime_runtime: r.cpu_realtime_runtime,
+        weight_devices: devices::weights(&r.blkio_weight_device),
+        read_bps: devices::rates(&r.blkio_device_read_bps),
+        write_bps: devices::rates(&r.blkio_device_write_bps),
+        read_iops: devices::rates(&r.blkio_device_read_iops),
+        write_iops: devices::rates(&r.blkio_device_write_iops),
     }
 }
 
@@ -206,28 +237,35 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
     if !matches!(host.isolation.as_str(), "" | "default") {
         return Err(Failure::invalid(format!("invalid isolation '{}' on linux", host.isolation)));
     }
-    refuse_devices(&host.resources)
+    check_resources(&host.resources)
 }
 
-/// Refuses the resources that this release cannot give.
-pub(crate) fn refuse_devices(r: &types::Resources) -> Result<()> {
-    fn given<T>(list: &Option<Vec<T>>) -> bool {
-        list.as_ref().is_some_and(|list| !list.is_empty())
+/// What Docker on Linux refuses to do with resources, whatever the kernel can.
+pub(crate) fn check_resources(r: &types::Resources) -> Result<()> {
+    if r.io_maximum_iops != 0 || r.io_maximum_bandwidth != 0 {
+        return Err(Failure::invalid("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps"));
     }
-    let checks = [
-        (given(&r.devices), "Devices"),
-        (given(&r.device_cgroup_rules), "DeviceCgroupRules"),
-        (given(&r.device_requests), "DeviceRequests"),
-        (given(&r.blkio_weight_device), "BlkioWeightDevice"),
-        (given(&r.blkio_device_read_bps), "BlkioDeviceReadBps"),
-        (given(&r.blkio_device_write_bps), "BlkioDeviceWriteBps"),
-        (given(&r.blkio_device_read_iops), "BlkioDeviceReadIOps"),
-        (given(&r.blkio_device_write_iops), "BlkioDeviceWriteIOps"),
-        (r.cpu_realtime_period != 0 || r.cpu_realtime_runtime != 0, "the real-time scheduler"),
-        (r.kernel_memory_tcp != 0, "KernelMemoryTCP"),
-    ];
-    match checks.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Failure::unsupported(what)),
-        None => Ok(()),
+    if r.cpu_shares < 0 {
+        return Err(Failure::invalid(format!("invalid CPU shares ({}): value must be a positive integer", r.cpu_shares)));
     }
+    if let Some(value) = r.memory_swappiness
+        && value < -1
+    {
+        return Err(Failure::invalid(format!("Invalid value: {value}, valid memory swappiness range is 0-100")));
+    }
+    Ok(())
+}
+
+/// Drops, with a warning, what means nothing on Linux.
+pub(crate) fn drop_foreign(r: &mut types::Resources) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if std::mem::take(&mut r.cpu_percent) > 0 {
+        warnings.push("linux does not support CPU percent. Percent discarded.".into());
+    }
+    if std::mem::take(&mut r.kernel_memory) > 0 {
+        let why = "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. Limitation discarded.";
+        warnings.push(why.into());
+    }
+    r.kernel_memory_tcp = 0;
+    warnings
 }

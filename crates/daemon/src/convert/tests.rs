@@ -4,7 +4,7 @@ use super::{defaults, document::Document, inspect, request};
 use crate::app::Facts;
 use dhow_api::ApiVersion;
 use dhow_api::types::CreateBody;
-use dhow_engine::model::{Container, MountKind, NamespaceMode, NetworkMode, Request, Sandbox, Seccomp, State, Status};
+use dhow_engine::model::{Container, IpcMode, MountKind, NamespaceMode, NetworkMode, Request, Sandbox, Seccomp, State, Status};
 use std::collections::BTreeMap;
 
 fn facts() -> Facts {
@@ -71,10 +71,7 @@ fn what_the_engine_is_asked() {
         "Ulimits":[{"Name":"nofile","Soft":1,"Hard":2}],"RestartPolicy":{"Name":"on-failure","MaximumRetryCount":2}}}"#;
     let (request, warnings) = convert(json).unwrap();
     let host = &request.host;
-    assert_eq!(
-        (&host.network, &host.pid, &host.ipc),
-        (&NetworkMode::Host, &NamespaceMode::Container("db-id".into()), &NamespaceMode::Host)
-    );
+    assert_eq!((&host.network, &host.pid, &host.ipc), (&NetworkMode::Host, &NamespaceMode::Container("db-id".into()), &IpcMode::Host));
     assert_eq!((host.seccomp.clone(), host.init, host.read_only, host.shm_size), (Seccomp::Unconfined, true, true, 1024));
     assert_eq!(host.mounts.iter().map(|m| m.kind).collect::<Vec<_>>(), [MountKind::Bind, MountKind::Tmpfs]);
     assert_eq!((host.resources.memory, host.resources.nano_cpus, host.resources.pids_limit), (67_108_864, 1_500_000_000, None));
@@ -91,10 +88,11 @@ fn nothing_is_dropped_in_silence() {
         let json = format!(r#"{{"Image":"x","HostConfig":{host}}}"#);
         assert_eq!(convert(&json).unwrap_err(), (status, expect.to_owned()), "{host}");
     };
-    check(r#"{"Devices":[{"PathOnHost":"/dev/fuse"}]}"#, 501, "Devices is not supported by this release");
+    check(r#"{"IOMaximumIOps":1}"#, 400, "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+    check(r#"{"CpuShares":-1}"#, 400, "invalid CPU shares (-1): value must be a positive integer");
+    check(r#"{"MemorySwappiness":-2}"#, 400, "Invalid value: -2, valid memory swappiness range is 0-100");
     check(r#"{"VolumesFrom":["x"]}"#, 501, "VolumesFrom is not supported by this release");
     check(r#"{"Links":["x"]}"#, 501, "Links is not supported by this release");
-    check(r#"{"DeviceRequests":[{}]}"#, 501, "DeviceRequests is not supported by this release");
     check(r#"{"Runtime":"nope"}"#, 400, "unknown or invalid runtime name: nope");
     check(r#"{"IpcMode":"foo"}"#, 400, "invalid IPC mode: foo");
     check(r#"{"PidMode":"foo"}"#, 400, "invalid PID mode: foo");

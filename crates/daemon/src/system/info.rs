@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
 use dhow_api::types::Info;
-use dhow_api::types::system::{Commit, IndexConfig, Plugins, RegistryConfig, Swarm};
+use dhow_api::types::system::{Commit, DiscoveredDevice, IndexConfig, Plugins, RegistryConfig, Swarm};
 use dhow_api::version::Shape;
 use dhow_engine::model::Status;
 use std::collections::BTreeMap;
@@ -69,6 +69,8 @@ fn info(app: &App, images: usize) -> Info {
         runc_commit: version(),
         init_commit: version(),
         security_options: security(app),
+        cdi_spec_dirs: app.settings.containers.cdi_dirs.iter().map(|dir| dir.to_string_lossy().into_owned()).collect(),
+        discovered_devices: app.engine.devices().into_iter().map(|id| DiscoveredDevice { source: "cdi".into(), id }).collect(),
         warnings: Some(warnings(app)).filter(|list| !list.is_empty()),
         ..Info::default()
     }

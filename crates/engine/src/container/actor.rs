@@ -469,7 +469,7 @@ impl Actor {
         if self.container.state.status == Status::Removing {
             return Err(Error::new(Kind::Conflict, format!("{prefix}container is marked for removal and cannot be \"update\"")));
         }
-        let (merged, warnings) = create::merge_update(&self.container.request.host.resources, change, &self.parts.host)?;
+        let (merged, warnings) = create::merge_update(self.id(), &self.container.request.host.resources, change, &self.parts.host)?;
         let policy = self.container.request.host.restart.clone();
         if let Some(restart) = restart {
             self.set_policy(restart).map_err(|e| e.prefixed(&prefix))?;

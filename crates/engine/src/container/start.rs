@@ -7,9 +7,9 @@ use super::restart::{By, is_restarting};
 use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
-use crate::model::{Container, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
+use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, create, health, policy, sandbox};
+use crate::{clock, create, devices, health, policy, sandbox};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -188,7 +188,8 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         joins: &joins,
         cgroup: cgroup_path(parts, container),
         init: init.as_deref(),
-        devices: if host.privileged { policy::devices::host_devices() } else { Vec::new() },
+        devices: devices::look_up(host, &parts.options.cdi_dirs)?,
+        apparmor: policy::apparmor::profile(host, parts.host.apparmor),
     });
     if runtime.is_some()
         && let Some(linux) = spec.linux_mut()
@@ -274,9 +275,25 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
             return Err(is_restarting(&other.id));
         }
         if !is_active(other.state.status) {
-            return Err(Error::new(Kind::Conflict, format!("container {} is not running", other.id)));
+            return Err(Error::new(Kind::Conflict, format!("failed to join PID namespace: container {} is not running", other.id)));
         }
         joins.pid = Some(namespace_of(&other, "pid")?);
+    }
+    if let IpcMode::Container(id) = &host.ipc {
+        let other = other(parts, id)?;
+        if other.state.status == Status::Restarting {
+            return Err(is_restarting(&other.id));
+        }
+        if !is_active(other.state.status) {
+            let text = format!("failed to join IPC namespace: container {} is not running", other.id);
+            return Err(Error::new(Kind::Conflict, text));
+        }
+        if matches!(other.request.host.ipc, IpcMode::Private | IpcMode::None) {
+            let hint = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)";
+            return Err(Error::new(Kind::Invalid, format!("failed to join IPC namespace: container {}: {hint}", other.id)));
+        }
+        joins.ipc = Some(namespace_of(&other, "ipc")?);
+        joins.shm = Some(PathBuf::from(format!("/proc/{}/root/dev/shm", other.state.pid)));
     }
     Ok((joins, joined))
 }

@@ -1,48 +1,90 @@
 //! Limits: what is refused, what is filled in, what this kernel cannot do and is left out with a warning.
+//! The order is Docker's, because the first complaint is the one that people see.
 
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::Resources;
-use dhow_runtime::cgroup::Mode;
+use dhow_runtime::cgroup::Features;
+use std::collections::BTreeSet;
 
 /// 6 MiB: below that a container cannot even start.
 const MEMORY_MIN: i64 = 6 * 1024 * 1024;
+
+/// Longest list of CPUs or memory nodes that is looked at.
+const MOST_IN_LIST: u32 = 8192;
 
 fn bad<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::new(Kind::Invalid, message))
 }
 
-/// Checks and completes limits; answers warnings about those that were dropped.
+/// Drops a wish that the kernel cannot grant, with Docker's words for it.
+fn discard(warnings: &mut Vec<String>, asked: bool, possible: bool, words: &str) -> bool {
+    let drop = asked && !possible;
+    if drop {
+        warnings.push(format!("Your kernel does not support {words} discarded."));
+    }
+    drop
+}
+
+/// Checks and completes the limits of a new container; answers warnings about those that were dropped.
 pub(crate) fn check(resources: &mut Resources, host: &Host) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    memory(resources, host, &mut warnings)?;
-    cpu(resources, host)?;
-    if resources.pids_limit.is_some_and(|n| n <= 0) {
-        resources.pids_limit = None;
-    }
-    if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
-        return bad("Range of blkio weight is from 10 to 1000");
-    }
+    let warnings = verify(resources, host, false)?;
+    fill(resources);
     Ok(warnings)
 }
 
-fn memory(r: &mut Resources, host: &Host, warnings: &mut Vec<String>) -> Result<()> {
+fn fill(resources: &mut Resources) {
+    if resources.memory > 0 && resources.memory_swap == 0 {
+        resources.memory_swap = resources.memory.saturating_mul(2);
+    }
+    if resources.pids_limit.is_some_and(|n| n <= 0) {
+        resources.pids_limit = None;
+    }
+}
+
+/// `update`: a change that need not be whole.
+fn verify(resources: &mut Resources, host: &Host, update: bool) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    memory(resources, &host.features, update, &mut warnings)?;
+    cpu(resources, host, &mut warnings)?;
+    block(resources, &host.features, &mut warnings)?;
+    Ok(warnings)
+}
+
+fn memory(r: &mut Resources, features: &Features, update: bool, warnings: &mut Vec<String>) -> Result<()> {
     if r.memory != 0 && r.memory < MEMORY_MIN {
         return bad("Minimum memory limit allowed is 6MB");
     }
-    if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
-        return bad("Minimum memoryswap limit should be larger than memory limit, see usage");
+    if discard(warnings, r.memory > 0, features.memory, "memory limit capabilities or the cgroup is not mounted. Limitation") {
+        (r.memory, r.memory_swap) = (0, -1);
     }
-    if r.memory == 0 && r.memory_swap > 0 {
+    if r.memory > 0 && r.memory_swap != -1 && !features.swap {
+        warnings
+            .push("Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.".into());
+        r.memory_swap = -1;
+    }
+    let small_swap = "Minimum memoryswap limit should be larger than memory limit, see usage";
+    if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
+        return bad(small_swap);
+    }
+    if r.memory == 0 && r.memory_swap > 0 && !update {
         return bad("You should always set the Memory limit when using Memoryswap limit, see usage");
     }
     if r.memory_swap < -1 {
-        return bad("Minimum memoryswap limit should be larger than memory limit, see usage");
+        return bad(small_swap);
+    }
+    let swappiness = "memory swappiness capabilities or the cgroup is not mounted. Memory swappiness";
+    if discard(warnings, r.memory_swappiness.is_some(), features.swappiness, swappiness) {
+        r.memory_swappiness = None;
     }
     if let Some(value) = r.memory_swappiness
         && value > 100
     {
         return bad(format!("Invalid value: {value}, valid memory swappiness range is 0-100"));
+    }
+    let soft = "memory soft limit capabilities or the cgroup is not mounted. Limitation";
+    if discard(warnings, r.memory_reservation > 0, features.reservation, soft) {
+        r.memory_reservation = 0;
     }
     if r.memory_reservation != 0 && r.memory_reservation < MEMORY_MIN {
         return bad("Minimum memory reservation allowed is 6MB");
@@ -50,86 +92,116 @@ fn memory(r: &mut Resources, host: &Host, warnings: &mut Vec<String>) -> Result<
     if r.memory > 0 && r.memory_reservation > 0 && r.memory < r.memory_reservation {
         return bad("Minimum memory limit can not be less than memory reservation limit, see usage");
     }
-    if r.memory > 0 && r.memory_swap != -1 && !host.swap_limit {
-        warnings
-            .push("Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.".into());
-        r.memory_swap = -1;
-    } else if r.memory > 0 && r.memory_swap == 0 {
-        r.memory_swap = r.memory.saturating_mul(2);
+    if discard(warnings, r.oom_kill_disable, features.oom_kill_disable, "OomKillDisable. OomKillDisable") {
+        r.oom_kill_disable = false;
     }
-    if host.cgroups == Mode::V2 {
-        if r.memory_swappiness.take().is_some() {
-            warnings.push(
-                "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded."
-                    .into(),
-            );
-        }
-        if std::mem::take(&mut r.oom_kill_disable) {
-            warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".into());
-        }
-    } else if r.oom_kill_disable && r.memory == 0 {
+    if r.oom_kill_disable && r.memory == 0 {
         warnings.push(
             "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources."
                 .into(),
         );
     }
+    let pids = "PIDs limit capabilities or the cgroup is not mounted. PIDs limit";
+    if discard(warnings, r.pids_limit.is_some_and(|n| n > 0), features.pids, pids) {
+        r.pids_limit = None;
+    }
     Ok(())
 }
 
-fn cpu(r: &Resources, host: &Host) -> Result<()> {
+fn cpu(r: &mut Resources, host: &Host, warnings: &mut Vec<String>) -> Result<()> {
+    let features = &host.features;
     if r.nano_cpus > 0 && r.cpu_period > 0 {
         return bad("Conflicting options: Nano CPUs and CPU Period cannot both be set");
     }
     if r.nano_cpus > 0 && r.cpu_quota > 0 {
         return bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set");
     }
+    if r.nano_cpus > 0 && !features.cpu_quota {
+        return bad("NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted");
+    }
     if r.nano_cpus < 0 || r.nano_cpus > i64::from(host.cpus) * 1_000_000_000 {
         return bad(format!("range of CPUs is from 0.01 to {0}.00, as there are only {0} CPUs available", host.cpus));
     }
+    if discard(warnings, r.cpu_shares > 0, features.cpu_shares, "CPU shares or the cgroup is not mounted. Shares") {
+        r.cpu_shares = 0;
+    }
+    if discard(warnings, r.cpu_period != 0 || r.cpu_quota != 0, features.cpu_quota, "CPU CFS scheduler. CPU period/quota") {
+        (r.cpu_period, r.cpu_quota) = (0, 0);
+    }
     if r.cpu_period != 0 && !(1000..=1_000_000).contains(&r.cpu_period) {
-        return bad("CPU cfs period cannot be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+        return bad("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
     }
     if r.cpu_quota > 0 && r.cpu_quota < 1000 {
-        return bad("CPU cfs quota cannot be less than 1ms (i.e. 1000)");
+        return bad("CPU cfs quota can not be less than 1ms (i.e. 1000)");
     }
-    for (what, value) in [("cpus", &r.cpuset_cpus), ("mems", &r.cpuset_mems)] {
-        let highest = list_highest(value).ok_or_else(|| Error::new(Kind::Invalid, format!("Invalid value {value} for cpuset {what}")))?;
-        if what == "cpus" && highest.is_some_and(|n| n > host.last_cpu) {
-            return bad(format!("Requested CPUs are not available - requested {value}, available: 0-{}", host.last_cpu));
+    let sets = !r.cpuset_cpus.is_empty() || !r.cpuset_mems.is_empty();
+    if discard(warnings, sets, features.cpuset, "cpuset or the cgroup is not mounted. Cpuset") {
+        r.cpuset_cpus.clear();
+        r.cpuset_mems.clear();
+    }
+    for (short, long, asked, there) in
+        [("cpus", "CPUs", &r.cpuset_cpus, &features.cpus), ("mems", "memory nodes", &r.cpuset_mems, &features.mems)]
+    {
+        let asked_set = list(asked).or_else(|why| bad(format!("Invalid value {asked} for cpuset {short}: {why}")))?;
+        let there_set = list(there).unwrap_or_default();
+        if !there_set.is_empty() && !asked_set.is_subset(&there_set) {
+            return bad(format!("Requested {long} are not available - requested {asked}, available: {there}"));
         }
     }
     Ok(())
 }
 
-/// The highest number of a list such as `0-2,7`; `None` where it is not such a list.
-fn list_highest(text: &str) -> Option<Option<u32>> {
+/// The numbers of a list such as `0-2,7`.
+fn list(text: &str) -> Result<BTreeSet<u32>, String> {
+    let mut numbers = BTreeSet::new();
     if text.is_empty() {
-        return Some(None);
+        return Ok(numbers);
     }
-    let mut highest = 0;
+    let wrong = || format!("invalid format: {text}");
     for part in text.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to) = (from.trim().parse::<u32>().ok()?, to.trim().parse::<u32>().ok()?);
-        if from > to || to > 8192 {
-            return None;
+        let (from, to): (u32, u32) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+        if from > to {
+            return Err(wrong());
         }
-        highest = highest.max(to);
+        if to > MOST_IN_LIST {
+            return Err(format!("value of out range, maximum is {MOST_IN_LIST}"));
+        }
+        numbers.extend(from..=to);
     }
-    Some(Some(highest))
+    Ok(numbers)
+}
+
+fn block(r: &mut Resources, features: &Features, warnings: &mut Vec<String>) -> Result<()> {
+    if discard(warnings, r.blkio_weight > 0, features.blkio_weight, "Block I/O weight or the cgroup is not mounted. Weight") {
+        r.blkio_weight = 0;
+    }
+    if r.blkio_weight != 0 && !(10..=1000).contains(&r.blkio_weight) {
+        return bad("Range of blkio weight is from 10 to 1000");
+    }
+    let [read_bps, write_bps, read_iops, write_iops] = features.blkio_throttle;
+    let kinds = [
+        (&mut r.weight_devices, features.blkio_weight_device, "Block I/O weight_device", "Weight-device"),
+        (&mut r.read_bps, read_bps, "BPS Block I/O read limit", "Block I/O BPS read limit"),
+        (&mut r.write_bps, write_bps, "BPS Block I/O write limit", "Block I/O BPS write limit"),
+        (&mut r.read_iops, read_iops, "IOPS Block read limit", "Block I/O IOPS read limit"),
+        (&mut r.write_iops, write_iops, "IOPS Block write limit", "Block I/O IOPS write limit"),
+    ];
+    for (given, possible, what, dropped) in kinds {
+        if discard(warnings, !given.is_empty(), possible, &format!("{what} or the cgroup is not mounted. {dropped}")) {
+            given.clear();
+        }
+    }
+    Ok(())
 }
 
 /// Puts changed limits over those in force. Zero and `None` change nothing. Answers the whole set, checked.
-pub(crate) fn merge_update(current: &Resources, change: &Resources, host: &Host) -> Result<(Resources, Vec<String>)> {
+pub(crate) fn merge_update(id: &str, current: &Resources, change: &Resources, host: &Host) -> Result<(Resources, Vec<String>)> {
+    let mut change = change.clone();
+    let warnings = verify(&mut change, host, true)?;
+    let refuse = |why: &str| Error::new(Kind::Conflict, format!("Cannot update container {id}: {why}"));
+    conflicts(current, &change).map_or(Ok(()), |why| Err(refuse(why)))?;
     let mut merged = current.clone();
-    if change.memory > 0 && change.memory_swap == 0 && current.memory_swap > 0 && change.memory > current.memory_swap {
-        return bad("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
-    }
-    if change.nano_cpus > 0 && (current.cpu_period > 0 || current.cpu_quota > 0) {
-        return bad("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set");
-    }
-    if (change.cpu_period > 0 || change.cpu_quota > 0) && current.nano_cpus > 0 {
-        return bad("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set");
-    }
     let none = Resources::default();
     macro_rules! take {
         ($($field:ident),*) => { $( if change.$field != none.$field { merged.$field = change.$field.clone(); } )* };
@@ -143,76 +215,38 @@ pub(crate) fn merge_update(current: &Resources, change: &Resources, host: &Host)
         cpu_shares,
         cpu_period,
         cpu_quota,
+        cpu_realtime_period,
+        cpu_realtime_runtime,
         cpuset_cpus,
         cpuset_mems,
         pids_limit,
         blkio_weight
     );
-    let warnings = check(&mut merged, host)?;
+    // Each may be right alone and wrong together: the kernel would refuse it or kill.
+    let mut unheard = Vec::new();
+    memory(&mut merged, &host.features, false, &mut unheard).map_err(|e| refuse(&e.message))?;
+    fill(&mut merged);
     Ok((merged, warnings))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: i64 = 1024 * 1024;
-
-    fn host() -> Host {
-        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
-    }
-
-    fn refused(resources: Resources, message: &str) {
-        assert_eq!(check(&mut resources.clone(), &host()).unwrap_err().message, message);
-    }
-
-    #[test]
-    fn refusals_in_dockers_words() {
-        refused(Resources { memory: 5 * MIB, ..Default::default() }, "Minimum memory limit allowed is 6MB");
-        refused(Resources { memory: -1, ..Default::default() }, "Minimum memory limit allowed is 6MB");
-        refused(
-            Resources { memory: 64 * MIB, memory_swap: 32 * MIB, ..Default::default() },
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        );
-        refused(
-            Resources { memory_swap: 32 * MIB, ..Default::default() },
-            "You should always set the Memory limit when using Memoryswap limit, see usage",
-        );
-        refused(
-            Resources { nano_cpus: 2_500_000_000, ..Default::default() },
-            "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
-        );
-        refused(
-            Resources { nano_cpus: 1, cpu_period: 1000, ..Default::default() },
-            "Conflicting options: Nano CPUs and CPU Period cannot both be set",
-        );
-        refused(Resources { blkio_weight: 5, ..Default::default() }, "Range of blkio weight is from 10 to 1000");
-        refused(Resources { cpuset_cpus: "x".into(), ..Default::default() }, "Invalid value x for cpuset cpus");
-        refused(
-            Resources { cpuset_cpus: "0-5".into(), ..Default::default() },
-            "Requested CPUs are not available - requested 0-5, available: 0-1",
-        );
-    }
-
-    #[test]
-    fn what_is_left_out_is_filled_in() {
-        let mut r = Resources { memory: 64 * MIB, pids_limit: Some(-1), ..Default::default() };
-        assert!(check(&mut r, &host()).unwrap().is_empty());
-        assert_eq!((r.memory_swap, r.pids_limit), (128 * MIB, None));
-        let mut r = Resources { memory: 64 * MIB, ..Default::default() };
-        let warnings = check(&mut r, &Host { swap_limit: false, ..host() }).unwrap();
-        assert_eq!((r.memory_swap, warnings.len()), (-1, 1));
-        let mut r = Resources { memory_swappiness: Some(3), ..Default::default() };
-        assert_eq!(check(&mut r, &Host { cgroups: Mode::V2, ..host() }).unwrap().len(), 1);
-        assert_eq!(r.memory_swappiness, None);
-    }
-
-    #[test]
-    fn updates_change_only_what_they_name() {
-        let current = Resources { memory: 64 * MIB, memory_swap: 128 * MIB, cpu_shares: 5, ..Default::default() };
-        let (merged, _) = merge_update(&current, &Resources { cpu_shares: 7, ..Default::default() }, &host()).unwrap();
-        assert_eq!(merged, Resources { cpu_shares: 7, ..current.clone() });
-        let error = merge_update(&current, &Resources { memory: 256 * MIB, ..Default::default() }, &host()).unwrap_err();
-        assert!(error.message.starts_with("Memory limit should be smaller"));
-    }
+/// What cannot go with what is in force.
+fn conflicts(current: &Resources, change: &Resources) -> Option<&'static str> {
+    let (now, then) = (current, change);
+    Some(if then.nano_cpus > 0 && now.cpu_period > 0 {
+        "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set"
+    } else if then.nano_cpus > 0 && now.cpu_quota > 0 {
+        "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set"
+    } else if then.cpu_period > 0 && now.nano_cpus > 0 {
+        "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set"
+    } else if then.cpu_quota > 0 && now.nano_cpus > 0 {
+        "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set"
+    } else if then.memory > 0 && then.memory_swap == 0 && now.memory_swap > 0 && then.memory > now.memory_swap {
+        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+    } else {
+        return None;
+    })
 }
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

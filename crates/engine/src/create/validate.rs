@@ -3,7 +3,7 @@
 use super::{limits, log};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
-use crate::model::{self, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
+use crate::model::{self, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
 use crate::registry::Registry;
 use crate::{policy, signal, spec};
 use std::collections::{BTreeMap, HashSet};
@@ -13,6 +13,9 @@ fn bad<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::new(Kind::Invalid, message))
 }
 
+/// The kernel's limit of host and domain names.
+const NAME_MAX: usize = 64;
+
 /// Checks what stands in the request alone, and completes limits. Answers warnings.
 pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMap<String, String>) -> Result<Vec<String>> {
     for entry in &request.env {
@@ -20,13 +23,18 @@ pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMa
             return bad(format!("invalid environment variable: {entry}"));
         }
     }
-    if request.domainname.len() > 64 || request.hostname.len() > 64 {
-        return bad("host and domain names have at most 64 characters");
+    for (what, name) in [("hostname", &request.hostname), ("domainname", &request.domainname)] {
+        if name.len() > NAME_MAX {
+            return bad(format!("{what} {name:?} is too long (maximum {NAME_MAX} bytes)"));
+        }
     }
     let h = &mut request.host;
     let warnings = limits::check(&mut h.resources, host)?;
     policy::capabilities::resolve(&h.cap_add, &h.cap_drop).map_err(|message| Error::new(Kind::Invalid, message))?;
     mounts(&h.mounts)?;
+    if h.mounts.iter().any(|m| m.bind.read_only_below) && !host.recursive_read_only {
+        return bad("recursive read-only mounts need Linux 5.12 or newer");
+    }
     log::own_defaults(&mut h.log, log_defaults);
     log::check(&h.log)?;
     ulimits(h)?;
@@ -37,12 +45,35 @@ pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMa
     if let Seccomp::Profile(text) = &h.seccomp {
         spec::seccomp::parse(text, &[], host)?;
     }
-    if h.cgroup_parent.as_ref().is_some_and(|p| Path::new(p).components().any(|c| c == Component::ParentDir)) {
-        return bad("invalid cgroup parent: it must not contain '..'");
+    if let Some(parent) = &h.cgroup_parent {
+        cgroup_parent(parent)?;
     }
+    if h.annotations.keys().any(String::is_empty) {
+        return bad("invalid Annotations: the empty string is not permitted as an annotation key");
+    }
+    devices(h)?;
     restart(request)?;
     modes(request)?;
     Ok(warnings)
+}
+
+/// A path within the hierarchies that stays in them.
+fn cgroup_parent(parent: &str) -> Result<()> {
+    let wrong = Path::new(parent).components().any(|c| c == Component::ParentDir) || parent.contains('\0') || parent.len() > 1024;
+    if wrong { bad(format!("invalid cgroup parent {parent:?}: it must be a path without '..'")) } else { Ok(()) }
+}
+
+fn devices(host: &model::Host) -> Result<()> {
+    for device in &host.devices {
+        if !Path::new(&device.container).is_absolute() || clean(Path::new(&device.container)) == Path::new("/") {
+            return bad(format!("{} is not an absolute path", device.container));
+        }
+        let letters = |letter: u8| matches!(letter, b'r' | b'w' | b'm');
+        if !device.access.bytes().all(letters) {
+            return bad(format!("bad mode specified: {}", device.access));
+        }
+    }
+    Ok(())
 }
 
 /// Checks what may have come from the image too.
@@ -69,11 +100,15 @@ pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
         NetworkMode::Container(id) => Some(id),
         _ => None,
     };
-    let others = [&h.pid, &h.ipc, &h.uts, &h.cgroupns].into_iter().filter_map(|mode| match mode {
+    let others = [&h.pid, &h.uts, &h.cgroupns].into_iter().filter_map(|mode| match mode {
         NamespaceMode::Container(id) => Some(id),
         _ => None,
     });
-    for id in network.into_iter().chain(others) {
+    let ipc = match &h.ipc {
+        IpcMode::Container(id) => Some(id),
+        _ => None,
+    };
+    for id in network.into_iter().chain(others).chain(ipc) {
         registry.get(id).map_err(|e| Error::new(Kind::Invalid, e.message))?;
     }
     Ok(())
@@ -120,9 +155,6 @@ fn modes(request: &Request) -> Result<()> {
     }
     if matches!(h.cgroupns, NamespaceMode::Container(_)) {
         return bad("invalid cgroup namespace mode: container");
-    }
-    if matches!(h.ipc, NamespaceMode::Container(_)) {
-        return Err(Error::new(Kind::NotImplemented, "sharing the IPC namespace of another container is not supported yet"));
     }
     for line in &h.extra_hosts {
         match line.split_once(':') {
@@ -213,11 +245,11 @@ fn sysctls(host: &model::Host) -> Result<()> {
         }
         let dotted = name.replace('/', ".");
         if dotted.starts_with("net.") {
-            if host.network != NetworkMode::None {
+            if host.network == NetworkMode::Host {
                 return bad(format!("sysctl \"{name}\" not allowed in host network namespace"));
             }
         } else if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
-            if host.ipc != NamespaceMode::Private {
+            if host.ipc == IpcMode::Host {
                 return bad(format!("sysctl \"{name}\" not allowed in host ipc namespace"));
             }
         } else if !matches!(dotted.as_str(), "kernel.domainname") {
@@ -230,11 +262,10 @@ fn sysctls(host: &model::Host) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dhow_runtime::cgroup::Mode;
     use std::path::PathBuf;
 
     fn host() -> Host {
-        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true }
+        Host::sample()
     }
 
     fn refused(change: impl FnOnce(&mut Request), message: &str) {
@@ -250,6 +281,7 @@ mod tests {
             source: source.into(),
             target: target.into(),
             read_only: false,
+            bind: model::BindForm::default(),
             propagation: String::new(),
             create_source: false,
             options: vec![],

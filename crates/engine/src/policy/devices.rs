@@ -56,17 +56,26 @@ fn collect(dir: &Path, depth: usize, devices: &mut Vec<LinuxDevice>) {
                 collect(&entry.path(), depth - 1, devices);
             }
         } else if kind.is_char_device() || kind.is_block_device() {
-            devices.push(device(&entry.path(), &metadata, kind.is_block_device()));
+            devices.push(device(&entry.path(), &metadata));
         }
     }
 }
 
-fn device(path: &Path, metadata: &fs::Metadata, block: bool) -> LinuxDevice {
+/// The node that a file's metadata describe, at `path`.
+pub fn device(path: &Path, metadata: &fs::Metadata) -> LinuxDevice {
     let number = metadata.rdev();
+    let kind = metadata.file_type();
+    let kind = if kind.is_block_device() {
+        LinuxDeviceType::B
+    } else if kind.is_fifo() {
+        LinuxDeviceType::P
+    } else {
+        LinuxDeviceType::C
+    };
     let mut device = LinuxDevice::default();
     device
         .set_path(path.to_owned())
-        .set_typ(if block { LinuxDeviceType::B } else { LinuxDeviceType::C })
+        .set_typ(kind)
         .set_major(major(number).into())
         .set_minor(minor(number).into())
         .set_file_mode(Some(metadata.mode() & 0o7777))

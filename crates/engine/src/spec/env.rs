@@ -26,7 +26,7 @@ fn base(request: &Request, tty: bool) -> Vec<String> {
 }
 
 /// Replaces variables of the same name in place, adds the others, and removes those that are named without a value.
-fn overlay(env: &mut Vec<String>, over: &[String]) {
+pub(super) fn overlay(env: &mut Vec<String>, over: &[String]) {
     for entry in over {
         let name = name(entry);
         let place = env.iter().position(|e| self::name(e) == name);

@@ -1,18 +1,19 @@
 //! From what a container is to an OCI specification: a pure function of the container, its user, what it joins and the host.
 
+mod edits;
 pub(crate) mod env;
 pub(crate) mod mounts;
 pub(crate) mod resources;
 pub(crate) mod seccomp;
 pub(crate) mod user;
 
+use crate::devices::Devices;
 use crate::host::Host;
-use crate::model::{Container, NamespaceMode, NetworkMode, Request};
+use crate::model::{Container, IpcMode, NamespaceMode, NetworkMode, Request};
 use crate::policy;
 use dhow_runtime::cgroup::Mode;
 use oci_spec::runtime::{
-    Capabilities, Capability, Linux, LinuxCapabilities, LinuxDevice, LinuxNamespace, LinuxNamespaceType, PosixRlimit, Process, Root, Spec,
-    User,
+    Capabilities, Capability, Linux, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, PosixRlimit, Process, Root, Spec, User,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -33,8 +34,10 @@ pub(crate) struct Inputs<'a> {
     pub(crate) cgroup: String,
     /// Program behind `--init`, where it is asked for.
     pub(crate) init: Option<&'a Path>,
-    /// The host's devices, for a privileged container.
-    pub(crate) devices: Vec<LinuxDevice>,
+    /// Devices, their rules, and rates of block devices, as they are on this host now.
+    pub(crate) devices: Devices,
+    /// AppArmor profile, where there is one.
+    pub(crate) apparmor: Option<String>,
 }
 
 /// Namespaces of other containers that this one joins, as paths.
@@ -42,26 +45,37 @@ pub(crate) struct Inputs<'a> {
 pub(crate) struct Joins {
     pub(crate) network: Option<PathBuf>,
     pub(crate) pid: Option<PathBuf>,
+    pub(crate) ipc: Option<PathBuf>,
+    /// The other container's `/dev/shm`.
+    pub(crate) shm: Option<PathBuf>,
 }
 
 /// Where the init is bound.
 const INIT_TARGET: &str = "/sbin/docker-init";
 
 /// Builds it, without `linux.seccomp`.
-pub(crate) fn build(inputs: Inputs<'_>) -> Spec {
+pub(crate) fn build(mut inputs: Inputs<'_>) -> Spec {
     let request = &inputs.container.request;
     let host = &request.host;
     let mut spec = Spec::default();
     let mut root = Root::default();
     root.set_path(PathBuf::from("rootfs")).set_readonly(Some(host.read_only));
-    spec.set_version("1.2.0".into()).set_root(Some(root)).set_annotations(None).set_hooks(None);
+    spec.set_version("1.2.0".into()).set_root(Some(root)).set_annotations(annotations(host)).set_hooks(None);
     let own_uts = host.uts == NamespaceMode::Private;
     spec.set_hostname(own_uts.then(|| request.hostname.clone()).filter(|h| !h.is_empty()));
     spec.set_domainname(own_uts.then(|| request.domainname.clone()).filter(|d| !d.is_empty()));
-    spec.set_mounts(Some(mounts::build(inputs.container, inputs.host, inputs.init.map(|source| (source, Path::new(INIT_TARGET))))));
+    let init = inputs.init.map(|source| (source, Path::new(INIT_TARGET)));
+    spec.set_mounts(Some(mounts::build(inputs.container, inputs.host, init, inputs.joins.shm.as_deref(), &inputs.devices.edits.mounts)));
     spec.set_process(Some(process(&inputs)));
+    let edits = std::mem::take(&mut inputs.devices.edits);
     spec.set_linux(Some(linux(inputs)));
+    edits::apply(&mut spec, edits);
     spec
+}
+
+fn annotations(host: &crate::model::Host) -> Option<HashMap<String, String>> {
+    let all: HashMap<_, _> = host.annotations.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some(all).filter(|all| !all.is_empty())
 }
 
 /// The command with the init before it, where one is asked for. It makes sense as the first process of a pid namespace only.
@@ -77,7 +91,8 @@ fn process(inputs: &Inputs<'_>) -> Process {
         .set_terminal(Some(request.tty))
         .set_args(Some(args(inputs)))
         .set_env(Some(env::container(request, &inputs.user.home)))
-        .set_cwd(working_dir(&request.working_dir));
+        .set_cwd(working_dir(&request.working_dir))
+        .set_apparmor_profile(inputs.apparmor.clone());
     if let Some((height, width)) = request.console_size.filter(|_| request.tty) {
         process.set_console_size(console_size(height, width));
     }
@@ -132,12 +147,12 @@ fn linux(inputs: Inputs<'_>) -> Linux {
     linux
         .set_cgroups_path(Some(PathBuf::from(inputs.cgroup)))
         .set_namespaces(Some(namespaces(request, inputs.joins, inputs.host)))
-        .set_resources(Some(resources::build(&host.resources, policy::devices::rules(host.privileged))))
+        .set_resources(Some(resources::build(&host.resources, inputs.devices.rules, inputs.devices.block)))
         .set_sysctl(Some(sysctls(request)).filter(|s| !s.is_empty()))
         .set_masked_paths(Some(masked(request, inputs.host)))
         .set_readonly_paths(Some(read_only(request)))
         .set_rootfs_propagation(mounts::root_propagation(&host.mounts))
-        .set_devices(Some(inputs.devices).filter(|d| !d.is_empty()));
+        .set_devices(Some(inputs.devices.nodes).filter(|d| !d.is_empty()));
     linux
 }
 
@@ -175,8 +190,10 @@ fn namespaces(request: &Request, joins: &Joins, host: &Host) -> Vec<LinuxNamespa
         NamespaceMode::Container(_) => list.push((Pid, joins.pid.clone())),
         NamespaceMode::Host => {}
     }
-    if h.ipc == NamespaceMode::Private {
-        list.push(own(Ipc));
+    match h.ipc {
+        IpcMode::Private | IpcMode::None | IpcMode::Shareable => list.push(own(Ipc)),
+        IpcMode::Container(_) => list.push((Ipc, joins.ipc.clone())),
+        IpcMode::Host => {}
     }
     // A privileged container on v1 sees the host's groups, as tools that run engines inside one expect.
     let host_groups = h.cgroupns == NamespaceMode::Host || (h.privileged && host.cgroups != Mode::V2);

@@ -2,7 +2,7 @@
 
 use crate::create::clean;
 use crate::host::Host;
-use crate::model::{Container, Mount as Asked, MountKind, NamespaceMode};
+use crate::model::{Container, IpcMode, Mount as Asked, MountKind};
 use oci_spec::runtime::Mount;
 use std::path::Path;
 
@@ -10,8 +10,9 @@ const SHM: u64 = 64 * 1024 * 1024;
 /// Mounts of ours that stay writable with a read-only root.
 const ALWAYS_WRITABLE: [&str; 5] = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"];
 
-/// The default mounts, then those of the user and the files of the sandbox, parents before children.
-pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Path)>) -> Vec<Mount> {
+/// The default mounts, then those of the user and the files of the sandbox, parents before children. `shm` is another container's, `given` come
+/// with devices.
+pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Path)>, shm: Option<&Path>, given: &[Mount]) -> Vec<Mount> {
     let request = &container.request;
     let mut own: Vec<Mount> = request.host.mounts.iter().map(|m| asked(m, host)).collect();
     for (target, source) in files(container) {
@@ -23,8 +24,19 @@ pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Pa
         own.push(file(source, target, true));
     }
     own.sort_by_key(|m| m.destination().components().count());
-    let mut all = defaults(container);
-    all.retain(|m| !own.iter().any(|o| o.destination() == m.destination()));
+    let mut all = defaults(container, shm);
+    if !given.is_empty() {
+        all.retain(|m| !given.iter().any(|g| g.destination() == m.destination()));
+        all.extend(given.iter().cloned());
+        all.sort_by_key(|m| m.destination().components().count());
+    }
+    let own_dev = own.iter().any(|o| o.destination() == Path::new("/dev"));
+    all.retain(|m| {
+        let replaced = own.iter().any(|o| o.destination() == m.destination());
+        // Whoever brings a /dev brings what is in it.
+        let inside = own_dev && m.destination() != Path::new("/dev") && m.destination().starts_with("/dev");
+        !replaced && !inside
+    });
     all.extend(own);
     all
 }
@@ -56,9 +68,9 @@ fn file(source: &Path, target: &Path, read_only: bool) -> Mount {
     mount(target, "bind", source, options)
 }
 
-fn defaults(container: &Container) -> Vec<Mount> {
+fn defaults(container: &Container, other_shm: Option<&Path>) -> Vec<Mount> {
     let host = &container.request.host;
-    let shm = if host.shm_size == 0 { SHM } else { host.shm_size };
+    let size = if host.shm_size == 0 { SHM } else { host.shm_size };
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let mut all = vec![
         mount("/proc", "proc", "proc", words("nosuid noexec nodev")),
@@ -68,14 +80,24 @@ fn defaults(container: &Container) -> Vec<Mount> {
         mount("/sys/fs/cgroup", "cgroup", "cgroup", words("ro nosuid noexec nodev")),
         mount("/dev/mqueue", "mqueue", "mqueue", words("nosuid noexec nodev")),
     ];
-    all.push(match host.ipc {
-        NamespaceMode::Host => mount("/dev/shm", "bind", "/dev/shm", words("rbind rprivate nosuid noexec nodev")),
-        _ => mount("/dev/shm", "tmpfs", "shm", words(&format!("nosuid noexec nodev mode=1777 size={shm}"))),
-    });
+    let bound = |source: &Path| mount("/dev/shm", "bind", source, words("rbind rprivate nosuid noexec nodev"));
+    match host.ipc {
+        IpcMode::None => {}
+        IpcMode::Host => all.push(bound(Path::new("/dev/shm"))),
+        IpcMode::Container(_) => all.extend(other_shm.map(bound)),
+        IpcMode::Private | IpcMode::Shareable => {
+            all.push(mount("/dev/shm", "tmpfs", "shm", words(&format!("nosuid noexec nodev mode=1777 size={size}"))));
+        }
+    }
+    let writable = |target: &str| match target {
+        "/sys" => host.privileged,
+        "/sys/fs/cgroup" => host.writable_cgroups.unwrap_or(host.privileged),
+        _ => false,
+    };
     for mount in &mut all {
         let target = mount.destination().to_string_lossy().into_owned();
         let Some(options) = mount.options_mut() else { continue };
-        if host.privileged && target.starts_with("/sys") {
+        if writable(&target) {
             options.retain(|o| o != "ro");
         }
         let has_ro = options.iter().any(|o| o == "ro");
@@ -91,9 +113,9 @@ fn asked(asked: &Asked, host: &Host) -> Mount {
     match asked.kind {
         MountKind::Bind => {
             let propagation = if asked.propagation.is_empty() { "rprivate" } else { &asked.propagation };
-            let mut options = vec!["rbind".to_owned(), propagation.to_owned()];
+            let mut options = vec![if asked.bind.alone { "bind" } else { "rbind" }.to_owned(), propagation.to_owned()];
             if asked.read_only {
-                options.push(if host.recursive_read_only { "rro" } else { "ro" }.into());
+                options.push(if host.recursive_read_only && !asked.bind.writable_below { "rro" } else { "ro" }.into());
             }
             mount(target, "bind", &asked.source, options)
         }
@@ -143,6 +165,7 @@ mod tests {
             source: Default::default(),
             target: "/t".into(),
             read_only: false,
+            bind: Default::default(),
             propagation: String::new(),
             create_source: false,
             options: options.iter().map(|o| (*o).to_owned()).collect(),

@@ -8,10 +8,10 @@ use oci_spec::runtime::{
 /// Period of a CPU quota in microseconds.
 const PERIOD: u64 = 100_000;
 
-/// Limits and device rules.
-pub(crate) fn build(limits: &Resources, devices: Vec<LinuxDeviceCgroup>) -> LinuxResources {
+/// Limits and device rules. `block` has been looked up on the host.
+pub(crate) fn build(limits: &Resources, devices: Vec<LinuxDeviceCgroup>, block: LinuxBlockIo) -> LinuxResources {
     let mut resources = changes(limits);
-    resources.set_devices(Some(devices));
+    resources.set_devices(Some(devices)).set_block_io(Some(block).filter(|block| *block != LinuxBlockIo::default()));
     resources
 }
 
@@ -64,7 +64,9 @@ fn cpu(r: &Resources) -> Option<LinuxCpu> {
         .set_quota(nonzero(r.cpu_quota))
         .set_period(nonzero(r.cpu_period))
         .set_cpus(nonzero(r.cpuset_cpus.clone()))
-        .set_mems(nonzero(r.cpuset_mems.clone()));
+        .set_mems(nonzero(r.cpuset_mems.clone()))
+        .set_realtime_period(nonzero(r.cpu_realtime_period))
+        .set_realtime_runtime(nonzero(r.cpu_realtime_runtime));
     if r.nano_cpus > 0 {
         // The kernel refuses a quota below a millisecond.
         cpu.set_quota(Some((r.nano_cpus / 10_000).max(1000))).set_period(Some(PERIOD));

@@ -14,8 +14,7 @@ fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
     c.sandbox =
         Sandbox { resolv_conf: "/d/resolv.conf".into(), hostname: "/d/hostname".into(), hosts: "/d/hosts".into(), ..Sandbox::default() };
     change(&mut c);
-    let host =
-        Host { cpus: 2, last_cpu: 1, cgroups: Mode::Hybrid, swap_limit: true, thermal: vec![], kernel: (6, 1), recursive_read_only: true };
+    let host = Host::sample();
     let user = Resolved { uid: 0, gid: 0, groups: vec![0, 10], home: "/root".into() };
     let capabilities = crate::container::start_capabilities(&c).unwrap();
     let init = c.request.host.init.then(|| Path::new("/data/init/docker-init"));
@@ -24,10 +23,11 @@ fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
         host: &host,
         user: &user,
         capabilities: &capabilities,
-        joins: &Joins { network: Some("/run/dhow/netns/x".into()), pid: None },
+        joins: &Joins { network: Some("/run/dhow/netns/x".into()), ..Joins::default() },
         cgroup: format!("/dhow/{ID}"),
         init,
-        devices: Vec::new(),
+        devices: Devices { rules: policy::devices::rules(c.request.host.privileged), ..Devices::default() },
+        apparmor: None,
     });
     sorted(serde_json::to_value(spec).unwrap())
 }
@@ -78,6 +78,7 @@ fn read_only_with_mounts_and_init() {
             source: source.into(),
             target: target.into(),
             read_only,
+            bind: Default::default(),
             propagation: String::new(),
             create_source: true,
             options: vec![],
@@ -106,7 +107,7 @@ fn limits_and_shared_namespaces() {
             Resources { memory: 64 << 20, memory_swap: 128 << 20, nano_cpus: 1_500_000_000, pids_limit: Some(50), ..Resources::default() };
         h.network = NetworkMode::Container("other".into());
         h.pid = NamespaceMode::Host;
-        h.ipc = NamespaceMode::Host;
+        h.ipc = IpcMode::Host;
         h.uts = NamespaceMode::Host;
         h.ulimits = vec![crate::model::Ulimit { name: "nofile".into(), soft: 1024, hard: -1 }];
         h.oom_score_adj = 500;

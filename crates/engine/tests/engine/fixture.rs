@@ -46,6 +46,7 @@ pub(crate) fn with_engine<F: Future<Output = ()>>(test: impl FnOnce(std::sync::A
 pub(crate) fn options(root: &Path) -> Options {
     let name = root.file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
     Options {
+        cdi_dirs: Vec::new(),
         data_root: root.join("data"),
         exec_root: root.join("x"),
         cgroup_parent: format!("/dhow-engine-test-{name}"),

@@ -147,6 +147,7 @@ fn binds_and_read_only() {
             source: source.clone(),
             target: "/in".into(),
             read_only: false,
+            bind: Default::default(),
             propagation: String::new(),
             create_source: true,
             options: vec![],

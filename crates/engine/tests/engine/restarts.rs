@@ -159,6 +159,7 @@ fn a_restart_that_fails() {
             source: dir.clone(),
             target: "/tmp".into(),
             read_only: false,
+            bind: Default::default(),
             propagation: String::new(),
             create_source: false,
             options: Vec::new(),

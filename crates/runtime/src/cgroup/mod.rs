@@ -6,6 +6,7 @@
 
 mod control;
 mod devices;
+mod features;
 mod files;
 mod hierarchy;
 mod meter;
@@ -14,6 +15,8 @@ mod remove;
 mod usage;
 mod v1;
 mod v2;
+
+pub use features::{Features, features};
 
 use crate::error::{Failure, Kind, Result, Step};
 use hierarchy::layout;
