@@ -79,7 +79,7 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
                 // Not being allowed to read it must not keep anybody from their containers.
-                crate::app::warn(&format!("WARNING: Error loading config file: {}: {error}", path.display()));
+                crate::output::warn(&format!("WARNING: Error loading config file: {}: {error}", path.display()));
                 String::new()
             }
         };
@@ -87,7 +87,7 @@ impl Config {
             Self::default()
         } else {
             serde_json::from_str(&text).unwrap_or_else(|error| {
-                crate::app::warn(&format!("WARNING: Error parsing config file ({}): {error}", path.display()));
+                crate::output::warn(&format!("WARNING: Error parsing config file ({}): {error}", path.display()));
                 Self::default()
             })
         };

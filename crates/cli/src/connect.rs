@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use dhow_api::ApiVersion;
 use dhow_api::client::{Client, Host, Negotiation};
 
-use crate::app::{App, VERSION, warn};
 use crate::error::Error;
+use crate::globals::{Globals, VERSION};
+use crate::output::warn;
 
 /// Where our daemon listens when it is not told otherwise.
 const OUR_SOCKET: &str = "/run/dhow/dhow.sock";
@@ -35,27 +36,27 @@ const LOCK_HELD: &str = "another engine holds";
 const DEFAULT_CONTEXT: &str = "default";
 
 /// Finds the engine and connects to it.
-pub(crate) async fn connect(app: &App) -> Result<Client, Error> {
-    match named_host(app)? {
+pub(crate) async fn connect(globals: &Globals) -> Result<Client, Error> {
+    match named_host(globals)? {
         Some(text) => {
             let host = Host::parse(&text).map_err(|error| unresolved(&error.to_string()))?;
             // Engines on this machine are most likely of this client's age; across the network, ask.
             let negotiation = match host {
                 Host::Unix(_) => Negotiation::Assume,
-                Host::Tcp { .. } if wants_tls(app) => {
+                Host::Tcp { .. } if wants_tls(globals) => {
                     return Err(Error::new("connecting by TLS is not supported by this version"));
                 }
                 Host::Tcp { .. } => Negotiation::Ping,
             };
-            client(app, host, negotiation)
+            client(globals, host, negotiation)
         }
-        None => connect_default(app).await,
+        None => connect_default(globals).await,
     }
 }
 
 /// The name of the context in use, for `version` and `info`.
-pub(crate) fn context_name(app: &App) -> Result<String, Error> {
-    Ok(match choice(app)? {
+pub(crate) fn context_name(globals: &Globals) -> Result<String, Error> {
+    Ok(match choice(globals)? {
         Choice::Context(name) => name,
         _ => DEFAULT_CONTEXT.to_owned(),
     })
@@ -67,9 +68,9 @@ enum Choice {
     Nothing,
 }
 
-fn choice(app: &App) -> Result<Choice, Error> {
-    let hosts = app.globals.all("host");
-    let context = app.globals.value("context").filter(|name| !name.is_empty());
+fn choice(globals: &Globals) -> Result<Choice, Error> {
+    let hosts = globals.all("host");
+    let context = globals.value("context").filter(|name| !name.is_empty());
     match (hosts.as_slice(), context) {
         ([], None) => {}
         ([], Some(name)) => return Ok(by_context(name)),
@@ -83,7 +84,7 @@ fn choice(app: &App) -> Result<Choice, Error> {
     if let Some(name) = variable("DOCKER_CONTEXT") {
         return Ok(by_context(&name));
     }
-    let current = &app.config()?.current_context;
+    let current = &globals.config()?.current_context;
     Ok(if current.is_empty() { Choice::Nothing } else { by_context(current) })
 }
 
@@ -91,10 +92,10 @@ fn by_context(name: &str) -> Choice {
     if name == DEFAULT_CONTEXT { Choice::Nothing } else { Choice::Context(name.to_owned()) }
 }
 
-fn named_host(app: &App) -> Result<Option<String>, Error> {
-    Ok(match choice(app)? {
+fn named_host(globals: &Globals) -> Result<Option<String>, Error> {
+    Ok(match choice(globals)? {
         Choice::Host(host) => Some(host),
-        Choice::Context(name) => Some(app.config()?.context_host(&name).map_err(|error| unresolved(&error.to_string()))?),
+        Choice::Context(name) => Some(globals.config()?.context_host(&name).map_err(|error| unresolved(&error.to_string()))?),
         Choice::Nothing => None,
     })
 }
@@ -108,12 +109,12 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// TLS is asked for. A socket on this machine has no use for it, as with Docker.
-fn wants_tls(app: &App) -> bool {
-    let flags = ["tls", "tlsverify"].iter().any(|flag| app.globals.is(flag));
+fn wants_tls(globals: &Globals) -> bool {
+    let flags = ["tls", "tlsverify"].iter().any(|flag| globals.is(flag));
     flags || variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some()
 }
 
-fn client(app: &App, host: Host, negotiation: Negotiation) -> Result<Client, Error> {
+fn client(globals: &Globals, host: Host, negotiation: Negotiation) -> Result<Client, Error> {
     let negotiation = match variable("DOCKER_API_VERSION") {
         Some(text) => {
             let version = ApiVersion::parse(&text);
@@ -121,12 +122,12 @@ fn client(app: &App, host: Host, negotiation: Negotiation) -> Result<Client, Err
         }
         None => negotiation,
     };
-    let headers = app.config()?.http_headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let headers = globals.config()?.http_headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Ok(Client::new(host, negotiation, &format!("dhow-client/{VERSION} (linux)")).with_headers(headers))
 }
 
-async fn connect_default(app: &App) -> Result<Client, Error> {
-    let ours = client(app, Host::Unix(OUR_SOCKET.into()), Negotiation::Assume)?;
+async fn connect_default(globals: &Globals) -> Result<Client, Error> {
+    let ours = client(globals, Host::Unix(OUR_SOCKET.into()), Negotiation::Assume)?;
     let refusal = match ours.preconnect(1).await {
         Ok(()) => return Ok(ours),
         Err(error) if error.is_refused() => error,
@@ -136,7 +137,7 @@ async fn connect_default(app: &App) -> Result<Client, Error> {
         start_daemon(&ours).await?;
         return Ok(ours);
     }
-    let docker = client(app, Host::Unix(DOCKER_SOCKET.into()), Negotiation::Assume)?;
+    let docker = client(globals, Host::Unix(DOCKER_SOCKET.into()), Negotiation::Assume)?;
     match docker.preconnect(1).await {
         Ok(()) => Ok(docker),
         Err(error) if error.is_refused() => Err(refusal.into()),

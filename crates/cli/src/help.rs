@@ -1,9 +1,10 @@
 //! Help and usage texts, in Docker's layout.
 
-use crate::app::GLOBAL_FLAGS;
-use crate::commands::{self, Command, Group};
+use crate::command::{Command, Group};
+use crate::commands;
 use crate::error::Error;
 use crate::flags::{flag_usages, wrap_width};
+use crate::globals::GLOBAL_FLAGS;
 
 /// `Usage:  docker run [OPTIONS] IMAGE`.
 pub(crate) fn usage_line(program: &str, command: &Command, path: &str) -> String {

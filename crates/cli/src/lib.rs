@@ -4,11 +4,14 @@
 //! built at start but what the typed command needs.
 
 mod app;
+mod command;
 mod commands;
 mod config;
 mod connect;
+mod dispatch;
 mod error;
 mod flags;
+mod globals;
 mod help;
 mod options;
 mod output;
@@ -28,7 +31,7 @@ pub fn main(words: impl Iterator<Item = OsString>) -> i32 {
     let mut words = words.map(|word| word.to_string_lossy().into_owned());
     let program = program_name(&words.next().unwrap_or_default());
     let words: Vec<String> = words.collect();
-    let outcome = app::run(program, &words);
+    let outcome = dispatch::run(program, &words);
     terminal::restore();
     let Err(error) = outcome else { return 0 };
     if let Some(text) = error.words() {

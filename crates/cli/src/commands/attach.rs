@@ -3,8 +3,9 @@
 use dhow_api::client::Request;
 use dhow_api::types::ContainerInspect;
 
-use super::{Arity, Command, run, shared};
+use super::{run, shared};
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::options::DetachKeys;

@@ -7,11 +7,13 @@ use dhow_api::client::{Client, Host, Request};
 use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount};
 use dhow_reference::Reference;
 
-use super::{Arity, Command, pull, shared};
-use crate::app::{App, say, warn};
+use super::{pull, shared};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
 use crate::options::{self, CREATE_FLAGS, Extra, create_body, os_error};
+use crate::output::{say, warn};
 use crate::terminal;
 
 /// The command.

@@ -6,8 +6,8 @@ use dhow_api::client::Request;
 use dhow_api::types::EventMessage;
 use serde_json::Value;
 
-use super::{Arity, Command};
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string};
 use crate::options::filters;

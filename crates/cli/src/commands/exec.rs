@@ -3,8 +3,9 @@
 use dhow_api::client::{Client, Request};
 use dhow_api::types::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecStartBody, Words};
 
-use super::{Arity, Command, run, shared};
+use super::{run, shared};
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, list, string, switch};
 use crate::options::{DetachKeys, check_env, read_environment};

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use dhow_api::client::{Request, Response};
 
-use super::{Arity, Command, shared};
+use super::shared;
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
 use crate::options::os_error;

@@ -5,12 +5,14 @@ use dhow_api::size::human_with;
 use dhow_api::types::ImageSummary;
 use serde_json::{Map, Value, json};
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string, switch};
 use crate::options::filters;
 use crate::output::{list, time};
+use crate::output::{say, warn};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

@@ -3,8 +3,9 @@
 use dhow_api::client::{Body, Request};
 use dhow_reference::Reference;
 
-use super::{Arity, Command, load};
+use super::load;
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, list, string};
 use crate::output::progress;

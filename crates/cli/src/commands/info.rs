@@ -4,11 +4,13 @@ use dhow_api::client::Request;
 use dhow_api::size::human_binary;
 use serde_json::{Map, Value, json};
 
-use super::{Arity, Command};
-use crate::app::{App, VERSION, say, warn};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::connect;
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
+use crate::globals::VERSION;
+use crate::output::{say, warn};
 use crate::template::{Missing, Template, show};
 
 /// The command.
@@ -30,7 +32,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         "" | "json" => None,
         text => Some(Template::parse("", text).map_err(|error| Error::with_status(format!("template parsing error: {error}"), 64))?),
     };
-    let context = connect::context_name(app)?;
+    let context = connect::context_name(&app.globals)?;
     let answer = app.block_on(async { Ok::<Value, Error>(app.client().await?.json(Request::get("/info")).await?) });
     let (server, problem) = match answer {
         Ok(server) => (server, None),

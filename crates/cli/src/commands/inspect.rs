@@ -3,11 +3,13 @@
 use dhow_api::client::{Client, Request, segment};
 use serde_json::Value;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::output::json;
+use crate::output::{say, warn};
 use crate::template::{Missing, Template, typed};
 
 /// `inspect`: finds out what a name means.

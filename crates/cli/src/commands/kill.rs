@@ -2,8 +2,9 @@
 
 use dhow_api::client::Request;
 
-use super::{Arity, Command, shared};
+use super::shared;
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
 

@@ -4,8 +4,8 @@ use std::fs::File;
 
 use dhow_api::client::{Body, Request};
 
-use super::{Arity, Command};
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::options::os_error;

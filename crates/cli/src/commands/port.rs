@@ -3,10 +3,12 @@
 use dhow_api::client::Request;
 use serde_json::{Map, Value};
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
+use crate::output::say;
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

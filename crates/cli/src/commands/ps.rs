@@ -5,13 +5,15 @@ use dhow_api::size::human_with;
 use dhow_api::types::{ContainerSummary, Port};
 use serde_json::{Map, Value, json};
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, int, string, switch};
 use crate::options::filters;
 use crate::output::table::ellipsis;
 use crate::output::{list, time};
+use crate::output::{say, warn};
 use crate::template::{Missing, Template};
 
 /// The command.

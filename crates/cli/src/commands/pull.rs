@@ -5,11 +5,12 @@ use std::io::Write;
 use dhow_api::client::{Client, Request};
 use dhow_reference::Reference;
 
-use super::{Arity, Command};
-use crate::app::{App, say};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::output::progress;
+use crate::output::say;
 use crate::{registry_auth, terminal};
 
 /// The command.

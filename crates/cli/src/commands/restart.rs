@@ -1,9 +1,11 @@
 //! `restart`.
 
-use super::{Arity, Command, shared, stop};
-use crate::app::{App, say};
+use super::{shared, stop};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
+use crate::output::say;
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

@@ -2,10 +2,12 @@
 
 use dhow_api::client::Request;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, switch};
+use crate::output::{say, warn};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

@@ -3,10 +3,12 @@
 use dhow_api::client::{Request, segment};
 use dhow_api::types::ImageDeleteItem;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, special, switch};
+use crate::output::{say, warn};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

@@ -3,11 +3,13 @@
 use dhow_api::client::{Client, Request, Response};
 use dhow_api::types::{CreateBody, WaitAnswer};
 
-use super::{Arity, Command, create};
-use crate::app::{App, say, warn};
+use super::create;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
 use crate::options::{DetachKeys, RUN_FLAGS};
+use crate::output::{say, warn};
 use crate::stream::{self, Ended, Streams};
 use crate::{signals, terminal};
 

@@ -3,8 +3,9 @@
 use dhow_api::client::{Client, Request, segment};
 use futures_util::stream::{self, StreamExt};
 
-use crate::app::{App, say, warn};
+use crate::app::App;
 use crate::error::Error;
+use crate::output::{say, warn};
 
 /// How many requests run side by side.
 const PARALLEL: usize = 50;

@@ -3,11 +3,13 @@
 use dhow_api::client::{Client, Request};
 use dhow_api::types::ContainerInspect;
 
-use super::{Arity, Command, run, shared};
-use crate::app::{App, say};
+use super::{run, shared};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::options::DetachKeys;
+use crate::output::say;
 use crate::stream::{self, Ended, Streams};
 use crate::{signals, terminal};
 

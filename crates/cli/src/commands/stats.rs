@@ -12,11 +12,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, Value, json};
 use tokio::time::MissedTickBehavior;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::output::list;
+use crate::output::say;
 use crate::terminal;
 
 /// The command.

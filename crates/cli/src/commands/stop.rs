@@ -2,10 +2,12 @@
 
 use dhow_api::client::Request;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, int, string};
+use crate::output::say;
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

@@ -3,8 +3,8 @@
 use dhow_api::client::{Request, segment};
 use dhow_reference::Reference;
 
-use super::{Arity, Command};
 use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
 

@@ -3,11 +3,13 @@
 use dhow_api::client::Request;
 use dhow_api::types::WarningsAnswer;
 
-use super::{Arity, Command, shared};
-use crate::app::{App, say, warn};
+use super::shared;
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
 use crate::options::{UPDATE_FLAGS, update_body};
+use crate::output::{say, warn};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {

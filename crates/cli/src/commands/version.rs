@@ -4,12 +4,14 @@ use dhow_api::ApiVersion;
 use dhow_api::client::Request;
 use serde_json::{Value, json};
 
-use super::{Arity, Command};
-use crate::app::{App, VERSION, build, say};
+use crate::app::App;
+use crate::command::{Arity, Command};
 use crate::connect;
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
+use crate::globals::{VERSION, build};
 use crate::options::host_architecture;
+use crate::output::say;
 use crate::template::{Missing, Template, show};
 
 /// The command.
@@ -30,7 +32,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         "" | "json" => None,
         text => Some(Template::parse("version", text).map_err(|error| Error::with_status(format!("template parsing error: {error}"), 64))?),
     };
-    let context = connect::context_name(app)?;
+    let context = connect::context_name(&app.globals)?;
     let (server, problem, api) = app.block_on(async {
         let client = match app.client().await {
             Ok(client) => client,

@@ -3,5 +3,8 @@
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod progress;
+mod say;
 pub(crate) mod table;
 pub(crate) mod time;
+
+pub(crate) use say::{say, warn};

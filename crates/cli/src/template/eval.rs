@@ -75,7 +75,7 @@ impl Run {
             Node::If { condition, then, other } => {
                 let depth = self.variables.len();
                 let value = self.pipeline(condition, dot)?;
-                let chosen = if truth(&value) { then } else { other };
+                let chosen = if typed::truth(&value) { then } else { other };
                 self.bind(condition, value);
                 let flow = self.nodes(chosen, dot)?;
                 self.variables.truncate(depth);
@@ -85,7 +85,7 @@ impl Run {
                 let depth = self.variables.len();
                 let inner = self.pipeline(value, dot)?;
                 self.bind(value, inner.clone());
-                let flow = if truth(&inner) { self.nodes(then, &inner)? } else { self.nodes(other, dot)? };
+                let flow = if typed::truth(&inner) { self.nodes(then, &inner)? } else { self.nodes(other, dot)? };
                 self.variables.truncate(depth);
                 return Ok(flow);
             }
@@ -173,7 +173,7 @@ impl Run {
         for word in rest {
             let value = self.operand(word, dot)?;
             // `and` and `or` do not look at what they need not.
-            if (name == "and" && !truth(&value)) || (name == "or" && truth(&value)) {
+            if (name == "and" && !typed::truth(&value)) || (name == "or" && typed::truth(&value)) {
                 return Ok(value);
             }
             arguments.push(value);
@@ -248,17 +248,4 @@ fn label(dot: &Value, key: &str) -> Value {
         _ => None,
     };
     Value::String(value.unwrap_or_default())
-}
-
-/// What Go's `if` takes for true: everything that is not empty.
-pub(super) fn truth(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        nil if typed::nil(nil).is_some() => false,
-        Value::Bool(on) => *on,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-    }
 }

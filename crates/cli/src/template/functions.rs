@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::eval::truth;
 use super::print::{kind, show};
 use super::typed;
 
@@ -61,7 +60,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
         }
         "index" => index(arguments)?,
         "slice" => slice(&arguments)?,
-        "not" => (count(1)?, !truth(&arguments[0])).1.into(),
+        "not" => (count(1)?, !typed::truth(&arguments[0])).1.into(),
         "and" | "or" => arguments.into_iter().next_back().ok_or(format!("wrong number of args for {name}"))?,
         "eq" | "ne" | "lt" | "le" | "gt" | "ge" => compare(name, &arguments)?.into(),
         "print" => print(&arguments).into(),

@@ -132,6 +132,19 @@ fn mark(value: &mut Value, key: &str) {
     *value = Value::Object(marked);
 }
 
+/// What Go's `if` takes for true: everything that is not empty.
+pub(super) fn truth(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        value if nil(value).is_some() => false,
+        Value::Bool(on) => *on,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
 /// The values of a structure in order; none for a map.
 pub(super) fn structure(map: &Map<String, Value>) -> Option<impl Iterator<Item = &Value>> {
     map.contains_key(MARK).then(|| map.iter().filter(|(key, _)| *key != MARK).map(|(_, value)| value))
