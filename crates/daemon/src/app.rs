@@ -1,7 +1,7 @@
 //! What all handlers share.
 
 use crate::config::Settings;
-use crate::runtimes::Runtimes;
+use crate::facts::Facts;
 use crate::system::host::HostFacts;
 use anyhow::{Context, Result};
 use dhow_engine::Engine;
@@ -15,22 +15,6 @@ pub(crate) struct App {
     pub(crate) facts: Facts,
     /// Told of every request.
     pub(crate) activity: Notify,
-}
-
-/// What conversions need to know.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Facts {
-    pub(crate) host: HostFacts,
-    /// Of this engine, kept in the data root.
-    pub(crate) id: String,
-    /// Nanoseconds since 1970 when the engine was made: creation time of the built-in networks.
-    pub(crate) made: i64,
-    /// Log driver of containers that name none.
-    pub(crate) log_driver: String,
-    /// OCI runtimes.
-    pub(crate) runtimes: Runtimes,
-    /// For containers that say nothing themselves.
-    pub(crate) containers: crate::container_defaults::Defaults,
 }
 
 impl App {

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
-use crate::http::listen::Address;
+use crate::http::address::Address;
 use crate::runtimes::{self, Runtimes};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;

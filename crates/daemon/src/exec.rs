@@ -1,6 +1,7 @@
 //! Exec: create, start, inspect, resize.
 
-use crate::containers::{content_type, size_of};
+use crate::containers::content_type;
+use crate::convert::console::size_of;
 use crate::error::{Failure, Result};
 use crate::http::hijack::Takeover;
 use crate::http::{Cx, Reply, reply};

@@ -9,6 +9,7 @@ mod containers;
 mod convert;
 mod error;
 mod exec;
+mod facts;
 mod http;
 mod images;
 mod networks;

@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::config::{DOCKER_SOCKET, Settings, reread_level};
-use crate::http::listen::{self, Address, Listener};
+use crate::http::address::Address;
+use crate::http::listen::{self, Listener};
 use crate::process::{self, log};
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};

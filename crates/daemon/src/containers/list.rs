@@ -1,9 +1,10 @@
 //! `GET /containers/json`.
 
-use crate::app::{App, Facts};
+use crate::app::App;
 use crate::convert::document::Document;
 use crate::convert::inspect;
 use crate::error::{Failure, Result};
+use crate::facts::Facts;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::version::Shape;
 use dhow_api::{ApiError, Filters};

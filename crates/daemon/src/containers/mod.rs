@@ -23,12 +23,6 @@ pub(crate) fn content_type(tty: bool, version: ApiVersion) -> &'static str {
     if tty || version < ApiVersion::v1(42) { stream::RAW } else { stream::MULTIPLEXED }
 }
 
-/// Height and width of a terminal; `None` for no size.
-pub(crate) fn size_of([height, width]: [u32; 2]) -> Option<(u16, u16)> {
-    let clamp = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-    (height != 0 || width != 0).then(|| (clamp(height), clamp(width)))
-}
-
 /// `h` and `w` of a resize.
 pub(crate) fn size_query(cx: &Cx) -> Result<(u16, u16)> {
     let one = |key: &str| {

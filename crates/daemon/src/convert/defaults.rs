@@ -1,6 +1,6 @@
 //! Docker's defaults for what a request leaves open.
 
-use crate::app::Facts;
+use crate::facts::Facts;
 use dhow_api::types::{Config, HostConfig, ImageConfig};
 
 /// Paths of /proc and /sys that containers do not see.

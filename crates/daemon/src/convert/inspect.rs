@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::{health, mounts, network, status};
-use crate::app::Facts;
+use crate::facts::Facts;
 use dhow_api::time;
 use dhow_api::types::{
     Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, NetworkSettings, SummaryHostConfig, SummaryNetworks, Words,

@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod commit;
+pub(crate) mod console;
 pub(crate) mod defaults;
 pub(crate) mod devices;
 pub(crate) mod document;

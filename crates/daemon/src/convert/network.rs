@@ -1,8 +1,8 @@
 //! Network modes. Without a bridge this engine behaves as dockerd with `--bridge none`: the default network is a namespace with loopback
 //! only, it still reads back as `bridge`, and published ports lead nowhere, of which create warns.
 
-use crate::app::Facts;
 use crate::error::{Failure, Result};
+use crate::facts::Facts;
 use dhow_api::time;
 use dhow_api::types::network::NetworkContainer;
 use dhow_api::types::{EndpointSettings, HostConfig, Ipam, NetworkInspect, NetworkingConfig};

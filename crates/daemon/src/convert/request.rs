@@ -1,9 +1,9 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
-use super::{defaults, devices, health, mounts, network, security};
-use crate::app::Facts;
+use super::{console, defaults, devices, health, mounts, network, security};
 use crate::error::{Failure, Result};
+use crate::facts::Facts;
 use dhow_api::ApiVersion;
 use dhow_api::mount::{clean, parse_bind};
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
@@ -97,7 +97,7 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
         stop_timeout: config.stop_timeout,
         health: None,
         auto_remove: host.auto_remove,
-        console_size: crate::containers::size_of(host.console_size),
+        console_size: console::size_of(host.console_size),
         host: engine_host,
         document: String::new(),
     }

@@ -1,7 +1,7 @@
 //! From a create body to what inspect and ps show, as a whole.
 
 use super::{defaults, document::Document, inspect, request};
-use crate::app::Facts;
+use crate::facts::Facts;
 use dhow_api::ApiVersion;
 use dhow_api::types::CreateBody;
 use dhow_engine::model::{Container, IpcMode, MountKind, NamespaceMode, NetworkMode, Request, Sandbox, Seccomp, State, Status};

@@ -1,5 +1,6 @@
 //! Sockets to listen on.
 
+use super::address::Address;
 use super::connection::serve;
 use super::io::Socket;
 use super::limits;
@@ -13,26 +14,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-/// Where to listen (`-H`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// `unix://PATH`.
-    Unix(PathBuf),
-    /// `tcp://HOST:PORT`.
-    Tcp(String),
-}
-
 /// Longest path that fits into a socket's address, with its zero byte.
 const PATH_MAX: usize = 107;
-/// Docker's port without TLS.
-const PORT: u16 = 2375;
-
 /// Why listening is impossible.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub(crate) enum ListenError {
-    #[error("Invalid bind address format: {0}")]
-    Format(String),
     #[error("socket path {0} has more than {PATH_MAX} bytes")]
     TooLong(PathBuf),
     #[error("{0} is already served by another engine")]
@@ -41,29 +28,6 @@ pub(crate) enum ListenError {
     NotASocket(PathBuf),
     #[error("{step} {object}: {source}")]
     Io { step: &'static str, object: String, source: io::Error },
-}
-
-impl Address {
-    /// Reads `-H`. `fd://` is not served.
-    pub(crate) fn parse(text: &str) -> Result<Self, ListenError> {
-        let bad = || ListenError::Format(text.into());
-        match text.split_once("://") {
-            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(("tcp", rest)) => Ok(Self::Tcp(with_port(rest.trim_end_matches('/')).ok_or_else(bad)?)),
-            None if text.starts_with('/') => Ok(Self::Unix(text.into())),
-            None if !text.is_empty() => Ok(Self::Tcp(with_port(text).ok_or_else(bad)?)),
-            _ => Err(bad()),
-        }
-    }
-}
-
-fn with_port(text: &str) -> Option<String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
-        _ => (text, PORT),
-    };
-    let host = if host.is_empty() { "127.0.0.1" } else { host };
-    Some(format!("{host}:{port}"))
 }
 
 /// A bound socket.
@@ -197,21 +161,6 @@ pub(crate) fn permits() -> Arc<Semaphore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        let check = |text: &str, expect: Option<Address>| assert_eq!(Address::parse(text).ok(), expect, "{text}");
-        check("unix:///run/x.sock", Some(Address::Unix("/run/x.sock".into())));
-        check("/run/x.sock", Some(Address::Unix("/run/x.sock".into())));
-        check("tcp://127.0.0.1:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
-        check("tcp://:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
-        check("tcp://[::1]", Some(Address::Tcp("[::1]:2375".into())));
-        check("localhost", Some(Address::Tcp("localhost:2375".into())));
-        check("fd://", None);
-        check("unix://x", None);
-        check("tcp://a:b", None);
-        check("", None);
-    }
 
     #[tokio::test]
     async fn stale_sockets_are_replaced_and_live_ones_are_not() {

@@ -1,5 +1,6 @@
 //! HTTP/1.1 over unix sockets and TCP: listeners, connections, bodies, hijacked streams.
 
+pub(crate) mod address;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod hijack;
