@@ -38,7 +38,7 @@ fn run() -> io::Result<i32> {
         std::fs::create_dir(dir)?;
     }
     let root = Overlay { lower: vec![layer.into()], upper: Some(upper), work: Some(work), volatile: true };
-    let code = match clone3(&CloneArgs { namespaces: NAMESPACES & !NOT_BY_DEFAULT, cgroup: None })? {
+    let code = match clone3(&CloneArgs { namespaces: NAMESPACES & !NOT_BY_DEFAULT, cgroup: None, sibling: false })? {
         Forked::Parent { pidfd, .. } => process::wait(&pidfd)?.code(),
         Forked::Child => {
             let error = become_program(&root, layer, program);

@@ -24,7 +24,7 @@ const NEWPID: u64 = libc::CLONE_NEWPID as u64;
 /// all else. If the way back should ever fail, the child is ended, and so is every later attempt: a caller whose
 /// children would be born in the wrong place must beget none.
 pub(crate) fn clone(namespaces: u64, cgroup: Option<OwnedFd>, pid: Option<PidNamespace<'_>>) -> Result<Forked> {
-    let args = CloneArgs { namespaces, cgroup };
+    let args = CloneArgs { namespaces, cgroup, sibling: false };
     let Some(pid) = pid else { return clone3(&args).at(Step::Namespaces, "clone") };
     let own = fs::File::open("/proc/self/ns/pid").at(Step::Namespaces, "/proc/self/ns/pid")?;
     match pid {

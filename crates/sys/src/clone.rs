@@ -24,6 +24,8 @@ pub struct CloneArgs {
     pub namespaces: u64,
     /// A cgroup v2 directory to start in (`CLONE_INTO_CGROUP`).
     pub cgroup: Option<OwnedFd>,
+    /// The child is not the caller's but its parent's (`CLONE_PARENT`).
+    pub sibling: bool,
 }
 
 /// The flags that [`CloneArgs::namespaces`] may hold.
@@ -67,6 +69,11 @@ pub fn clone3(args: &CloneArgs) -> io::Result<Forked> {
         set_tid_size: 0,
         cgroup: 0,
     };
+    if args.sibling {
+        raw.flags |= libc::CLONE_PARENT as u64;
+        // It has the caller's own.
+        raw.exit_signal = 0;
+    }
     if let Some(dir) = &args.cgroup {
         raw.flags |= CLONE_INTO_CGROUP;
         raw.cgroup = dir.as_raw_fd() as u64;
@@ -89,7 +96,7 @@ pub fn clone3(args: &CloneArgs) -> io::Result<Forked> {
 }
 
 fn plain(args: &CloneArgs) -> bool {
-    args.namespaces == 0 && args.cgroup.is_none()
+    args.namespaces == 0 && args.cgroup.is_none() && !args.sibling
 }
 
 /// The older call, for what needs nothing of clone3. The caller has made sure that there is one thread.
@@ -109,6 +116,20 @@ fn clone_plain() -> io::Result<Forked> {
             Ok(Forked::Parent { pid: pid as i32, pidfd })
         }
     }
+}
+
+/// Does something on a thread of its own, which is gone when this returns: callers fork afterwards.
+pub(crate) fn in_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let before = threads()?;
+    let done = std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
+    // A joined thread may still be listed for a moment.
+    for _ in 0..2000 {
+        if threads()? <= before {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    done
 }
 
 /// Number of threads in this process: the link count of `/proc/self/task` is two more.

@@ -125,7 +125,12 @@ pub fn clone_tree(dir: impl AsFd, path: &Path, recursive: bool) -> io::Result<Ow
 
 /// Changes attributes and propagation of a mount, detached or attached, with all below it if `recursive` (mount_setattr, Linux 5.12).
 pub fn set_attr(mount: impl AsFd, recursive: bool, set: Attr, clear: Attr, propagation: Option<Propagation>) -> io::Result<()> {
-    let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: propagation.map_or(0, Propagation::flag), userns_fd: 0 };
+    let propagation = propagation.map_or(0, Propagation::flag);
+    set_attr_raw(mount, recursive, &libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 })
+}
+
+/// mount_setattr itself.
+pub(crate) fn set_attr_raw(mount: impl AsFd, recursive: bool, attr: &libc::mount_attr) -> io::Result<()> {
     const AT_RECURSIVE: libc::c_int = 0x8000;
     let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: the descriptor is borrowed for the call, the path is an empty C string, `attr` is initialised and of the stated size, and
@@ -136,7 +141,7 @@ pub fn set_attr(mount: impl AsFd, recursive: bool, set: Attr, clear: Attr, propa
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     };

@@ -57,7 +57,7 @@ impl Overlay {
         }
     }
 
-    fn configure(&self) -> io::Result<Filesystem> {
+    pub(crate) fn configure(&self) -> io::Result<Filesystem> {
         let fs = Filesystem::open("overlay")?;
         for (key, value) in [("source", "overlay"), ("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"), ("xino", "auto")] {
             fs.string(key, value)?;
@@ -91,17 +91,7 @@ impl Overlay {
             }
             fs.mount_or_log(0)
         };
-        let before = crate::clone::threads()?;
-        let mounted = std::thread::scope(|scope| scope.spawn(work_in_thread).join())
-            .unwrap_or_else(|_| Err(io::Error::other("the mounting thread panicked")));
-        // A joined thread may still be listed for a moment; callers fork after this.
-        for _ in 0..2000 {
-            if crate::clone::threads()? <= before {
-                break;
-            }
-            std::thread::yield_now();
-        }
-        mounted
+        crate::clone::in_thread(work_in_thread)
     }
 }
 

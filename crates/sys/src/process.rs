@@ -199,6 +199,34 @@ pub fn personality(domain: u32) -> io::Result<u32> {
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret as u32) }
 }
 
+/// Does something on this thread as another owner of files (fsuid, fsgid), with all the rights over files that it has now. What it opens or
+/// mounts meanwhile remembers that owner. `EPERM` without CAP_SETUID and CAP_SETGID.
+pub fn as_file_owner<T>(uid: u32, gid: u32, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let before = rustix::thread::capabilities(None)?;
+    let was = (set_fsuid(u32::MAX), set_fsgid(u32::MAX));
+    let become_owner = |uid: u32, gid: u32| {
+        set_fsgid(gid);
+        set_fsuid(uid);
+        // The calls tell of no failure, and another user loses rights in the effective set.
+        let changed = (set_fsuid(u32::MAX), set_fsgid(u32::MAX)) == (uid, gid);
+        let rights = rustix::thread::set_capabilities(None, before).map_err(io::Error::from);
+        if changed { rights } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+    };
+    let done = become_owner(uid, gid).and_then(|()| work());
+    become_owner(was.0, was.1).and(done)
+}
+
+/// Answers the former one; the largest number changes nothing.
+fn set_fsuid(uid: u32) -> u32 {
+    // SAFETY: one number in, one number out; it concerns this thread alone.
+    unsafe { libc::setfsuid(uid) as u32 }
+}
+
+fn set_fsgid(gid: u32) -> u32 {
+    // SAFETY: as above.
+    unsafe { libc::setfsgid(gid) as u32 }
+}
+
 /// Whether other processes may look into this one (ptrace, `/proc/PID/*`); off until the next exec.
 pub fn set_dumpable(yes: bool) -> io::Result<()> {
     use rustix::process::DumpableBehavior::{Dumpable, NotDumpable};
@@ -230,6 +258,28 @@ mod tests {
         for bad in [0, -1, i32::MIN] {
             assert_eq!(pidfd_open(bad).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         }
+    }
+
+    #[test]
+    fn files_of_another_owner() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("theirs");
+        let before = rustix::thread::capabilities(None).unwrap();
+        as_file_owner(1234, 567, || {
+            // The directory is not theirs, so this takes the right to override.
+            std::fs::write(&path, b"")?;
+            assert_eq!(rustix::thread::capabilities(None)?, before);
+            Ok(())
+        })
+        .unwrap();
+        let meta = path.metadata().unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (1234, 567));
+        let failed = as_file_owner(1234, 567, || Err::<(), _>(io::ErrorKind::Other.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::Other);
+        std::fs::write(dir.path().join("ours"), b"").unwrap();
+        assert_eq!(dir.path().join("ours").metadata().unwrap().uid(), 0);
+        assert_eq!(rustix::thread::capabilities(None).unwrap(), before);
     }
 
     #[test]
