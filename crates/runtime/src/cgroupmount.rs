@@ -12,10 +12,15 @@ use rustix::mount::{MoveMountFlags, move_mount};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Mounts it onto `target`. `private`: the container has its own cgroup namespace.
-pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, private: bool) -> Result<OwnedFd> {
+/// Where the host has it on v2.
+const HOST: &str = "/sys/fs/cgroup";
+
+/// Mounts it onto `target`. `private`: the container has its own cgroup namespace; `mapped`: its own user namespace.
+pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, private: bool, mapped: bool) -> Result<OwnedFd> {
     let place = plan.destination.as_path();
     let top = match (cgroup.mode, cgroup.dirs.first()) {
+        // Only the host's root may mount what shows the host's namespace.
+        (Mode::V2, _) if !private && mapped => mount::clone_tree(CWD, Path::new(HOST), true).at(Step::Mount, HOST)?,
         // With the host's namespace, the host's whole tree, as Docker has it.
         (Mode::V2, _) if !private => Filesystem::open("cgroup2").and_then(|fs| fs.mount_or_log(0)).at_path(Step::Mount, place)?,
         (Mode::V2, Some((_, dir))) => mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?,

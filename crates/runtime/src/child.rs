@@ -10,7 +10,7 @@ use crate::seccomp::Program;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;
-use crate::{console, devices, enter, mounts};
+use crate::{console, devices, enter, mounts, userns};
 use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, net, process};
 use rustix::fs::{Mode, OFlags};
@@ -23,7 +23,7 @@ use std::path::Path;
 pub(crate) struct Luggage<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) cgroup: &'a Cgroup,
-    /// Namespaces to join.
+    /// Namespaces to join; in a user namespace that was done before.
     pub(crate) join: &'a [(u64, OwnedFd)],
     pub(crate) stdio: &'a Stdio,
     pub(crate) filter: Option<&'a Program>,
@@ -36,7 +36,14 @@ impl Luggage<'_> {
         // Until the exec nobody in the container, nor in one that shares its pid namespace, may look into this process.
         process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
         rustix::process::umask(Mode::empty());
+        let in_userns = self.plan.userns.is_some();
+        if in_userns {
+            userns::wait_for_mappings(self.socket)?;
+        }
         let netns = self.namespaces()?;
+        if in_userns {
+            userns::become_root()?;
+        }
         clock.mark("namespaces");
         self.kernel_settings()?;
         clock.mark("settings");
@@ -44,7 +51,8 @@ impl Luggage<'_> {
         // mounts in the order in which they were made, and people expect the root first.
         let root = self.receive_root()?;
         clock.mark("root");
-        let prepared = mounts::prepare(self.plan)?;
+        let given = if in_userns { userns::receive_mounts(self.plan, self.socket)? } else { Vec::new() };
+        let prepared = mounts::prepare(self.plan, given)?;
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
         clock.mark("prepare");

@@ -8,11 +8,11 @@ use crate::seccomp::{self, Program};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
-use crate::{enter, spawn};
+use crate::{enter, spawn, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
-use dhow_sys::{fdpass, process};
+use dhow_sys::{fdpass, idmapped, process};
 use oci_spec::runtime::Spec;
 use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,6 +25,8 @@ pub enum Root {
     Dir(PathBuf),
     /// An overlay, mounted detached and moved into the container's namespace only.
     Overlay(Overlay),
+    /// The same, of layers that hold the container's ids: in a user namespace they are mapped (Linux 5.19), never chowned.
+    Mapped(Overlay),
 }
 
 /// The first three descriptors of the process.
@@ -85,10 +87,13 @@ pub struct Created {
 
 impl Root {
     /// The root as a detached mount.
-    fn mount(&self) -> Result<OwnedFd> {
-        match self {
-            Self::Overlay(overlay) => overlay.mount_detached().at(Step::Root, "overlay"),
-            Self::Dir(path) => mount::clone_tree(CWD, path, true).at_path(Step::Root, path),
+    fn mount(&self, attended: Option<&userns::Attended>) -> Result<OwnedFd> {
+        match (self, attended) {
+            (Self::Mapped(overlay), Some(attended)) => {
+                idmapped::overlay(overlay, attended.namespace.as_fd(), attended.root).at(Step::Root, "overlay")
+            }
+            (Self::Overlay(overlay) | Self::Mapped(overlay), _) => overlay.mount_detached().at(Step::Root, "overlay"),
+            (Self::Dir(path), _) => mount::clone_tree(CWD, path, true).at_path(Step::Root, path),
         }
     }
 }
@@ -115,11 +120,15 @@ impl Create<'_> {
         let cgroup = enter::for_clone(self.cgroup)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
         clock.mark("plan");
-        let forked = spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path))?;
+        let forked = match &plan.userns {
+            None => spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path)),
+            Some(userns) => userns::clone(userns, &plan, cgroup, &join, pid_namespace.as_ref()),
+        }?;
         let Forked::Parent { pid, pidfd } = forked else {
             drop(ours);
             let (plan, cgroup, stdio) = (&plan, self.cgroup, &self.stdio);
-            let luggage = Luggage { plan, cgroup, join: &join, stdio, filter, socket: &theirs };
+            let join = if plan.userns.is_some() { &[][..] } else { &join };
+            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
@@ -153,10 +162,16 @@ impl Create<'_> {
         start: bool,
         clock: &mut Clock,
     ) -> std::result::Result<(OwnedFd, Ready), Option<Failure>> {
-        let root = self.root.mount()?;
+        let attended = plan.userns.as_ref().map(|ns| userns::attend(ns, plan, pid, self.cgroup, socket)).transpose()?;
+        let root = self.root.mount(attended.as_ref())?;
         clock.mark("overlay");
         // Where the child has failed meanwhile, its own words follow below.
         let mut sent = fdpass::send(socket, b"root", &[root.as_fd()]);
+        for mounts in attended.iter().flat_map(|attended| attended.mounts.chunks(fdpass::MAX_FDS)) {
+            let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
+            sent = sent.and_then(|()| fdpass::send(socket, b"mounts", &mounts));
+        }
+        drop(attended);
         if start {
             sent = sent.and_then(|()| fdpass::send(socket, b"go", &[]));
         }

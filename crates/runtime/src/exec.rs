@@ -8,7 +8,7 @@ use crate::error::{At, Failure, Kind, Result, Step};
 use crate::procfs::Procfs;
 use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
-use crate::{enter, spawn, sync};
+use crate::{enter, spawn, sync, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process};
 use oci_spec::runtime::Process;
@@ -26,6 +26,8 @@ pub struct Exec<'a> {
     pub init: BorrowedFd<'a>,
     /// Its number.
     pub init_pid: i32,
+    /// The container lives in a user namespace of its own.
+    pub user_namespace: bool,
     /// The container's cgroup, which the process enters.
     pub cgroup: &'a Cgroup,
     /// The container's filter; `None` for none.
@@ -95,13 +97,22 @@ impl Exec<'_> {
         // Before anything in the container can see this process.
         process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
         enter::enter(self.cgroup)?;
+        let mut procfs = None;
+        if self.user_namespace {
+            // What nobody inside may do: raise limits, and make a procfs beside one that is masked.
+            userns::raise_limits(None, plan)?;
+            procfs = plan.apparmor.as_ref().map(|_| Procfs::detached()).transpose()?;
+        }
         process::setns_pidfd(self.init, NAMESPACES).at(Step::Namespaces, "setns")?;
+        if self.user_namespace {
+            userns::join(self.init)?;
+        }
         rustix::process::umask(Mode::empty());
         let root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         rustix::process::setsid().at(Step::Io, "session")?;
         let master = open_stdio(root.as_fd(), &self.stdio, plan, false)?;
         if let Some(profile) = &plan.apparmor {
-            Procfs::detached()?.apparmor_on_exec(profile)?;
+            procfs.map_or_else(Procfs::detached, Ok)?.apparmor_on_exec(profile)?;
         }
         become_::detach(plan)?;
         let poised = become_::poise(root.as_fd(), plan)?;

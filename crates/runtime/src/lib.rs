@@ -13,6 +13,7 @@ mod enter;
 pub mod error;
 pub mod exec;
 mod foreign;
+pub mod idmap;
 pub mod init;
 mod masks;
 mod mountopts;
@@ -25,6 +26,8 @@ pub mod seccomp;
 mod spawn;
 mod sync;
 mod timing;
+mod userns;
+mod usersplan;
 mod validate;
 
 pub use create::{Create, Created, Root, Stdio};

@@ -29,17 +29,54 @@ const COVERABLE: [&str; 11] = [
 
 /// Makes, detached, what needs no root to be made: clones of the binds' sources and new filesystems, in the order of the mounts
 /// (`None` for the cgroups). Done while the host's root is still ours and its mounts are still peers of the host's, so that a slave or
-/// shared bind has somebody to hear from.
-pub(crate) fn prepare(plan: &Plan) -> Result<Vec<Option<OwnedFd>>> {
-    let one = |m: &MountPlan| match &m.source {
+/// shared bind has somebody to hear from. `given` are those [`from_outside`].
+pub(crate) fn prepare(plan: &Plan, given: Vec<OwnedFd>) -> Result<Vec<Option<OwnedFd>>> {
+    let mut given = given.into_iter();
+    let one = |m: &MountPlan| if is_from_outside(plan, m) { Ok(given.next()) } else { make(m) };
+    plan.mounts.iter().map(one).collect()
+}
+
+/// One of them.
+fn make(plan: &MountPlan) -> Result<Option<OwnedFd>> {
+    match &plan.source {
         Source::Bind(source, recursive) => match Foreign::of(source) {
             Some(foreign) => foreign.clone_tree(*recursive).map(Some),
             None => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
         },
-        Source::Filesystem { kind, source, data } => filesystem(m, kind, source, data).map(Some),
+        Source::Filesystem { kind, source, data } => filesystem(plan, kind, source, data).map(Some),
         Source::Cgroup => Ok(None),
-    };
-    plan.mounts.iter().map(one).collect()
+    }
+}
+
+/// Whether the parent makes this mount, since the root of the container's user namespace could not: binds, whose sources it may not
+/// reach, and filesystems that show a namespace of the host's.
+pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
+    let shows = match &mount.source {
+        _ if plan.userns.is_none() => return false,
+        Source::Bind(..) => return true,
+        Source::Cgroup => return false,
+        Source::Filesystem { kind, .. } => match kind.as_str() {
+            "proc" => libc::CLONE_NEWPID,
+            "sysfs" => libc::CLONE_NEWNET,
+            "mqueue" => libc::CLONE_NEWIPC,
+            _ => return false,
+        },
+    } as u64;
+    plan.new & shows == 0 && !plan.join.iter().any(|(kind, _)| *kind == shows)
+}
+
+/// Those mounts, made by the parent.
+pub(crate) fn from_outside(plan: &Plan) -> Result<Vec<OwnedFd>> {
+    let mut all = Vec::new();
+    for m in plan.mounts.iter().filter(|m| is_from_outside(plan, m)) {
+        let Some(made) = make(m)? else { continue };
+        if matches!(m.source, Source::Bind(..)) {
+            // As the kernel does with what a new user namespace takes over: it hears of the host's mounts, and the host of none of its.
+            mount::set_attr(&made, true, 0, 0, Some(Propagation::Slave)).at_path(Step::Mount, &m.destination)?;
+        }
+        all.push(made);
+    }
+    Ok(all)
 }
 
 /// What the options of a bind ask for, once it is attached.
@@ -59,7 +96,7 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<Own
         let place = m.destination.as_path();
         let target = target(root, m, prepared.as_ref())?;
         let Some(prepared) = prepared else {
-            cgroupmount::mount(cgroup, m, target.as_fd(), plan.new_cgroup)?;
+            cgroupmount::mount(cgroup, m, target.as_fd(), plan.new_cgroup, plan.userns.is_some())?;
             continue;
         };
         mount::attach(&prepared, &target).at_path(Step::Mount, place)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   child                                   parent
+//!                                   <-      in a user namespace: mapped, and later its mounts from outside
 //!                                   <-      the root filesystem, a descriptor (create only)
 //!   Ready {timings} + descriptors   ->
 //!                                   <-      one packet: go on   (create only; the end of the stream means: end)
@@ -24,6 +25,8 @@ pub(crate) enum Message {
     Ready(Vec<(String, u64)>),
     /// The child executes now. Descriptors: the terminal's master if it was not sent before.
     Exec,
+    /// A midwife has given birth to a child of this number. Descriptors: its pidfd.
+    Born(i32),
     /// The child gave up and ends.
     Failed(Failure),
 }
@@ -55,7 +58,7 @@ pub(crate) fn until_ready(socket: &OwnedFd) -> Result<Option<(Vec<(String, u64)>
     match hear(socket)? {
         Some((Message::Ready(timings), fds)) => Ok(Some((timings, fds))),
         Some((Message::Failed(failure), _)) => Err(failure),
-        Some((Message::Exec, _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        Some((Message::Exec | Message::Born(_), _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
         None => Ok(None),
     }
 }
@@ -71,6 +74,7 @@ pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
             Message::Exec => heard.executed = Some(fds),
             Message::Failed(failure) => return Err(failure),
             Message::Ready(timings) => heard.ready = Some((timings, fds)),
+            Message::Born(_) => {}
         }
     }
     if heard.executed.is_none() {

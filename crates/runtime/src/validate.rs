@@ -3,6 +3,7 @@
 use crate::error::{Failure, Result};
 use crate::mountopts;
 use crate::procplan::{self, ProcessPlan};
+use crate::usersplan::{self, UserNamespace};
 use dhow_sys::mount::{Attr, Propagation};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Mount, Spec};
 use std::path::{Component, Path, PathBuf};
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) new_cgroup: bool,
     /// Namespaces that exist: kind and path.
     pub(crate) join: Vec<(u64, PathBuf)>,
+    /// The user namespace; `None`: the host's.
+    pub(crate) userns: Option<UserNamespace>,
     pub(crate) mounts: Vec<MountPlan>,
     pub(crate) devices: Vec<DevicePlan>,
     /// `/dev` is somebody else's (a bind): nothing is made in it.
@@ -79,7 +82,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Failure::invalid("linux", "is missing"))?;
     let process = spec.process().as_ref().ok_or_else(|| Failure::invalid("process", "is missing"))?;
     refuse_unsupported(spec, linux)?;
-    let (new, new_cgroup, join) = namespaces(linux)?;
+    let Namespaces { new, new_cgroup, join, user } = namespaces(linux)?;
+    let process = procplan::plan(process)?;
     let own = |kind: u64| new & kind != 0 || join.iter().any(|(joined, _)| *joined == kind);
     for (field, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
         if name.as_ref().is_some_and(|name| !name.is_empty()) && !own(NEWUTS) {
@@ -108,7 +112,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
             LinuxPersonalityDomain::PerLinux => 0,
             LinuxPersonalityDomain::PerLinux32 => 8,
         }),
-        process: procplan::plan(process)?,
+        userns: usersplan::plan(linux, user, &process)?,
+        process,
         join,
         mounts,
         foreign_dev,
@@ -121,8 +126,6 @@ fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<()> {
         .is_some_and(|value| value.as_object().is_some_and(|map| map.values().any(|list| list.as_array().is_some_and(|l| !l.is_empty()))));
     let fields = [
         ("hooks", has_hooks),
-        ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-        ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
@@ -137,8 +140,16 @@ fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
-fn namespaces(linux: &Linux) -> Result<(u64, bool, Vec<(u64, PathBuf)>)> {
-    let (mut new, mut join, mut seen) = (0u64, Vec::new(), 0u64);
+/// As in [`Plan`]; the user namespace with its path, if it has one.
+struct Namespaces {
+    new: u64,
+    new_cgroup: bool,
+    join: Vec<(u64, PathBuf)>,
+    user: Option<Option<PathBuf>>,
+}
+
+fn namespaces(linux: &Linux) -> Result<Namespaces> {
+    let (mut new, mut join, mut seen, mut user) = (0u64, Vec::new(), 0u64, None);
     for namespace in linux.namespaces().as_deref().unwrap_or_default() {
         let kind = namespace.typ() as u64;
         let field = || format!("linux.namespaces.{}", namespace.typ());
@@ -147,7 +158,7 @@ fn namespaces(linux: &Linux) -> Result<(u64, bool, Vec<(u64, PathBuf)>)> {
         }
         seen |= kind;
         match (namespace.typ(), namespace.path()) {
-            (LinuxNamespaceType::User | LinuxNamespaceType::Time, _) => {
+            (LinuxNamespaceType::Time, _) => {
                 return Err(Failure::invalid(field(), "is not supported yet"));
             }
             (LinuxNamespaceType::Mount, Some(_)) => {
@@ -156,6 +167,7 @@ fn namespaces(linux: &Linux) -> Result<(u64, bool, Vec<(u64, PathBuf)>)> {
             (_, Some(path)) if !path.is_absolute() => {
                 return Err(Failure::invalid(field(), "the path must be absolute"));
             }
+            (LinuxNamespaceType::User, path) => user = Some(path.clone()),
             (_, Some(path)) => join.push((kind, path.clone())),
             (_, None) => new |= kind,
         }
@@ -164,7 +176,7 @@ fn namespaces(linux: &Linux) -> Result<(u64, bool, Vec<(u64, PathBuf)>)> {
         return Err(Failure::invalid("linux.namespaces", "a new mount namespace is needed"));
     }
     let cgroup = LinuxNamespaceType::Cgroup as u64;
-    Ok((new & !cgroup, new & cgroup != 0, join))
+    Ok(Namespaces { new: new & !cgroup, new_cgroup: new & cgroup != 0, join, user })
 }
 
 /// Absolute, with `.` and `..` taken out by name, as in the specification's own meaning of a destination.
@@ -363,7 +375,7 @@ mod tests {
     #[test]
     fn refusals_name_the_field() {
         refused("/linux/namespaces", json!([]), "linux.namespaces");
-        refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "user"}]), "linux.namespaces.user");
+        refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "time"}]), "linux.namespaces.time");
         refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "linux.namespaces.mnt");
         refused("/linux/namespaces", json!([{"type": "mount"}]), "hostname");
         refused("/hostname", json!("x".repeat(65)), "hostname");

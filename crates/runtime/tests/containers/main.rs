@@ -9,11 +9,12 @@ mod execs;
 mod failures;
 mod support;
 mod terminal;
+mod userns;
 
 type Test = (&'static str, fn());
 
 fn main() {
-    let tests: Vec<Test> = [basics::TESTS, attacks::TESTS, execs::TESTS, failures::TESTS, terminal::TESTS].concat();
+    let tests: Vec<Test> = [basics::TESTS, attacks::TESTS, execs::TESTS, failures::TESTS, terminal::TESTS, userns::TESTS].concat();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| args.iter().any(|arg| arg == name);
     if flag("--list") {

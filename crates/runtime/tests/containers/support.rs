@@ -61,6 +61,19 @@ impl Place {
         self.dir.path().join("upper")
     }
 
+    /// In a user namespace: root is 100000 on the host.
+    pub(crate) fn map(&mut self) -> &mut Self {
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+        self.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map).push("/linux/namespaces", json!({"type": "user"}));
+        self.spec["linux"]["sysctl"].as_object_mut().unwrap().remove("net.ipv4.ping_group_range");
+        self
+    }
+
+    /// Whether it lives in a user namespace of its own.
+    fn mapped(&self) -> bool {
+        self.spec["linux"]["namespaces"].as_array().unwrap().iter().any(|namespace| namespace["type"] == "user")
+    }
+
     /// Changes a field by JSON pointer.
     pub(crate) fn set(&mut self, pointer: &str, value: Value) -> &mut Self {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -83,12 +96,9 @@ impl Place {
 
     fn with(&self, stdio: Stdio, run: impl FnOnce(Create<'_>) -> Result<Created, Failure>) -> Result<Created, Failure> {
         let spec: Spec = serde_json::from_value(self.spec.clone()).unwrap();
-        let root = Root::Overlay(Overlay {
-            lower: vec![self.lower()],
-            upper: Some(self.upper()),
-            work: Some(self.dir.path().join("work")),
-            volatile: false,
-        });
+        let overlay =
+            Overlay { lower: vec![self.lower()], upper: Some(self.upper()), work: Some(self.dir.path().join("work")), volatile: false };
+        let root = if self.mapped() { Root::Mapped(overlay) } else { Root::Overlay(overlay) };
         run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio })
     }
 
@@ -140,6 +150,7 @@ impl Place {
             process: &serde_json::from_value(process).unwrap(),
             init: created.pidfd.as_fd(),
             init_pid: created.pid,
+            user_namespace: self.mapped(),
             cgroup: &self.cgroup,
             seccomp: self.filter.as_ref(),
             stdio,

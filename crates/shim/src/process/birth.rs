@@ -21,6 +21,7 @@ use crate::files::{self, Record};
 use crate::log::Log;
 use crate::protocol::{FromShim, State};
 use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::signal::Signals;
 use oci_spec::runtime::{LinuxNamespaceType, Spec, User};
@@ -144,9 +145,10 @@ fn make(
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
 
-    config.make_sources.iter().try_for_each(|path| make_source(path))?;
+    let map = id_map(&config.spec)?;
+    config.make_sources.iter().try_for_each(|path| make_source(path, map.as_deref()))?;
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
-    let (stdio, ends) = streams(config)?;
+    let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
     let mut launched = undo.launcher.launch(config, &mut cgroup, stdio, root)?;
@@ -161,6 +163,7 @@ fn make(
     let mut shim = assemble(config, launched.pid, launched.start_time, at, cgroup, ends, log)?;
     shim.container.pidfd = Some(launched.pidfd);
     shim.container.root = Some(launched.root);
+    shim.container.map = map;
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     phases.done("announce");
     announce(&mut shim, control, phases.list)?;
@@ -189,13 +192,28 @@ fn make(
     Ok(shim)
 }
 
-/// A directory where there is nothing yet.
-fn make_source(path: &Path) -> Result<(), Failure> {
-    if path.symlink_metadata().is_ok() {
-        return Ok(());
+/// A directory where there is nothing yet. It belongs to the container's root.
+fn make_source(path: &Path, map: Option<&IdMap>) -> Result<(), Failure> {
+    let owner = map.and_then(|map| map.host_uid(0).zip(map.host_gid(0)));
+    let missing = path.ancestors().take_while(|path| path.symlink_metadata().is_err());
+    let missing: Vec<_> = missing.collect();
+    for dir in missing.into_iter().rev() {
+        let fail = |e| Failure::io(Step::Source, path.to_string_lossy(), e);
+        match std::fs::DirBuilder::new().mode(0o755).create(dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made.map_err(fail)?,
+        }
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::lchown(dir, Some(uid), Some(gid)).map_err(fail)?;
+        }
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
-    made.map_err(|e| Failure::io(Step::Source, path.to_string_lossy(), e))
+    Ok(())
+}
+
+/// The ids of the container's user namespace, where it has one of its own.
+fn id_map(spec: &Spec) -> Result<Option<Box<IdMap>>, Failure> {
+    let Some(linux) = spec.linux() else { return Ok(None) };
+    Ok(IdMap::of(linux.uid_mappings().as_deref(), linux.gid_mappings().as_deref())?.map(Box::new))
 }
 
 /// What an absent field means to us: the container does not inherit the shim's own score.
@@ -212,11 +230,11 @@ fn cgroup_path(config: &ShimConfig) -> String {
     path.map_or_else(|| format!("/{}", config.id), |path| path.display().to_string())
 }
 
-fn streams(config: &ShimConfig) -> Result<(Stdio, Ends), Failure> {
+fn streams(config: &ShimConfig, map: Option<&IdMap>) -> Result<(Stdio, Ends), Failure> {
     let wanted = Wanted { tty: config.tty, size: config.console_size, stdin: config.open_stdin, stdout: true, stderr: true };
     let root = User::default();
     let user = config.spec.process().as_ref().map_or(&root, |process| process.user());
-    stdio::make(wanted, user).map_err(|e| fail(Step::Io, "standard streams", &e))
+    stdio::make(wanted, user, map).map_err(|e| fail(Step::Io, "standard streams", &e))
 }
 
 /// The running shim, without what the launch still owns.
@@ -252,6 +270,7 @@ fn assemble(
             root: None,
             pin: None,
             shares_pids: shares_pids(&config.spec),
+            map: None,
             paused: false,
             oom_told: 0,
             life: Life::Running,

@@ -86,7 +86,7 @@ fn micros(since: Instant) -> u64 {
 
 fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>) -> Result<Launched, Failure> {
     let begun = Instant::now();
-    let create = Create { spec: &config.spec, root: Root::Overlay(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio };
+    let create = Create { spec: &config.spec, root: Root::Mapped(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio };
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));

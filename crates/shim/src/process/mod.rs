@@ -32,6 +32,7 @@ use crate::frame::Stream;
 use crate::health::Report;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Kind, Step};
 use dhow_sys::signal::Signals;
 use launcher::Launcher;
@@ -88,6 +89,8 @@ struct Container {
     root: Option<OwnedFd>,
     pin: Option<PathBuf>,
     shares_pids: bool,
+    /// The ids of its user namespace, if it has one of its own.
+    map: Option<Box<IdMap>>,
     paused: bool,
     /// How many kills for lack of memory were announced.
     oom_told: u64,

@@ -241,7 +241,8 @@ impl Shim {
         if process.oom_score_adj().is_none() {
             process.set_oom_score_adj(Some(0));
         }
-        let (stdio, ends) = stdio::make(wanted, process.user()).map_err(|e| fail(Step::Io, "standard streams", &e))?;
+        let (stdio, ends) =
+            stdio::make(wanted, process.user(), self.container.map.as_deref()).map_err(|e| fail(Step::Io, "standard streams", &e))?;
         if let Some(driver) = self.launcher.foreign() {
             process.set_terminal(Some(config.tty));
             let crate::foreign::Executed { pid, pidfd, console } = driver.exec(&process, &stdio)?;
@@ -252,6 +253,7 @@ impl Shim {
             process: &process,
             init: init.as_fd(),
             init_pid: self.container.pid,
+            user_namespace: self.container.map.is_some(),
             cgroup: &self.container.cgroup,
             seccomp: config.seccomp.as_ref(),
             stdio,

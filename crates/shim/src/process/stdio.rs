@@ -2,6 +2,7 @@
 
 use super::session::Ends;
 use dhow_runtime::Stdio;
+use dhow_runtime::idmap::IdMap;
 use oci_spec::runtime::User;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
@@ -24,20 +25,21 @@ pub(crate) struct Wanted {
 }
 
 /// Makes pipes, or asks for a terminal. What is not wanted is `/dev/null`. Pipes belong to the user that the process runs as, who may then
-/// open `/dev/stdout` by name.
-pub(crate) fn make(wanted: Wanted, user: &User) -> io::Result<(Stdio, Ends)> {
+/// open `/dev/stdout` by name. `map` are the ids of the container's user namespace.
+pub(crate) fn make(wanted: Wanted, user: &User, map: Option<&IdMap>) -> io::Result<(Stdio, Ends)> {
     let mut ends = Ends::default();
     if wanted.tty {
         return Ok((Stdio::Terminal { size: wanted.size }, ends));
     }
+    let owner = owner(user, map);
     let mut null = None;
     let mut pick = |piped: bool, ours: &mut Option<OwnedFd>, write: bool| -> io::Result<OwnedFd> {
         if !piped {
             return self::null(&mut null);
         }
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        if user.uid() != 0 || user.gid() != 0 {
-            own(&reader, user)?;
+        if owner != (0, 0) {
+            own(&reader, owner)?;
         }
         let (mine, theirs) = if write { (writer, reader) } else { (reader, writer) };
         rustix::io::ioctl_fionbio(&mine, true)?;
@@ -65,8 +67,14 @@ fn null(opened: &mut Option<OwnedFd>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(null, 3)?)
 }
 
-fn own(pipe: impl AsFd, user: &User) -> io::Result<()> {
-    let (uid, gid) = (rustix::fs::Uid::from_raw(user.uid()), rustix::fs::Gid::from_raw(user.gid()));
+/// A user and its group in the host's numbers. One that the namespace has no name for cannot run anything there either.
+fn owner(user: &User, map: Option<&IdMap>) -> (u32, u32) {
+    let Some(map) = map else { return (user.uid(), user.gid()) };
+    map.host_uid(user.uid()).zip(map.host_gid(user.gid())).unwrap_or_default()
+}
+
+fn own(pipe: impl AsFd, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
     match rustix::fs::fchown(pipe, Some(uid), Some(gid)) {
         // An id that our own user namespace has no name for: the pipe still works, only opening it by name does not.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) | Ok(()) => Ok(()),
