@@ -4,13 +4,41 @@
 use super::split::Ending;
 use crate::frame::Stream;
 
-/// Appends one entry. `attrs` is a JSON object as text, empty for none; `time` is nanoseconds since 1970.
-pub(crate) fn write(out: &mut Vec<u8>, piece: &[u8], ending: Ending, stream: Stream, attrs: &str, time: i64) {
-    out.extend_from_slice(b"{\"log\":\"");
-    escape(out, piece);
-    if ending == Ending::Newline {
-        out.extend_from_slice(b"\\n");
+/// Writes entries of one log. All lines of one read share their end, which is made once for them.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// A JSON object as text, empty for none.
+    attrs: String,
+    /// What follows the text of an entry, up to the line feed.
+    tail: Vec<u8>,
+    /// Of which stream and time it is.
+    tail_of: Option<(Stream, i64)>,
+}
+
+impl Writer {
+    /// A writer of entries with these attributes.
+    pub(crate) fn new(attrs: String) -> Self {
+        Self { attrs, tail: Vec::new(), tail_of: None }
     }
+
+    /// Appends one entry. `time` is nanoseconds since 1970.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, piece: &[u8], ending: Ending, stream: Stream, time: i64) {
+        if self.tail_of != Some((stream, time)) {
+            self.tail.clear();
+            tail(&mut self.tail, stream, &self.attrs, time);
+            self.tail_of = Some((stream, time));
+        }
+        out.reserve(piece.len() + self.tail.len() + 16);
+        out.extend_from_slice(b"{\"log\":\"");
+        escape(out, piece);
+        if ending == Ending::Newline {
+            out.extend_from_slice(b"\\n");
+        }
+        out.extend_from_slice(&self.tail);
+    }
+}
+
+fn tail(out: &mut Vec<u8>, stream: Stream, attrs: &str, time: i64) {
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(stream.name().as_bytes());
     out.push(b'"');
@@ -26,12 +54,36 @@ pub(crate) fn write(out: &mut Vec<u8>, piece: &[u8], ending: Ending, stream: Str
 /// The inside of a JSON string, escaped as Go's encoder does: `\n` and `\r` short, other control characters and `<`, `>`, `&` as
 /// `\u00XX`, the two line separators of Unicode as `\u202X`, each byte that is no UTF-8 as `\ufffd`.
 fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    if is_plain(bytes) {
+        return out.extend_from_slice(bytes);
+    }
     for chunk in bytes.utf8_chunks() {
         escape_text(out, chunk.valid());
         for _ in chunk.invalid() {
             out.extend_from_slice(b"\\ufffd");
         }
     }
+}
+
+/// Whether it stands in JSON as it is: ASCII without anything to escape. Most lines are, so this looks at many bytes at once, without a
+/// branch for each.
+fn is_plain(bytes: &[u8]) -> bool {
+    const AT_ONCE: usize = 32;
+    let plain = |block: &[u8]| !block.iter().fold(false, |found, &byte| found | is_special(byte));
+    let (blocks, rest) = bytes.as_chunks::<AT_ONCE>();
+    if !blocks.iter().all(|block| plain(block)) {
+        return false;
+    }
+    // The last bytes again with some before them: a whole block is looked at faster than a part of one.
+    match bytes.last_chunk::<AT_ONCE>() {
+        Some(last) if !rest.is_empty() => plain(last),
+        _ => plain(rest),
+    }
+}
+
+fn is_special(byte: u8) -> bool {
+    // One comparison for the control characters, as for all above ASCII.
+    (byte.wrapping_sub(0x20) >= 0x60) | (byte == b'"') | (byte == b'\\') | (byte == b'<') | (byte == b'>') | (byte == b'&')
 }
 
 fn escape_text(out: &mut Vec<u8>, text: &str) {
@@ -114,7 +166,7 @@ mod tests {
 
     fn line(piece: &[u8], ending: Ending, attrs: &str, time: i64) -> String {
         let mut out = Vec::new();
-        write(&mut out, piece, ending, Stream::Stdout, attrs, time);
+        Writer::new(attrs.to_owned()).write(&mut out, piece, ending, Stream::Stdout, time);
         String::from_utf8(out).unwrap()
     }
 
@@ -130,6 +182,38 @@ mod tests {
         );
         assert!(line(b"\xE2\x82a\xFF", Ending::Partial, "", 0).contains("\"\\ufffd\\ufffda\\ufffd\""));
         assert!(line("é\u{2028}\u{2029}€".as_bytes(), Ending::Partial, "", 0).contains("\"é\\u2028\\u2029€\""));
+    }
+
+    #[test]
+    fn one_writer_for_both_streams_and_many_times() {
+        let mut writer = Writer::new(String::new());
+        let mut out = Vec::new();
+        let steps = [(Stream::Stdout, 5), (Stream::Stdout, 5), (Stream::Stderr, 5), (Stream::Stderr, 1_000_000_000), (Stream::Stdout, 5)];
+        for (stream, time) in steps {
+            writer.write(&mut out, b"x", Ending::Newline, stream, time);
+        }
+        let mut apart = Vec::new();
+        for (stream, time) in steps {
+            Writer::default().write(&mut apart, b"x", Ending::Newline, stream, time);
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(apart).unwrap());
+    }
+
+    #[test]
+    fn plain_is_what_needs_no_escape() {
+        for byte in 0..=u8::MAX {
+            let mut escaped = Vec::new();
+            escape_text(&mut escaped, &char::from(byte).to_string());
+            let plain = byte.is_ascii() && escaped == [byte];
+            // Alone, and at every place of a longer text.
+            assert_eq!(is_plain(&[byte]), plain, "{byte:#x}");
+            for at in 0..70 {
+                let mut text = [b'x'; 70];
+                text[at] = byte;
+                assert_eq!(is_plain(&text), plain, "{byte:#x} at {at}");
+            }
+        }
+        assert!(is_plain(b""));
     }
 
     proptest! {

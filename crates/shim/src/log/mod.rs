@@ -17,8 +17,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A batch is written once it has grown to this.
-const BATCH: usize = 32 * 1024;
+/// A batch is written once it has grown to this: what one read of short lines becomes.
+const BATCH: usize = 128 * 1024;
+/// Room for a batch that is kept while nothing is written.
+const KEPT: usize = 8 * 1024;
 
 /// An open log.
 #[derive(Debug)]
@@ -26,12 +28,12 @@ pub(crate) struct Log {
     path: PathBuf,
     max_size: u64,
     max_file: u32,
-    attrs: String,
     file: OwnedFd,
     size: u64,
     /// Counts the files since this shim began: the newest has this number, `PATH.n` has `generation - n`.
     generation: i64,
     splitters: [Splitter; 2],
+    writer: line::Writer,
     out: Vec<u8>,
 }
 
@@ -47,11 +49,11 @@ impl Log {
             path: config.path.clone(),
             max_size: config.max_size,
             max_file: config.max_file.max(1),
-            attrs,
             file,
             size,
             generation: 0,
             splitters: Default::default(),
+            writer: line::Writer::new(attrs),
             out: Vec::new(),
         })
     }
@@ -77,7 +79,7 @@ impl Log {
                 let written = self.flush().and_then(|()| if full { self.rotate() } else { Ok(()) });
                 result = std::mem::replace(&mut result, Ok(())).and(written);
             }
-            line::write(&mut self.out, piece, ending, stream, &self.attrs, time);
+            self.writer.write(&mut self.out, piece, ending, stream, time);
         };
         match chunk {
             Some(chunk) => splitter.feed(chunk, now, &mut entry),
@@ -108,10 +110,17 @@ impl Log {
             rustix::fs::ftruncate(&self.file, self.size)?;
         }
         self.out.clear();
-        if self.out.capacity() > BATCH {
-            self.out = Vec::new();
-        }
         result
+    }
+
+    /// Whether it holds memory that [`Log::rest`] gives back.
+    pub(crate) fn is_large(&self) -> bool {
+        self.out.capacity() > KEPT
+    }
+
+    /// Nothing was written for a while.
+    pub(crate) fn rest(&mut self) {
+        self.out.shrink_to(KEPT);
     }
 
     /// `PATH` becomes `PATH.1`, that `PATH.2`, and so on; the last falls off.

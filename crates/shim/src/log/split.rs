@@ -26,7 +26,7 @@ impl Splitter {
         while !chunk.is_empty() {
             let room = MAX.saturating_sub(self.carry.len()).min(chunk.len());
             let (window, _) = chunk.split_at(room);
-            if let Some(at) = window.iter().position(|&b| b == b'\n') {
+            if let Some(at) = memchr::memchr(b'\n', window) {
                 let time = self.since.take().unwrap_or(now);
                 let (line, rest) = chunk.split_at(at);
                 if self.carry.is_empty() {

@@ -161,6 +161,7 @@ impl Shim {
         let idle = self.idle_after.is_some_and(|at| clock >= at);
         if idle {
             self.idle_after = None;
+            self.rest();
         }
         let deadline = self.deadline().into_iter().chain(limit).chain(self.idle_after).min();
         let mut timeout = deadline.map(|at| at.saturating_duration_since(clock));
@@ -223,6 +224,9 @@ impl Shim {
     fn output(&mut self, number: u32, stream: Stream) {
         if let Some(session) = self.sessions.get_mut(&number) {
             session.output(stream, &mut self.scratch, now());
+            if self.idle_after.is_none() && session.is_large() {
+                self.soon_idle();
+            }
         }
     }
 
@@ -262,6 +266,12 @@ impl Shim {
     /// Something large was done.
     fn soon_idle(&mut self) {
         self.idle_after = Some(Instant::now() + IDLE);
+    }
+
+    /// Gives up what is only needed while much is written.
+    fn rest(&mut self) {
+        self.scratch = Vec::new();
+        self.sessions.values_mut().for_each(Session::rest);
     }
 
     /// A number that no session or client has.

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// Read at once from a process.
-const READ: usize = 32 * 1024;
+/// Read at once from a process: what a pipe holds.
+const READ: usize = 64 * 1024;
 /// While an ended process is drained, reads of one output in one turn.
 const DRAIN_READS: usize = 128;
 
@@ -111,6 +111,18 @@ impl Session {
     /// Its log.
     pub(crate) fn log_mut(&mut self) -> Option<&mut Log> {
         self.log.as_mut()
+    }
+
+    /// Whether the log holds memory that it does not need while nothing is written.
+    pub(crate) fn is_large(&self) -> bool {
+        self.log.as_ref().is_some_and(Log::is_large)
+    }
+
+    /// Nothing was written for a while.
+    pub(crate) fn rest(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.rest();
+        }
     }
 
     /// An error of the log that was not told yet.
