@@ -2,6 +2,7 @@
 
 pub(crate) mod candidates;
 mod exits;
+mod logs;
 mod measure;
 mod memory;
 mod report;
@@ -59,8 +60,9 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
     let speed = measure::all(&mut all, amount.samples)?;
     let exits = exits::all(&all, scratch.path())?;
+    let logs = logs::all(&all)?;
     let memory = memory::all(&all, amount.containers)?;
-    let text = report::text(&all, &speed, &exits, &memory, &missing, amount);
+    let text = report::text(&all, &report::Results { speed: &speed, exits: &exits, logs: &logs, memory: &memory }, &missing, amount);
     let target = root().join("bench/RESULTS.md");
     std::fs::write(&target, &text).with_context(|| format!("write {}", target.display()))?;
     println!("{text}");

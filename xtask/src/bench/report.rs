@@ -3,20 +3,23 @@
 use super::Amount;
 use super::candidates::Candidate;
 use super::exits::Exits;
+use super::logs::Logs;
 use super::measure::{Row, percentile};
 use super::memory::Memory;
 use crate::shell::{command, output};
 use std::fmt::Write;
 
+/// What was measured, by candidate where it is a list.
+pub(crate) struct Results<'a> {
+    pub(crate) speed: &'a [Row],
+    pub(crate) exits: &'a Exits,
+    pub(crate) logs: &'a [Option<Logs>],
+    pub(crate) memory: &'a [Option<Memory>],
+}
+
 /// The page. It names the machine's kind, never its name or paths.
-pub(crate) fn text(
-    candidates: &[Box<dyn Candidate>],
-    speed: &[Row],
-    exits: &Exits,
-    memory: &[Option<Memory>],
-    missing: &[String],
-    amount: Amount,
-) -> String {
+pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, missing: &[String], amount: Amount) -> String {
+    let Results { speed, exits, logs, memory } = *results;
     let mut page = String::from(
         "# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns, 100 ms of rest before each sample; whole\n",
     );
@@ -62,6 +65,15 @@ pub(crate) fn text(
     for (candidate, exit) in candidates.iter().zip(exits) {
         if let Some((quiet, dirty)) = exit {
             let _ok = writeln!(page, "| {} | {} | {} |", candidate.name(), millis(*quiet), millis(*dirty));
+        }
+    }
+
+    page.push_str("\n## A log of 1 GB\n\nSeconds until the container that writes it has ended; milliseconds to read its end.\n\n");
+    page.push_str("| who | written | `logs --tail 10` | `logs --since` its end |\n| --- | ---: | ---: | ---: |\n");
+    for (candidate, logs) in candidates.iter().zip(logs) {
+        if let Some(logs) = logs {
+            let written = logs.write as f64 / 1e6;
+            let _ok = writeln!(page, "| {} | {written:.1} s | {} | {} |", candidate.name(), millis(logs.tail), millis(logs.since));
         }
     }
 
