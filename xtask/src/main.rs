@@ -23,7 +23,7 @@ cargo xtask <name>
   test [FILTER...]           setup, images, then every test; FILTER goes to the test runner
   vm [--kernel 6.1|6.12] [-- FILTER...]
                              the end-to-end tests in a virtual machine with pure cgroup v2
-  bench [--samples N] [--containers N]
+  bench [--samples N] [--containers N] [--watched N] [--only PART,...]
                              side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
   docker-py [--suite DIR] [--only dhow] [FILTER]
                              docker-py's integration tests on docker and on dhow, compared; the suite is a checkout

@@ -6,6 +6,7 @@ mod logs;
 mod measure;
 mod memory;
 mod report;
+mod stats;
 
 use crate::paths::{Scratch, root};
 use crate::shell::{command, run as execute};
@@ -20,20 +21,29 @@ pub(crate) struct Amount {
     samples: usize,
     /// Containers for the memory measurement.
     containers: usize,
+    /// Containers whose stats are asked for at once.
+    watched: usize,
 }
+
+/// What can be measured.
+const PARTS: [&str; 5] = ["speed", "exits", "logs", "stats", "memory"];
 
 /// `cargo xtask bench`.
 pub(crate) fn run(words: &[String]) -> Result<()> {
-    let mut amount = Amount { samples: 40, containers: 10 };
+    let mut amount = Amount { samples: 40, containers: 10, watched: 200 };
+    let mut only: Option<Vec<&str>> = None;
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let number = words.next().and_then(|text| text.parse().ok());
-        match (word.as_str(), number) {
-            ("--samples", Some(number)) => amount.samples = number,
-            ("--containers", Some(number)) => amount.containers = number,
+        let value = words.next().map(String::as_str);
+        match (word.as_str(), value, value.and_then(|text| text.parse().ok())) {
+            ("--samples", _, Some(number)) => amount.samples = number,
+            ("--containers", _, Some(number)) => amount.containers = number,
+            ("--watched", _, Some(number)) => amount.watched = number,
+            ("--only", Some(list), _) if list.split(',').all(|part| PARTS.contains(&part)) => only = Some(list.split(',').collect()),
             _ => bail!("I do not understand {word}: see `cargo xtask`"),
         }
     }
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.contains(&part));
     setup::run(false)?;
     let images = images::run()?;
     println!("building for release");
@@ -58,13 +68,19 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     }
     missing.iter().for_each(|line| println!("SKIPPED: {line}"));
 
-    let speed = measure::all(&mut all, amount.samples)?;
-    let exits = exits::all(&all, scratch.path())?;
-    let logs = logs::all(&all)?;
-    let memory = memory::all(&all, amount.containers)?;
-    let text = report::text(&all, &report::Results { speed: &speed, exits: &exits, logs: &logs, memory: &memory }, &missing, amount);
-    let target = root().join("bench/RESULTS.md");
-    std::fs::write(&target, &text).with_context(|| format!("write {}", target.display()))?;
+    let results = report::Results {
+        speed: if wanted("speed") { measure::all(&mut all, amount.samples)? } else { Vec::new() },
+        exits: if wanted("exits") { exits::all(&all, scratch.path())? } else { Vec::new() },
+        logs: if wanted("logs") { logs::all(&all)? } else { Vec::new() },
+        stats: if wanted("stats") { stats::all(&all, amount.watched)? } else { Vec::new() },
+        memory: if wanted("memory") { memory::all(&all, amount.containers)? } else { Vec::new() },
+    };
+    let text = report::text(&all, &results, &missing, amount);
+    // A part is no page.
+    if only.is_none() {
+        let target = root().join("bench/RESULTS.md");
+        std::fs::write(&target, &text).with_context(|| format!("write {}", target.display()))?;
+    }
     println!("{text}");
     Ok(())
 }

@@ -9,17 +9,17 @@ use super::memory::Memory;
 use crate::shell::{command, output};
 use std::fmt::Write;
 
-/// What was measured, by candidate where it is a list.
-pub(crate) struct Results<'a> {
-    pub(crate) speed: &'a [Row],
-    pub(crate) exits: &'a Exits,
-    pub(crate) logs: &'a [Option<Logs>],
-    pub(crate) memory: &'a [Option<Memory>],
+/// What was measured, by candidate where it is a list; empty where it was not.
+pub(crate) struct Results {
+    pub(crate) speed: Vec<Row>,
+    pub(crate) exits: Exits,
+    pub(crate) logs: Vec<Option<Logs>>,
+    pub(crate) stats: Vec<Option<u64>>,
+    pub(crate) memory: Vec<Option<Memory>>,
 }
 
 /// The page. It names the machine's kind, never its name or paths.
-pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, missing: &[String], amount: Amount) -> String {
-    let Results { speed, exits, logs, memory } = *results;
+pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results, missing: &[String], amount: Amount) -> String {
     let mut page = String::from(
         "# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns, 100 ms of rest before each sample; whole\n",
     );
@@ -33,8 +33,20 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, mis
         // What follows a quotation mark is a command line with this machine's paths.
         let _ok = writeln!(page, "- not measured: {}", line.split('"').next().unwrap_or_default().trim_end_matches([':', ' ']));
     }
-    let dhow = candidates.iter().position(|candidate| candidate.name() == "dhow").unwrap_or(0);
 
+    speed(&mut page, candidates, &results.speed);
+    exits(&mut page, candidates, &results.exits);
+    logs(&mut page, candidates, &results.logs);
+    stats(&mut page, candidates, &results.stats, amount);
+    memory(&mut page, candidates, &results.memory, amount);
+    page
+}
+
+fn speed(page: &mut String, candidates: &[Box<dyn Candidate>], speed: &[Row]) {
+    if speed.is_empty() {
+        return;
+    }
+    let dhow = candidates.iter().position(|candidate| candidate.name() == "dhow").unwrap_or(0);
     page.push_str(
         "\n## Speed\n\n| command | who | median | p95 | times dhow | times the bare kernel |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
     );
@@ -59,7 +71,12 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, mis
             }
         }
     }
+}
 
+fn exits(page: &mut String, candidates: &[Box<dyn Candidate>], exits: &Exits) {
+    if exits.is_empty() {
+        return;
+    }
     page.push_str("\n## From a process's death to the answer of `wait`\n\nThe container has written 1 MB to its root; beside a dirty disk another process has just written 500 MB.\n\n");
     page.push_str("| who | quiet disk | dirty disk |\n| --- | ---: | ---: |\n");
     for (candidate, exit) in candidates.iter().zip(exits) {
@@ -67,7 +84,12 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, mis
             let _ok = writeln!(page, "| {} | {} | {} |", candidate.name(), millis(*quiet), millis(*dirty));
         }
     }
+}
 
+fn logs(page: &mut String, candidates: &[Box<dyn Candidate>], logs: &[Option<Logs>]) {
+    if logs.is_empty() {
+        return;
+    }
     page.push_str("\n## A log of 1 GB\n\nSeconds until the container that writes it has ended; milliseconds to read its end.\n\n");
     page.push_str("| who | written | `logs --tail 10` | `logs --since` its end |\n| --- | ---: | ---: | ---: |\n");
     for (candidate, logs) in candidates.iter().zip(logs) {
@@ -76,7 +98,29 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, mis
             let _ok = writeln!(page, "| {} | {written:.1} s | {} | {} |", candidate.name(), millis(logs.tail), millis(logs.since));
         }
     }
+}
 
+fn stats(page: &mut String, candidates: &[Box<dyn Candidate>], stats: &[Option<u64>], amount: Amount) {
+    if stats.is_empty() {
+        return;
+    }
+    let _ok = writeln!(
+        page,
+        "\n## Stats of {} containers\n\nOne sample of each, asked for at once; milliseconds until all are there.\n",
+        amount.watched
+    );
+    page.push_str("| who | all |\n| --- | ---: |\n");
+    for (candidate, time) in candidates.iter().zip(stats) {
+        if let Some(time) = time {
+            let _ok = writeln!(page, "| {} | {} |", candidate.name(), millis(*time));
+        }
+    }
+}
+
+fn memory(page: &mut String, candidates: &[Box<dyn Candidate>], memory: &[Option<Memory>], amount: Amount) {
+    if memory.is_empty() {
+        return;
+    }
     let _ok = writeln!(
         page,
         "\n## Memory\n\nIn KiB. With {} containers that sleep: the proportional set size of the process that watches each (mean), and\nthe growth of the daemons for each.\n",
@@ -89,7 +133,6 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results<'_>, mis
             let _ok = writeln!(page, "| {} | {} | {shim} | {} |", candidate.name(), memory.rest, memory.growth);
         }
     }
-    page
 }
 
 fn millis(micros: u64) -> String {
