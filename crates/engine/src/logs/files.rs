@@ -64,7 +64,7 @@ impl Reader {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match self {
             Self::Plain { file, position } => {
-                let read = file.read_at(buffer, *position)?;
+                let read = read_at(file, buffer, *position)?;
                 *position += read as u64;
                 Ok(read)
             }
@@ -88,6 +88,28 @@ impl Reader {
             Self::Compressed(decoder) => Ok(decoder.get_ref().metadata()?.ino()),
         }
     }
+}
+
+/// Reads from a place in a file. Every byte of an uncompressed log comes through here or through [`read_exact_at`]; tests count them.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], position: u64) -> std::io::Result<usize> {
+    let read = file.read_at(buffer, position)?;
+    #[cfg(test)]
+    READ.with(|total| total.set(total.get() + read as u64));
+    Ok(read)
+}
+
+/// Fills the buffer from a place in a file.
+pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], position: u64) -> std::io::Result<()> {
+    file.read_exact_at(buffer, position)?;
+    #[cfg(test)]
+    READ.with(|total| total.set(total.get() + buffer.len() as u64));
+    Ok(())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes read by this thread.
+    pub(super) static READ: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// `PATH.n`.

@@ -49,7 +49,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Calls `line` with each line that ends in `bytes`, without its newline. Too long ones are passed over.
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, after) = (&bytes[..end], &bytes[end + 1..]);
             if std::mem::take(&mut self.skipping) {
                 self.rest.clear();

@@ -5,11 +5,11 @@
 //! that ended with a newline. Where it finds none it goes left, which costs time and never loses an entry. (A clock that was set back
 //! breaks the order too; what was written before that and after the wanted time may then be missed.)
 
-use super::files::LogFile;
+use super::files::{LogFile, read_at};
 use super::line::{Cutter, parse};
 use std::fs::File;
 use std::io::Result;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 /// Read at once.
 const CHUNK: usize = 32 * 1024;
@@ -67,13 +67,13 @@ fn trusted(file: &File, from: u64, end: u64) -> Result<Option<(u64, i64)>> {
     let mut line_ended = [false; 2];
     let mut found = None;
     while place < end && found.is_none() {
-        let read = file.read_at(&mut chunk, place)?;
+        let read = read_at(file, &mut chunk, place)?;
         if read == 0 {
             break;
         }
         let mut bytes = &chunk[..read];
         if next.is_none() {
-            let Some(newline) = bytes.iter().position(|b| *b == b'\n') else {
+            let Some(newline) = memchr::memchr(b'\n', bytes) else {
                 place += read as u64;
                 continue;
             };

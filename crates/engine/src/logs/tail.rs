@@ -1,9 +1,8 @@
 //! Where the last lines of a log begin, found from its end.
 
-use super::files::LogFile;
+use super::files::{LogFile, read_at, read_exact_at};
 use std::fs::File;
 use std::io::{Read, Result};
-use std::os::unix::fs::FileExt;
 
 const CHUNK: u64 = 32 * 1024;
 
@@ -39,8 +38,8 @@ fn from_end(file: &File, length: u64, wanted: u64) -> Result<(u64, u64)> {
     while end > 0 {
         let start = end.saturating_sub(CHUNK);
         let bytes = &mut chunk[..usize::try_from(end - start).unwrap_or(0)];
-        file.read_exact_at(bytes, start)?;
-        for (at, _) in bytes.iter().enumerate().rev().filter(|(_, b)| **b == b'\n') {
+        read_exact_at(file, bytes, start)?;
+        for at in memchr::memrchr_iter(b'\n', bytes) {
             // The newline before the wanted lines is where they begin.
             if found == wanted {
                 return Ok((start + at as u64 + 1, found));
@@ -70,7 +69,7 @@ fn newlines(packed: &File, most: u64) -> Result<(u64, u64)> {
         if read == 0 {
             return Ok((place, count));
         }
-        for (at, _) in chunk[..read].iter().enumerate().filter(|(_, b)| **b == b'\n') {
+        for at in memchr::memchr_iter(b'\n', &chunk[..read]) {
             count += 1;
             if count == most {
                 return Ok((place + at as u64 + 1, count));
@@ -88,7 +87,7 @@ struct At<'a> {
 
 impl Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
+        let read = read_at(self.file, buffer, self.position)?;
         self.position += read as u64;
         Ok(read)
     }

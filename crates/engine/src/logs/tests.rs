@@ -183,6 +183,38 @@ fn since_begins_near_the_time() {
     assert!(left < 1_000_000, "{left} bytes are read for 100 entries");
 }
 
+/// What reading from these places to the end reads, and how many lines there are.
+fn bytes_read(find: impl FnOnce() -> Vec<(LogFile, u64)>) -> (u64, Vec<String>) {
+    files::READ.with(|total| total.set(0));
+    let lines = collect(find());
+    (files::READ.with(std::cell::Cell::get), lines)
+}
+
+#[test]
+fn the_end_of_a_large_log_costs_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    // 50 MB in two files; a second for each of 50 000 lines.
+    let line = |n: i64| {
+        let time = jiff::Timestamp::from_second(n).unwrap();
+        format!("{{\"log\":\"{n}{}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n", "z".repeat(900))
+    };
+    let text = |numbers: std::ops::Range<i64>| numbers.map(line).collect::<String>();
+    std::fs::write(rotated(&path, 1), text(0..25_000)).unwrap();
+    std::fs::write(&path, text(25_000..50_000)).unwrap();
+    let check = |what: &str, most: u64, expect: usize, (read, lines): (u64, Vec<String>)| {
+        assert!(read <= most, "{what}: {read} bytes");
+        assert!(lines.len() >= expect && lines.last().unwrap().starts_with("49999z"), "{what}: {} lines", lines.len());
+    };
+    check("tail", 128 << 10, 10, bytes_read(|| tail::positions(open_all(&path), 10).unwrap()));
+    // Each halving of 25 MB down to 128 kB reads one piece; then what is left is read.
+    let since = |second: i64| bytes_read(|| since::positions(open_all(&path), second * 1_000_000_000).unwrap());
+    check("since the last minute", 700 << 10, 60, since(49_940));
+    check("since later", 700 << 10, 0, since(60_000));
+    // Of a tail that reaches into the older file only the end of that one is read.
+    check("a long tail", (50_000 - 24_900 + 200) * 2 * 1000, 25_100, bytes_read(|| tail::positions(open_all(&path), 25_100).unwrap()));
+}
+
 #[test]
 fn compressed_files_are_read_like_others() {
     let dir = tempfile::tempdir().unwrap();
