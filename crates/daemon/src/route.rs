@@ -68,7 +68,7 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", id, "changes"] => containers::changes::get(&cx, id).await,
         ["containers", id, "export"] => containers::export::get(&cx, id).await,
         ["containers", _, "archive"] => Err(Failure::unsupported("copying files")),
-        ["containers", _, "attach", "ws"] => Err(Failure::unsupported("attaching by WebSocket")),
+        ["containers", id, "attach", "ws"] => containers::attach_ws::get(cx, id).await,
         ["exec", id, "json"] => exec::inspect(&cx, id).await,
         ["images", "json"] => images::list::get(&cx).await,
         ["images", "search"] => Err(Failure::unsupported("searching a registry")),

@@ -81,7 +81,7 @@ pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachReques
         stdin: request.stdin && container.request.open_stdin,
         stdout: request.stdout,
         stderr: request.stderr,
-        framed: !container.request.tty,
+        framed: !container.request.tty && !request.raw,
         detach_keys: if container.request.tty { detach_keys(request.detach_keys.as_deref())? } else { Vec::new() },
         early: std::mem::take(&mut client.early),
         replay: request.logs,
@@ -98,7 +98,7 @@ async fn replay(slot: Arc<Slot>, request: AttachRequest, socket: OwnedFd) {
     let Ok(mut lines) = logs::read(&slot, wanted) else { return };
     while let Some(Ok(batch)) = lines.recv().await {
         for line in batch {
-            let bytes = if container.request.tty { line.text } else { frame(line.stream, &line.text) };
+            let bytes = if container.request.tty || request.raw { line.text } else { frame(line.stream, &line.text) };
             if write_all(&socket, &bytes).await.is_err() {
                 return;
             }

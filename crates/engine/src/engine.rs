@@ -83,6 +83,8 @@ pub struct AttachRequest {
     pub logs: bool,
     pub stream: bool,
     pub detach_keys: Option<String>,
+    /// Without frames, whatever the container has.
+    pub raw: bool,
 }
 
 /// How an exec is started.

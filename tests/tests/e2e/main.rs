@@ -33,3 +33,4 @@ mod terminal;
 mod top;
 mod tutorial;
 mod two_engines;
+mod websocket;

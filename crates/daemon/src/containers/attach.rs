@@ -16,6 +16,7 @@ pub(crate) async fn post(cx: Cx, id: &str) -> Result<Reply> {
         logs: query.boolean("logs"),
         stream: query.boolean("stream"),
         detach_keys: query.find("detachKeys").filter(|keys| !keys.is_empty()).map(str::to_owned),
+        raw: false,
     };
     let container = cx.app.engine.check_attach(id, &request)?;
     let kind = content_type(container.request.tty, cx.version);

@@ -1,6 +1,7 @@
 //! Containers: one file per verb.
 
 pub(crate) mod attach;
+pub(crate) mod attach_ws;
 pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod create;

@@ -10,17 +10,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What happens with the client once it is taken over.
-type Then = Box<dyn FnOnce(Client) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+/// What happens with the connection once it is taken over: with its socket, and with input that was read too far.
+type Then = Box<dyn FnOnce(Socket, Vec<u8>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// A request to take the connection over.
 pub(crate) struct Takeover {
-    head: String,
     then: Then,
 }
 
 impl Takeover {
-    /// `upgrade`: the client asked for it. `content_type` is that of the stream.
+    /// `upgrade`: the client asked for it. `content_type` is that of the stream. `then` gets the client with the head that it is to be sent.
     pub(crate) fn new<F>(upgrade: bool, content_type: &str, then: impl FnOnce(Client) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -30,20 +29,35 @@ impl Takeover {
         if upgrade {
             head.push_str("Connection: Upgrade\r\nUpgrade: tcp\r\n");
         }
-        for (name, value) in super::reply::STANDARD {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        Self { head, then: Box::new(move |client| Box::pin(then(client))) }
+        finish_head(&mut head);
+        Self::raw(move |socket, early| async move {
+            match socket.into_fd() {
+                Ok(socket) => then(Client { socket, early, head: head.into_bytes() }).await,
+                Err(error) => tracing::warn!(%error, "a connection was not taken over"),
+            }
+        })
     }
 
-    /// Gives the client on, with the head that it is to be sent.
-    pub(crate) async fn run(self, socket: Socket, early: Vec<u8>) {
-        match socket.into_fd() {
-            Ok(socket) => (self.then)(Client { socket, early, head: self.head.into_bytes() }).await,
-            Err(error) => tracing::warn!(%error, "a connection was not taken over"),
-        }
+    /// `then` writes its own head.
+    pub(crate) fn raw<F>(then: impl FnOnce(Socket, Vec<u8>) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { then: Box::new(move |socket, early| Box::pin(then(socket, early))) }
     }
+
+    /// Gives the connection on.
+    pub(crate) async fn run(self, socket: Socket, early: Vec<u8>) {
+        (self.then)(socket, early).await;
+    }
+}
+
+/// Adds the headers of every answer, and the end.
+pub(crate) fn finish_head(head: &mut String) {
+    for (name, value) in super::reply::STANDARD {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
 }
 
 /// Where a handler leaves its [`Takeover`].

@@ -8,6 +8,7 @@ pub(crate) mod io;
 pub(crate) mod listen;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod websocket;
 
 pub(crate) use reply::Reply;
 pub(crate) use request::Cx;
