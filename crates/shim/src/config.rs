@@ -84,6 +84,9 @@ pub struct LogConfig {
     pub max_size: u64,
     /// Number of files kept, at least 1.
     pub max_file: u32,
+    /// Rotated files are compressed (`PATH.1.gz`).
+    #[serde(default)]
+    pub compress: bool,
     /// Extra `attrs` written in each line, empty for none.
     #[serde(default)]
     pub attrs: std::collections::BTreeMap<String, String>,

@@ -23,6 +23,7 @@ mod inherited;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod logs;
 mod mounts;
 mod resilience;
 mod running;

@@ -197,7 +197,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         linux.set_seccomp(spec::seccomp::profile(&host.seccomp, host.privileged, &capabilities, &parts.host)?);
     }
     let log_file = parts.log_file(&container.id);
-    let log = create::log_config(request, log_file, (&container.id, &container.name))?;
+    let log = create::log_config(container, log_file)?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
     let config = ShimConfig {
         id: container.id.clone(),

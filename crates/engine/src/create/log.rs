@@ -1,15 +1,16 @@
 //! Log options: validated at create, made the shim's configuration at start.
 
+use super::log_attrs;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Log, Request};
+use crate::model::{Container, Log};
 use dhow_shim::config::LogConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Options that a json-file log knows.
 const KNOWN: [&str; 8] = ["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"];
-/// Known to Docker, not to this release.
-const MISSING: [&str; 3] = ["compress", "labels-regex", "env-regex"];
+/// Options of every driver.
+const GENERAL: [&str; 2] = ["mode", "max-buffer-size"];
 
 /// A log must not fill the disk of somebody who never thought of it.
 const DEFAULT_SIZE: u64 = 20_000_000;
@@ -19,38 +20,61 @@ fn bad(message: String) -> Error {
     Error::new(Kind::Invalid, message)
 }
 
+/// What Docker finds out at the start.
+pub(super) fn driver_error(message: String) -> Error {
+    bad(format!("failed to initialize logging driver: {message}"))
+}
+
 /// Checks driver and options.
 pub(crate) fn check(log: &Log) -> Result<()> {
+    if log.driver == "none" {
+        return Ok(());
+    }
+    general(&log.options)?;
     match log.driver.as_str() {
-        "none" => Ok(()),
         "json-file" => {
-            for (key, value) in &log.options {
-                if !KNOWN.contains(&key.as_str()) {
-                    return Err(bad(format!("unknown log opt '{key}' for json-file log driver")));
-                }
-                let off = key == "compress" && matches!(value.as_str(), "false" | "0" | "f" | "FALSE" | "False");
-                if MISSING.contains(&key.as_str()) && !off {
-                    return Err(Error::new(
-                        Kind::NotImplemented,
-                        format!("log opt '{key}' of the json-file log driver is not supported yet"),
-                    ));
-                }
+            if let Some(key) = log.options.keys().find(|key| !KNOWN.contains(&key.as_str()) && !GENERAL.contains(&key.as_str())) {
+                return Err(bad(format!("unknown log opt '{key}' for json-file log driver")));
             }
-            limits(&log.options).map(|_| ())
+            limits(&log.options)?;
+            log_attrs::check(&log.options)
         }
         name => Err(bad(format!("error looking up logging plugin {name}: plugin \"{name}\" not found"))),
     }
 }
 
-/// Size at which a file is rotated (0: never) and number of files kept.
-fn limits(options: &BTreeMap<String, String>) -> Result<(u64, u32)> {
+/// How lines are handed to the driver. Ours never keeps a container waiting for longer than the disk does, so both modes are the same.
+fn general(options: &BTreeMap<String, String>) -> Result<()> {
+    let mode = options.get("mode").map(String::as_str).unwrap_or_default();
+    if !matches!(mode, "" | "blocking" | "non-blocking") {
+        return Err(bad(format!("logger: logging mode not supported: {mode}")));
+    }
+    match options.get("max-buffer-size") {
+        Some(_) if mode != "non-blocking" => {
+            Err(bad("logger: max-buffer-size option is only supported with 'mode=non-blocking'".to_owned()))
+        }
+        Some(text) if size(text).is_none() => Err(bad(format!("error parsing option max-buffer-size: invalid size: '{text}'"))),
+        _ => Ok(()),
+    }
+}
+
+/// When files are rotated, and what becomes of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Limits {
+    /// Bytes; 0: never.
+    size: u64,
+    files: u32,
+    compress: bool,
+}
+
+fn limits(options: &BTreeMap<String, String>) -> Result<Limits> {
     let size = match options.get("max-size").map(String::as_str) {
         None => DEFAULT_SIZE,
         Some("-1") => 0,
         Some(text) => match size(text) {
-            Some(0) => return Err(bad("max-size must be a positive number".into())),
+            Some(0) => return Err(driver_error("max-size must be a positive number".into())),
             Some(bytes) => bytes,
-            None => return Err(bad(format!("invalid size: '{text}'"))),
+            None => return Err(driver_error(format!("invalid size: '{text}'"))),
         },
     };
     let files = match options.get("max-file") {
@@ -58,13 +82,21 @@ fn limits(options: &BTreeMap<String, String>) -> Result<(u64, u32)> {
         None if options.contains_key("max-size") => 1,
         None => DEFAULT_FILES,
         Some(text) => match text.parse::<u32>() {
-            Ok(0) => return Err(bad("max-file cannot be less than 1".into())),
+            Ok(0) => return Err(driver_error("max-file cannot be less than 1".into())),
             Ok(n) => n,
-            Err(_) if text.parse::<i64>().is_ok_and(|n| n < 1) => return Err(bad("max-file cannot be less than 1".into())),
-            Err(_) => return Err(bad(format!("strconv.Atoi: parsing \"{text}\": invalid syntax"))),
+            Err(_) if text.parse::<i64>().is_ok_and(|n| n < 1) => return Err(driver_error("max-file cannot be less than 1".into())),
+            Err(_) => return Err(driver_error(format!("strconv.Atoi: parsing \"{text}\": invalid syntax"))),
         },
     };
-    Ok((size, files))
+    let compress = match options.get("compress").map(String::as_str) {
+        None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => false,
+        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => true,
+        Some(text) => return Err(driver_error(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax"))),
+    };
+    if compress && (files < 2 || size == 0) {
+        return Err(driver_error("compress cannot be true when max-file is less than 2 or max-size is not set".into()));
+    }
+    Ok(Limits { size, files, compress })
 }
 
 /// Bytes of a size such as `10m`, in steps of a thousand.
@@ -103,41 +135,14 @@ pub(crate) fn own_defaults(log: &mut Log, defaults: &BTreeMap<String, String>) {
 }
 
 /// What the shim is told; `None` with driver `none`.
-pub(crate) fn log_config(request: &Request, path: PathBuf, container: (&str, &str)) -> Result<Option<LogConfig>> {
-    let log = &request.host.log;
+pub(crate) fn log_config(container: &Container, path: PathBuf) -> Result<Option<LogConfig>> {
+    let log = &container.request.host.log;
     if log.driver == "none" {
         return Ok(None);
     }
-    let (max_size, max_file) = limits(&log.options)?;
-    Ok(Some(LogConfig { path, max_size, max_file, attrs: attributes(request, container) }))
-}
-
-/// The labels and variables that each line carries because options name them.
-fn attributes(request: &Request, (id, name): (&str, &str)) -> BTreeMap<String, String> {
-    let options = &request.host.log.options;
-    let named = |key: &str| options.get(key).map(|v| v.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default();
-    let mut attrs = BTreeMap::new();
-    for label in named("labels") {
-        if let Some(value) = request.labels.get(&label) {
-            attrs.insert(label, value.clone());
-        }
-    }
-    for variable in named("env") {
-        if let Some((_, value)) = request.env.iter().filter_map(|e| e.split_once('=')).find(|(k, _)| *k == variable) {
-            attrs.insert(variable, value.to_owned());
-        }
-    }
-    if let Some(tag) = options.get("tag") {
-        let short = crate::ids::short(id);
-        let text = tag
-            .replace("{{.ID}}", short)
-            .replace("{{.FullID}}", id)
-            .replace("{{.Name}}", name)
-            .replace("{{.ImageName}}", &request.image)
-            .replace("{{.DaemonName}}", "docker");
-        attrs.insert("tag".into(), text);
-    }
-    attrs
+    let limits = limits(&log.options)?;
+    let attrs = log_attrs::collect(container)?;
+    Ok(Some(LogConfig { path, max_size: limits.size, max_file: limits.files, compress: limits.compress, attrs }))
 }
 
 #[cfg(test)]
@@ -161,21 +166,32 @@ mod tests {
     fn options() {
         let fails = |options: &[(&str, &str)]| check(&log(options)).unwrap_err().message;
         assert_eq!(fails(&[("x", "1")]), "unknown log opt 'x' for json-file log driver");
-        assert_eq!(fails(&[("max-file", "0")]), "max-file cannot be less than 1");
-        assert_eq!(fails(&[("max-size", "big")]), "invalid size: 'big'");
-        assert!(check(&log(&[("max-size", "10m"), ("max-file", "3"), ("labels", "a,b"), ("compress", "false")])).is_ok());
-        assert_eq!(limits(&log(&[]).options).unwrap(), (DEFAULT_SIZE, DEFAULT_FILES));
-        assert_eq!(limits(&log(&[("max-size", "-1")]).options).unwrap(), (0, 1));
+        let driver = |options: &[(&str, &str)], expect: &str| {
+            assert_eq!(fails(options), format!("failed to initialize logging driver: {expect}"), "{options:?}");
+        };
+        driver(&[("max-file", "0")], "max-file cannot be less than 1");
+        driver(&[("max-file", "x")], "strconv.Atoi: parsing \"x\": invalid syntax");
+        driver(&[("max-size", "big")], "invalid size: 'big'");
+        driver(&[("max-size", "0")], "max-size must be a positive number");
+        driver(&[("compress", "x")], "strconv.ParseBool: parsing \"x\": invalid syntax");
+        for few in [&[("max-size", "1k"), ("compress", "1")][..], &[("max-size", "-1"), ("max-file", "2"), ("compress", "t")]] {
+            driver(few, "compress cannot be true when max-file is less than 2 or max-size is not set");
+        }
+        assert_eq!(fails(&[("mode", "x")]), "logger: logging mode not supported: x");
+        let only = "logger: max-buffer-size option is only supported with 'mode=non-blocking'";
+        assert_eq!(fails(&[("max-buffer-size", "1m")]), only);
+        let size = [("mode", "non-blocking"), ("max-buffer-size", "x")];
+        assert_eq!(fails(&size), "error parsing option max-buffer-size: invalid size: 'x'");
+        let all = [("max-size", "10m"), ("max-file", "3"), ("labels", "a,b"), ("compress", "true"), ("labels-regex", "^a"), ("tag", "x")];
+        assert!(check(&log(&all)).is_ok());
+        assert!(check(&log(&[("mode", "non-blocking"), ("max-buffer-size", "4m"), ("compress", "false")])).is_ok());
+        let check = |options: &[(&str, &str)], size, files, compress| {
+            assert_eq!(limits(&log(options).options).unwrap(), Limits { size, files, compress }, "{options:?}");
+        };
+        check(&[], DEFAULT_SIZE, DEFAULT_FILES, false);
+        check(&[("max-size", "-1")], 0, 1, false);
+        check(&[("max-size", "1k"), ("max-file", "2"), ("compress", "1")], 1000, 2, true);
         let other = Log { driver: "nope".into(), ..Log::default() };
-        assert_eq!(check(&other).unwrap_err().message, "error looking up logging plugin nope: plugin \"nope\" not found");
-    }
-
-    #[test]
-    fn attributes_are_those_that_options_name() {
-        let mut request = Request { env: vec!["A=1".into(), "B=2".into()], image: "busybox".into(), ..Request::default() };
-        request.labels.insert("l".into(), "x".into());
-        request.host.log = log(&[("labels", "l,none"), ("env", "B"), ("tag", "{{.Name}}/{{.ImageName}}")]);
-        let attrs = attributes(&request, ("0", "web"));
-        assert_eq!(attrs, BTreeMap::from([("B".into(), "2".into()), ("l".into(), "x".into()), ("tag".into(), "web/busybox".into())]));
+        assert_eq!(super::check(&other).unwrap_err().message, "error looking up logging plugin nope: plugin \"nope\" not found");
     }
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod log;
+mod log_attrs;
 mod merge;
 mod validate;
 

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! PATH      newest, appended to; one write for each batch of output
-//! PATH.1    the one before, and so on up to PATH.(max_file - 1)
+//! PATH.1    the one before, and so on up to PATH.(max_file - 1); PATH.1.gz where they are compressed
 //! ```
 
+mod compress;
 pub(crate) mod line;
 pub(crate) mod replay;
 pub(crate) mod split;
@@ -28,6 +29,8 @@ pub(crate) struct Log {
     path: PathBuf,
     max_size: u64,
     max_file: u32,
+    compress: bool,
+    compressing: Option<compress::Child>,
     file: OwnedFd,
     size: u64,
     /// Counts the files since this shim began: the newest has this number, `PATH.n` has `generation - n`.
@@ -49,6 +52,8 @@ impl Log {
             path: config.path.clone(),
             max_size: config.max_size,
             max_file: config.max_file.max(1),
+            compress: config.compress,
+            compressing: None,
             file,
             size,
             generation: 0,
@@ -74,7 +79,7 @@ impl Log {
         let mut result = Ok(());
         let mut entry = |piece: &[u8], ending, time| {
             // As in Docker a full file is rotated when the next entry comes.
-            let full = self.max_size > 0 && self.size + self.out.len() as u64 >= self.max_size;
+            let full = self.is_full();
             if full || self.out.len() >= BATCH {
                 let written = self.flush().and_then(|()| if full { self.rotate() } else { Ok(()) });
                 result = std::mem::replace(&mut result, Ok(())).and(written);
@@ -123,16 +128,36 @@ impl Log {
         self.out.shrink_to(KEPT);
     }
 
+    /// Whether the file is to be rotated. While the one before is still being compressed, this one may grow to twice its size.
+    fn is_full(&self) -> bool {
+        let size = self.size + self.out.len() as u64;
+        let busy = || self.compressing.as_ref().is_some_and(|child| !child.is_done());
+        self.max_size > 0 && size >= self.max_size && (size >= self.max_size.saturating_mul(2) || !busy())
+    }
+
     /// `PATH` becomes `PATH.1`, that `PATH.2`, and so on; the last falls off.
     fn rotate(&mut self) -> io::Result<()> {
+        if let Some(child) = self.compressing.take() {
+            child.finish();
+        }
+        let last = if self.max_file == 1 { self.path.clone() } else { numbered(&self.path, self.max_file - 1) };
+        missing_is_fine(rustix::fs::unlink(&last))?;
+        missing_is_fine(rustix::fs::unlink(compress::packed(&last)))?;
         for n in (1..self.max_file).rev() {
             let from = if n == 1 { self.path.clone() } else { numbered(&self.path, n - 1) };
             missing_is_fine(rustix::fs::rename(&from, numbered(&self.path, n)))?;
+            if n > 1 {
+                missing_is_fine(rustix::fs::rename(compress::packed(&from), compress::packed(&numbered(&self.path, n))))?;
+            }
         }
-        if self.max_file == 1 {
-            missing_is_fine(rustix::fs::unlink(&self.path))?;
+        self.reopen()?;
+        if self.compress && self.max_file > 1 {
+            let newest = numbered(&self.path, 1);
+            // Of a child that was ended.
+            missing_is_fine(rustix::fs::unlink(compress::unfinished(&newest)))?;
+            self.compressing = Some(compress::Child::start(&newest)?);
         }
-        self.reopen()
+        Ok(())
     }
 
     /// Opens the path anew: somebody else has renamed the file.
@@ -173,7 +198,7 @@ mod tests {
     use super::*;
 
     fn config(dir: &Path, max_size: u64, max_file: u32) -> LogConfig {
-        LogConfig { path: dir.join("x.log"), max_size, max_file, attrs: Default::default() }
+        LogConfig { path: dir.join("x.log"), max_size, max_file, compress: false, attrs: Default::default() }
     }
 
     fn texts(path: &Path) -> Vec<String> {

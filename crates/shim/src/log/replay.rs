@@ -1,12 +1,15 @@
 //! Reading a log back to a client that asked for it (`logs=1`), while the shim goes on writing it.
 
-use super::{Log, numbered};
+use super::{Log, compress, numbered};
 use crate::frame::Stream;
+use flate2::read::MultiGzDecoder;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Read at once.
 const CHUNK: usize = 16 * 1024;
@@ -17,9 +20,28 @@ const LINE_MAX: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Replay {
     generation: i64,
-    file: Option<OwnedFd>,
-    offset: u64,
+    source: Option<Source>,
     carry: Vec<u8>,
+}
+
+/// A file and how far it is read.
+#[derive(Debug)]
+enum Source {
+    Plain { file: File, offset: u64 },
+    Packed(Box<MultiGzDecoder<File>>),
+}
+
+impl Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain { file, offset } => {
+                let read = file.read_at(buffer, *offset)?;
+                *offset += read as u64;
+                Ok(read)
+            }
+            Self::Packed(decoder) => decoder.read(buffer),
+        }
+    }
 }
 
 /// Whether there is more.
@@ -43,21 +65,21 @@ impl Replay {
     /// Begins with the oldest file there is.
     pub(crate) fn new(log: &Log) -> Self {
         let mut oldest = 0;
-        while oldest + 1 < log.max_file && numbered(&log.path, oldest + 1).exists() {
+        let exists = |path: &Path| path.exists() || compress::packed(path).exists();
+        while oldest + 1 < log.max_file && exists(&numbered(&log.path, oldest + 1)) {
             oldest += 1;
         }
-        Self { generation: log.generation - i64::from(oldest), file: None, offset: 0, carry: Vec::new() }
+        Self { generation: log.generation - i64::from(oldest), source: None, carry: Vec::new() }
     }
 
     /// Reads one chunk and calls `emit` with each entry in it. Files that rotation removed meanwhile are passed over.
     pub(crate) fn step(&mut self, log: &Log, mut emit: impl FnMut(Stream, &[u8])) -> io::Result<Progress> {
-        let offset = self.offset;
-        let Some(file) = self.open(log)? else {
+        let Some(source) = self.open(log)? else {
             return Ok(Progress::More);
         };
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let read = rustix::io::pread(file, rustix::buffer::spare_capacity(&mut chunk), offset)?;
-        self.offset += read as u64;
+        let mut chunk = vec![0; CHUNK];
+        let read = source.read(&mut chunk)?;
+        chunk.truncate(read);
         if read == 0 {
             if self.generation >= log.generation {
                 return Ok(Progress::CaughtUp);
@@ -66,7 +88,7 @@ impl Replay {
             return Ok(Progress::More);
         }
         let mut rest = chunk.as_slice();
-        while let Some(at) = rest.iter().position(|&b| b == b'\n') {
+        while let Some(at) = memchr::memchr(b'\n', rest) {
             let (line, tail) = rest.split_at(at);
             rest = tail.get(1..).unwrap_or_default();
             if self.carry.is_empty() {
@@ -85,24 +107,37 @@ impl Replay {
     }
 
     /// The file of this generation. `None`: it is gone, the next one is due.
-    fn open(&mut self, log: &Log) -> io::Result<Option<&OwnedFd>> {
-        if self.file.is_none() {
+    fn open(&mut self, log: &Log) -> io::Result<Option<&mut Source>> {
+        if self.source.is_none() {
             let back = u32::try_from(log.generation - self.generation).unwrap_or(0);
             let path = if back == 0 { log.path.clone() } else { numbered(&log.path, back) };
-            match rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(file) => self.file = Some(file),
-                Err(rustix::io::Errno::NOENT) if back > 0 => self.next(),
-                Err(e) => return Err(e.into()),
+            // The plain name goes when the other one is there.
+            self.source = match open(&path)? {
+                Some(file) => Some(Source::Plain { file, offset: 0 }),
+                None => open(&compress::packed(&path))?.map(|file| Source::Packed(Box::new(MultiGzDecoder::new(file)))),
+            };
+            match self.source {
+                None if back == 0 => return Err(rustix::io::Errno::NOENT.into()),
+                None => self.next(),
+                Some(_) => {}
             }
         }
-        Ok(self.file.as_ref())
+        Ok(self.source.as_mut())
     }
 
     fn next(&mut self) {
         self.generation += 1;
-        self.file = None;
-        self.offset = 0;
+        self.source = None;
         self.carry.clear();
+    }
+}
+
+/// `None` where it is not there.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -119,7 +154,7 @@ mod tests {
     use crate::config::LogConfig;
 
     fn log(dir: &std::path::Path, max_size: u64, max_file: u32) -> Log {
-        let config = LogConfig { path: dir.join("x.log"), max_size, max_file, attrs: Default::default() };
+        let config = LogConfig { path: dir.join("x.log"), max_size, max_file, compress: false, attrs: Default::default() };
         Log::open(&config).unwrap()
     }
 
@@ -167,6 +202,30 @@ mod tests {
         while step(&mut replay, &log, &mut got) == Progress::More {}
         let text = String::from_utf8(got).unwrap();
         assert!(text.starts_with("first\n") && text.ends_with("line 99\n"));
+    }
+
+    #[test]
+    fn compressed_files_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(dir.path(), 500, 4);
+        let mut expect = Vec::new();
+        for n in 0..20 {
+            let line = format!("line {n}\n");
+            log.append(Stream::Stdout, line.as_bytes(), 7).unwrap();
+            expect.extend_from_slice(line.as_bytes());
+        }
+        assert!(numbered(&log.path, 2).exists());
+        for n in 1..=2 {
+            let plain = numbered(&log.path, n);
+            let mut encoder = flate2::write::GzEncoder::new(File::create(compress::packed(&plain)).unwrap(), flate2::Compression::fast());
+            io::copy(&mut File::open(&plain).unwrap(), &mut encoder).unwrap();
+            encoder.finish().unwrap();
+            std::fs::remove_file(plain).unwrap();
+        }
+        let mut replay = Replay::new(&log);
+        let mut got = Vec::new();
+        while step(&mut replay, &log, &mut got) == Progress::More {}
+        assert_eq!(String::from_utf8(got).unwrap(), String::from_utf8(expect).unwrap());
     }
 
     #[test]

@@ -24,7 +24,7 @@ struct Stage {
 }
 
 fn log(dir: &Path) -> Log {
-    let config = LogConfig { path: dir.join("log"), max_size: 0, max_file: 1, attrs: Default::default() };
+    let config = LogConfig { path: dir.join("log"), max_size: 0, max_file: 1, compress: false, attrs: Default::default() };
     Log::open(&config).unwrap()
 }
 

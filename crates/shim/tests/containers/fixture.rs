@@ -79,7 +79,7 @@ impl Place {
             root,
             seccomp: None,
             dir: self.dir(),
-            log: Some(LogConfig { path: self.log(), max_size: 0, max_file: 1, attrs: Default::default() }),
+            log: Some(LogConfig { path: self.log(), max_size: 0, max_file: 1, compress: false, attrs: Default::default() }),
             tty: false,
             console_size: None,
             open_stdin: false,
