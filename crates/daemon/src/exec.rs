@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use crate::http::hijack::Takeover;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecProcess, ExecStartBody};
-use dhow_engine::engine::{Client, ExecStart};
+use dhow_engine::client::{Client, ExecStart};
 use dhow_engine::model::{ExecRequest, ExecState};
 use http::StatusCode;
 use std::io::Write;

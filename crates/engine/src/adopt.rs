@@ -1,9 +1,14 @@
 //! Opening: containers that run are found again, those that ended while nobody looked are recorded, half-made things are removed.
 
-use crate::container::{self, Command, Slot, delete_content, is_active, tell};
-use crate::engine::Parts;
+use crate::container;
+use crate::container::command::Command;
+use crate::container::end::delete_content;
+use crate::container::machine::is_active;
+use crate::container::slot::Slot;
+use crate::container::tell::tell;
 use crate::error::Result;
 use crate::model::{Container, NetworkMode, Status};
+use crate::parts::Parts;
 use crate::{clock, health, ids, restart, sandbox};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};

@@ -1,21 +1,20 @@
 //! Attaching clients: detach keys, and the logs of a container that does not run.
 
-use crate::container::{Attach, Command, Slot, is_active};
-use crate::engine::{AttachRequest, Client, LogRequest, Parts};
+use crate::client::{AttachRequest, Client, frame, write_all};
+use crate::container::command::{Attach, Command};
+use crate::container::machine::is_active;
+use crate::container::slot::Slot;
 use crate::error::{Error, Kind, Result};
 use crate::logs;
+use crate::logs::model::LogRequest;
 use crate::model::{Container, Status};
+use crate::parts::Parts;
 use dhow_shim::config::AttachConfig;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// ctrl-p, ctrl-q.
 const DEFAULT_KEYS: [u8; 2] = [16, 17];
-/// A client that takes nothing for this long loses the rest of the logs.
-const WRITE_WAIT: Duration = Duration::from_secs(30);
-
 /// The bytes behind `ctrl-p,ctrl-q`; the default where nothing is given.
 pub(crate) fn detach_keys(text: Option<&str>) -> Result<Vec<u8>> {
     let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(DEFAULT_KEYS.to_vec()) };
@@ -38,13 +37,6 @@ fn key_byte(key: &str) -> Option<u8> {
         b"_" => Some(31),
         _ => None,
     }
-}
-
-/// The other end of a client's socket has gone.
-pub(crate) fn hung_up(client: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(client, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Checks that an attach is possible.
@@ -106,42 +98,6 @@ async fn replay(slot: Arc<Slot>, request: AttachRequest, socket: OwnedFd) {
     }
 }
 
-/// One of Docker's frames: stream, three zeros, length, payload.
-pub(crate) fn frame(stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let mut out = Vec::with_capacity(payload.len() + 8);
-    out.extend_from_slice(&[stream, 0, 0, 0]);
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
-}
-
-/// Writes a few bytes to a client's socket without waiting; an error if it does not take all of them.
-pub(crate) fn write_now(socket: &OwnedFd, bytes: &[u8]) -> std::io::Result<()> {
-    use rustix::net::{SendFlags, send};
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    let sent = rustix::io::retry_on_intr(|| send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
-    if sent == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
-}
-
-/// Writes to a client's socket, which may be non-blocking, without ever holding a thread.
-pub(crate) async fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> std::io::Result<()> {
-    use rustix::net::{SendFlags, send};
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    let until = tokio::time::Instant::now() + WRITE_WAIT;
-    while !bytes.is_empty() {
-        match send(socket.as_fd(), bytes, flags) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) if tokio::time::Instant::now() < until => tokio::time::sleep(Duration::from_millis(5)).await,
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,19 +116,5 @@ mod tests {
         check(Some("ctrl-1"), None);
         check(Some("xy"), None);
         check(Some("a,,b"), None);
-    }
-
-    #[tokio::test]
-    async fn a_gone_client_is_seen_and_a_present_one_is_written_to() {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let ours = OwnedFd::from(ours);
-        assert!(!hung_up(&ours));
-        write_all(&ours, &frame(2, b"x\n")).await.unwrap();
-        let mut got = [0u8; 10];
-        std::io::Read::read_exact(&mut &theirs, &mut got).unwrap();
-        assert_eq!(got, *b"\x02\0\0\0\0\0\0\x02x\n");
-        drop(theirs);
-        assert!(hung_up(&ours));
-        assert!(write_all(&ours, b"x").await.is_err());
     }
 }

@@ -1,10 +1,13 @@
 //! A container's files made an image.
 
-use crate::container::{Command, Slot, is_active, tell};
-use crate::engine::Parts;
+use crate::container::command::Command;
+use crate::container::machine::is_active;
+use crate::container::slot::Slot;
+use crate::container::tell::tell;
 use crate::error::{Error, Kind, Result};
 use crate::images;
 use crate::model::Status;
+use crate::parts::Parts;
 use dhow_image::CommitConfig;
 use dhow_reference::Reference;
 use dhow_storage::SnapshotKey;

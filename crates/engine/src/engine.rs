@@ -1,194 +1,36 @@
 //! The engine: what a front end calls. Cheap to clone. No call waits for an operation on another object.
 
-use crate::container::{Command, Slot, is_active, not_running};
+use crate::client::{AttachRequest, Client, ExecStart};
+use crate::container::command::{Command, WaitFor};
+use crate::container::machine::is_active;
+use crate::container::slot::not_running;
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Hub};
+use crate::execs::Execs;
 use crate::host::Host;
+use crate::logs::model::{LogLine, LogRequest};
 use crate::model::{Container, ExecRequest, ExecState, Request, Resources};
+use crate::options::Options;
+use crate::parts::Parts;
 use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, ids, images, init, logs, roots, signal, stats, top};
+use crate::{accounts, adopt, attach, commit, create, exec, export, images, logs, roots, signal, stats, top};
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
-use dhow_shim::config::Foreign;
 use dhow_shim::handle::Spawner;
 use dhow_storage::{LayerStore, SnapshotKey};
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot};
 
-/// Where the engine lives. All names on the host derive from these, so that any number of engines run side by side.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `/var/lib/dhow`.
-    pub data_root: PathBuf,
-    /// `/run/dhow`.
-    pub exec_root: PathBuf,
-    /// Parent cgroup of containers (`/dhow`, or `/dhow-HASH` where the roots are not the default).
-    pub cgroup_parent: String,
-    /// Directories of CDI files, later ones win; none turns CDI off.
-    pub cdi_dirs: Vec<PathBuf>,
-    /// Options of json-file logs where the container sets none.
-    pub log_options: std::collections::BTreeMap<String, String>,
-    /// OCI runtimes that containers may ask for instead of our own, by name.
-    pub runtimes: std::collections::BTreeMap<String, Foreign>,
-}
-
-/// When [`Engine::wait`] returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitFor {
-    /// At once when it does not run.
-    NotRunning,
-    /// At its next end.
-    NextExit,
-    /// When it is removed.
-    Removed,
-}
-
-/// A client's stream, taken over from the front end. The shim serves it; the front end must not touch it any more.
-#[derive(Debug)]
-pub struct Client {
-    /// The socket.
-    pub socket: OwnedFd,
-    /// Input that was read with the request.
-    pub early: Vec<u8>,
-    /// What it is to read before anything else (HTTP's answer). The engine writes it when the client has its place, or when it has none: who
-    /// has read it may start the container, and that start must not come before the client.
-    pub head: Vec<u8>,
-}
-
-impl Client {
-    /// Writes the head, once. Its socket is fresh: one that does not take these few bytes at once has not read its answers before.
-    pub(crate) fn greet(&mut self) -> std::io::Result<()> {
-        let head = std::mem::take(&mut self.head);
-        attach::write_now(&self.socket, &head)
-    }
-}
-
-/// How a client attaches.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "Docker's query parameters by their names")]
-pub struct AttachRequest {
-    pub stdin: bool,
-    pub stdout: bool,
-    pub stderr: bool,
-    pub logs: bool,
-    pub stream: bool,
-    pub detach_keys: Option<String>,
-    /// Without frames, whatever the container has.
-    pub raw: bool,
-}
-
-/// How an exec is started.
-#[derive(Debug, Default)]
-pub struct ExecStart {
-    /// Who sees its output; `None` when it is detached.
-    pub client: Option<Client>,
-    /// Height and width of its terminal.
-    pub console_size: Option<(u16, u16)>,
-    /// The client wants bytes as they come, not in frames. It is the start that says so, whether the exec has a terminal or not.
-    pub raw: bool,
-}
-
-/// Which log lines.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "Docker's query parameters by their names")]
-pub struct LogRequest {
-    pub stdout: bool,
-    pub stderr: bool,
-    pub follow: bool,
-    /// Nanoseconds since 1970.
-    pub since: Option<i64>,
-    /// Nanoseconds since 1970.
-    pub until: Option<i64>,
-    /// `None`: all.
-    pub tail: Option<u64>,
-}
-
-/// One line of a log (or part of a long one), as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// 1 or 2.
-    pub stream: u8,
-    /// Nanoseconds since 1970.
-    pub at: i64,
-    /// With its newline, if it had one.
-    pub text: Vec<u8>,
-    /// Attributes for `details`.
-    pub attrs: std::collections::BTreeMap<String, String>,
-}
-
 /// Longest wait for clean-up in the background when the engine closes; the next one finishes the rest.
 const CLOSE_WAIT: Duration = Duration::from_secs(15);
-
-/// What an engine is made of. Each part guards itself; nothing here is held across an await.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) options: Options,
-    pub(crate) host: Host,
-    pub(crate) layers: Arc<dyn LayerStore>,
-    pub(crate) images: Arc<Images>,
-    pub(crate) spawner: Spawner,
-    pub(crate) store: Store,
-    pub(crate) registry: Registry,
-    pub(crate) events: Hub,
-    pub(crate) execs: exec::Execs,
-    pub(crate) accounts: accounts::Cache,
-    pub(crate) filters: Filters,
-    pub(crate) stats: stats::Board,
-    /// One for each container.
-    pub(crate) actors: Tasks,
-    /// Clean-up that nobody waits for.
-    pub(crate) background: Tasks,
-    closing: AtomicBool,
-    init: Mutex<Option<PathBuf>>,
-    lock: File,
-}
-
-impl Parts {
-    /// Directory of a container: its log and the files of its sandbox.
-    pub(crate) fn container_dir(&self, id: &str) -> PathBuf {
-        self.options.data_root.join("containers").join(id)
-    }
-
-    /// Its json-file log.
-    pub(crate) fn log_file(&self, id: &str) -> PathBuf {
-        self.container_dir(id).join(format!("{id}-json.log"))
-    }
-
-    /// Directory of a container's shim. Short: a socket's path has at most 108 bytes.
-    pub(crate) fn shim_dir(&self, id: &str) -> PathBuf {
-        self.options.exec_root.join("c").join(ids::short(id))
-    }
-
-    /// Nothing new is begun.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
-    /// The program behind `--init`.
-    pub(crate) fn init_program(&self) -> Result<PathBuf> {
-        let mut known = self.init.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = &*known {
-            return Ok(path.clone());
-        }
-        let path = init::program(&self.options.data_root.join("init"))?;
-        *known = Some(path.clone());
-        Ok(path)
-    }
-
-    fn slot(&self, name: &str) -> Result<Arc<Slot>> {
-        self.registry.get(name)
-    }
-}
 
 /// The engine.
 #[derive(Debug, Clone)]
@@ -238,10 +80,10 @@ impl Engine {
             store,
             registry: Registry::default(),
             events: Hub::new(),
-            execs: exec::Execs::default(),
+            execs: Execs::default(),
             accounts: accounts::Cache::default(),
             filters: Filters::default(),
-            stats: stats::Board::default(),
+            stats: stats::board::Board::default(),
             actors: Tasks::default(),
             background: Tasks::default(),
             closing: AtomicBool::new(false),
@@ -370,7 +212,7 @@ impl Engine {
             Ok(slot)
         });
         let slot = whole(work).await.map_err(|e| e.prefixed(&prefix))?;
-        crate::container::tell(&self.parts, &slot.get(), "restart", &[]);
+        crate::container::tell::tell(&self.parts, &slot.get(), "restart", &[]);
         Ok(())
     }
 
@@ -410,7 +252,7 @@ impl Engine {
     /// Changes limits and, where one is given, the restart policy.
     pub async fn update(&self, name: &str, resources: Resources, restart: Option<(String, i64)>) -> Result<Vec<String>> {
         if let Some(policy) = &restart {
-            create::check_policy(policy, false)?;
+            create::validate::policy(policy, false)?;
         }
         let slot = self.parts.slot(name)?;
         let resources = Box::new(resources);
@@ -442,7 +284,7 @@ impl Engine {
         let shim = slot.ask(Command::Shim).await.map_err(|_| not_running(&slot.id))?;
         shim.resize(None, height, width).await.map_err(|e| Error::internal("resize container", &slot.id, e))?;
         let size = [("height", height.to_string()), ("width", width.to_string())];
-        crate::container::tell(&self.parts, &slot.get(), "resize", &size);
+        crate::container::tell::tell(&self.parts, &slot.get(), "resize", &size);
         Ok(())
     }
 

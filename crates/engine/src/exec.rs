@@ -1,118 +1,19 @@
 //! Execs: further processes in running containers, known by ids of their own.
 
 use crate::attach;
-use crate::container::{Command, ExecBase, start_capabilities};
-use crate::engine::{Client, ExecStart, Parts};
+use crate::client::{Client, ExecStart};
+use crate::container::command::{Command, ExecBase};
+use crate::container::start::capabilities as start_capabilities;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, ExecRequest, ExecState};
+use crate::parts::Parts;
 use crate::spec::{self, user};
-use crate::{accounts, failure, ids, policy};
+use crate::{accounts, client, execs, failure, ids, policy};
 use dhow_shim::config::{AttachConfig, ExecConfig};
 use dhow_shim::handle::Shim;
 use oci_spec::runtime::Process;
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long an ended exec can still be inspected.
-const KEPT: Duration = Duration::from_secs(300);
-/// Execs of one container that were made and never started, or still run.
-const OPEN: usize = 4096;
-
-/// One exec and where it stands.
-#[derive(Debug)]
-struct Entry {
-    state: Arc<ExecState>,
-    claimed: bool,
-    ended: Option<Instant>,
-}
-
-/// All execs of an engine.
-#[derive(Debug, Default)]
-pub(crate) struct Execs {
-    entries: Mutex<HashMap<String, Entry>>,
-}
-
-fn no_such(id: &str) -> Error {
-    Error::new(Kind::NotFound, format!("No such exec instance: {id}"))
-}
-
-impl Execs {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One exec.
-    pub(crate) fn get(&self, id: &str) -> Result<Arc<ExecState>> {
-        self.lock().get(id).map(|e| e.state.clone()).ok_or_else(|| no_such(id))
-    }
-
-    /// Keeps a new one; those that ended long ago go.
-    fn insert(&self, state: ExecState) -> Result<()> {
-        let mut entries = self.lock();
-        entries.retain(|_, e| e.ended.is_none_or(|at| at.elapsed() < KEPT));
-        if entries.values().filter(|e| e.state.container == state.container && e.ended.is_none()).count() >= OPEN {
-            return Err(Error::new(Kind::Unavailable, "too many execs of this container are open"));
-        }
-        entries.insert(state.id.clone(), Entry { state: Arc::new(state), claimed: false, ended: None });
-        Ok(())
-    }
-
-    /// Marks it started; once only.
-    fn claim(&self, id: &str) -> Result<Arc<ExecState>> {
-        let mut entries = self.lock();
-        let entry = entries.get_mut(id).ok_or_else(|| no_such(id))?;
-        if entry.claimed {
-            return Err(Error::new(Kind::Conflict, format!("exec command {id} has already run")));
-        }
-        entry.claimed = true;
-        Ok(entry.state.clone())
-    }
-
-    /// It was taken to be started, and its end is not known.
-    fn is_open(&self, id: &str) -> bool {
-        self.lock().get(id).is_some_and(|e| e.claimed && e.ended.is_none())
-    }
-
-    /// Its program runs. It may have ended already.
-    fn started(&self, id: &str, pid: i32) {
-        if let Some(entry) = self.lock().get_mut(id)
-            && entry.ended.is_none()
-        {
-            entry.state = Arc::new(ExecState { running: true, pid, ..(*entry.state).clone() });
-        }
-    }
-
-    /// It has ended. True if it had not before.
-    pub(crate) fn finish(&self, id: &str, code: i32) -> bool {
-        match self.lock().get_mut(id) {
-            Some(entry) if entry.ended.is_none() => {
-                entry.state = Arc::new(ExecState { running: false, exit_code: Some(code), ..(*entry.state).clone() });
-                entry.ended = Some(Instant::now());
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// As [`Execs::finish`], for one that was started; one that was not is closed without a word.
-    pub(crate) fn finish_running(&self, id: &str, code: i32) -> bool {
-        let claimed = self.lock().get(id).is_some_and(|e| e.claimed);
-        if claimed {
-            return self.finish(id, code);
-        }
-        if let Some(entry) = self.lock().get_mut(id) {
-            entry.ended = Some(Instant::now());
-        }
-        false
-    }
-
-    /// Its container is no more: its execs can still be inspected for a while.
-    pub(crate) fn forget_container(&self, container: &str) {
-        self.lock().retain(|_, e| e.state.container != container || e.ended.is_some_and(|at| at.elapsed() < KEPT));
-    }
-}
+use std::sync::Arc;
 
 /// Makes an exec.
 pub(crate) async fn create(parts: &Parts, name: &str, request: ExecRequest) -> Result<String> {
@@ -131,10 +32,10 @@ pub(crate) async fn create(parts: &Parts, name: &str, request: ExecRequest) -> R
     let state = ExecState { id: id.clone(), container: slot.id.clone(), request, running: false, exit_code: None, pid: 0 };
     parts.execs.insert(state)?;
     if let Err(error) = slot.ask(|reply| Command::ExecMade { id: id.clone(), reply }).await {
-        parts.execs.lock().remove(&id);
+        parts.execs.forget(&id);
         return Err(error);
     }
-    crate::container::tell(parts, &base.container, &action, &[("execID", id.clone())]);
+    crate::container::tell::tell(parts, &base.container, &action, &[("execID", id.clone())]);
     Ok(id)
 }
 
@@ -147,7 +48,7 @@ fn action(name: &str, request: &ExecRequest) -> String {
 /// Checks that it may start, and takes it.
 pub(crate) async fn claim(parts: &Parts, id: &str) -> Result<Arc<ExecState>> {
     let state = parts.execs.get(id)?;
-    let slot = parts.registry.get(&state.container).map_err(|_| no_such(id))?;
+    let slot = parts.registry.get(&state.container).map_err(|_| execs::no_such(id))?;
     slot.ask(Command::ExecBase).await?;
     parts.execs.claim(id)
 }
@@ -190,8 +91,8 @@ pub(crate) async fn start(parts: Arc<Parts>, id: String, mut start: ExecStart) -
     match keep {
         Some(socket) if state.request.attach_stdout || state.request.attach_stderr || state.request.attach_stdin => {
             let text = format!("{}\r\n", why.message);
-            let bytes = if raw { text.into_bytes() } else { attach::frame(1, text.as_bytes()) };
-            if let Err(error) = attach::write_all(&socket, &bytes).await {
+            let bytes = if raw { text.into_bytes() } else { client::frame(1, text.as_bytes()) };
+            if let Err(error) = client::write_all(&socket, &bytes).await {
                 tracing::debug!(exec = id, %error, "the client did not take the reason");
             }
             Ok(())
@@ -209,7 +110,7 @@ async fn begin(parts: &Parts, state: &ExecState, start: ExecStart) -> std::resul
         slot.send(Command::KnownUser(user.clone())).await.map_err(refuse)?;
     }
     let config = config(parts, state, &base.container, &user, &start).map_err(refuse)?;
-    crate::container::tell(parts, &base.container, &action("exec_start", &state.request), &[("execID", state.id.clone())]);
+    crate::container::tell::tell(parts, &base.container, &action("exec_start", &state.request), &[("execID", state.id.clone())]);
     let pid = base.shim.exec(config, start.client.map(|c| c.socket)).await.map_err(|e| failure::of_exec(&e))?;
     parts.execs.started(&state.id, pid);
     Ok(())
@@ -292,7 +193,7 @@ fn process(
 /// Resizes its terminal.
 pub(crate) async fn resize(parts: &Parts, id: &str, height: u16, width: u16) -> Result<()> {
     let state = parts.execs.get(id)?;
-    let slot = parts.registry.get(&state.container).map_err(|_| no_such(id))?;
+    let slot = parts.registry.get(&state.container).map_err(|_| execs::no_such(id))?;
     let shim = slot.ask(Command::Shim).await?;
     shim.resize(Some(id), height, width).await.map_err(|e| Error::internal("resize exec", id, e))
 }
@@ -300,33 +201,6 @@ pub(crate) async fn resize(parts: &Parts, id: &str, height: u16, width: u16) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn exec(id: &str) -> ExecState {
-        ExecState { id: id.into(), container: "c".into(), request: ExecRequest::default(), running: false, exit_code: None, pid: 0 }
-    }
-
-    #[test]
-    fn an_exec_runs_once_and_its_end_may_come_first() {
-        let execs = Execs::default();
-        execs.insert(exec("a")).unwrap();
-        execs.claim("a").unwrap();
-        let again = execs.claim("a").unwrap_err();
-        assert_eq!((again.kind, again.message.as_str()), (Kind::Conflict, "exec command a has already run"));
-        assert!(execs.finish("a", 3));
-        assert!(!execs.finish("a", 4));
-        execs.started("a", 7);
-        let state = execs.get("a").unwrap();
-        assert_eq!((state.running, state.exit_code), (false, Some(3)));
-        assert_eq!(execs.get("b").unwrap_err().message, "No such exec instance: b");
-    }
-
-    #[test]
-    fn what_was_never_started_ends_silently() {
-        let execs = Execs::default();
-        execs.insert(exec("a")).unwrap();
-        assert!(!execs.finish_running("a", 137));
-        assert_eq!(execs.get("a").unwrap().exit_code, None);
-    }
 
     #[test]
     fn actions_end_with_a_blank_where_there_are_no_words() {

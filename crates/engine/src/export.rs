@@ -1,8 +1,9 @@
 //! A container's root filesystem as an archive.
 
-use crate::container::{Slot, tell};
-use crate::engine::Parts;
+use crate::container::slot::Slot;
+use crate::container::tell::tell;
 use crate::error::{Error, Result};
+use crate::parts::Parts;
 use dhow_storage::SnapshotKey;
 use dhow_sys::overlay::Overlay;
 use std::io::{self, BufWriter, Write};

@@ -107,6 +107,11 @@ fn step(step: Step) -> &'static str {
     }
 }
 
+/// Docker's words for a bind's source that is not there.
+pub(crate) fn missing_source(path: &std::path::Path) -> String {
+    format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,9 @@
 //! Health checks: what the shim is told, and what its results make of a container's state. The probes run in the shim.
 
-use crate::container::tell;
-use crate::engine::Parts;
+use crate::container::tell::tell;
 use crate::failure;
 use crate::model::{Container, Health, HealthCheck, HealthStatus, ProbeResult, Request, State};
+use crate::parts::Parts;
 use crate::spec::{self, user};
 use dhow_shim::config::HealthConfig;
 use dhow_shim::handle;

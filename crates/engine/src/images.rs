@@ -1,8 +1,8 @@
 //! Images, by their store: its calls block, so they run on blocking threads.
 
-use crate::container::is_active;
-use crate::engine::Parts;
+use crate::container::machine::is_active;
 use crate::error::{Error, Kind, Result};
+use crate::parts::Parts;
 use dhow_image::{Image, ImportConfig, Loaded, Removed, User};
 use dhow_reference::Reference;
 use std::collections::BTreeMap;

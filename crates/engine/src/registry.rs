@@ -1,6 +1,6 @@
 //! Which containers there are: by id, by name, by the start of an id. Short critical sections, never across I/O.
 
-use crate::container::Slot;
+use crate::container::slot::{Slot, no_such};
 use crate::error::{Error, Kind, Result};
 use crate::names;
 use std::collections::{BTreeMap, HashMap};
@@ -120,11 +120,6 @@ impl Registry {
         maps.by_id.remove(id);
         maps.by_name.retain(|_, holder| holder != id);
     }
-}
-
-/// Docker's words for a container that is not there.
-pub(crate) fn no_such(text: &str) -> Error {
-    Error::new(Kind::NotFound, format!("No such container: {text}"))
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //! EXEC/netns/SHORT the network namespace of a running container
 //! ```
 
-use crate::engine::Options;
 use crate::error::{Error, Kind, Result};
+use crate::options::Options;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;

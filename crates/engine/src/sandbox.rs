@@ -7,10 +7,10 @@
 //! EXEC/netns/SHORT                the namespace, pinned by the shim while it lives
 //! ```
 
-use crate::engine::Parts;
 use crate::error::{Error, Result};
 use crate::ids;
 use crate::model::{Container, NetworkMode, Sandbox};
+use crate::parts::Parts;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;

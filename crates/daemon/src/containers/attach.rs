@@ -4,7 +4,7 @@ use super::content_type;
 use crate::error::Result;
 use crate::http::hijack::Takeover;
 use crate::http::{Cx, Reply};
-use dhow_engine::engine::{AttachRequest, Client};
+use dhow_engine::client::{AttachRequest, Client};
 
 /// Checks what can be checked, then gives the connection to the container.
 pub(crate) async fn post(cx: Cx, id: &str) -> Result<Reply> {

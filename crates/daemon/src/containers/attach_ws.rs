@@ -10,7 +10,7 @@ use crate::http::io::Socket;
 use crate::http::websocket::{self, Decoder, Event, NORMAL, Opcode, PROTOCOL_ERROR};
 use crate::http::{Cx, Reply};
 use dhow_engine::Engine;
-use dhow_engine::engine::{AttachRequest, Client};
+use dhow_engine::client::{AttachRequest, Client};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;

@@ -7,7 +7,7 @@ use crate::http::{Cx, Reply, reply};
 use bytes::Bytes;
 use dhow_api::stream::{self, Stream};
 use dhow_api::time;
-use dhow_engine::engine::{LogLine, LogRequest};
+use dhow_engine::logs::model::{LogLine, LogRequest};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 

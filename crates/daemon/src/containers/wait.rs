@@ -4,7 +4,7 @@ use crate::error::{Failure, Result};
 use crate::http::body::Body;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{WaitAnswer, WaitError};
-use dhow_engine::engine::WaitFor;
+use dhow_engine::container::WaitFor;
 
 /// Answers the head as soon as the wait is registered, and the code when it ends: clients start the container in between.
 pub(crate) async fn post(cx: &Cx, id: &str) -> Result<Reply> {

@@ -5,7 +5,7 @@
 //! `101 UPGRADED` and, for clients that do not ask for an upgrade, a `200` after which bytes flow raw.
 
 use super::io::Socket;
-use dhow_engine::engine::Client;
+use dhow_engine::client::Client;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -91,7 +91,7 @@ fn node(wish: &Node) -> Result<(LinuxDevice, Option<LinuxDeviceCgroup>), String>
 fn of_host(wish: &Node) -> Result<LinuxDevice, String> {
     let host = if wish.host_path.is_empty() { &wish.path } else { &wish.host_path };
     let fail = |why: String| format!("failed to stat CDI host device {host:?}: {why}");
-    let metadata = std::fs::symlink_metadata(host).map_err(|error| fail(crate::devices::plain(&error)))?;
+    let metadata = std::fs::symlink_metadata(host).map_err(|error| fail(crate::error::plain(&error)))?;
     let kind = metadata.file_type();
     let found = match (kind.is_block_device(), kind.is_char_device(), kind.is_fifo()) {
         (true, ..) => "b",
@@ -115,7 +115,7 @@ fn mount(wish: &Mount) -> oci::Mount {
     let mut mount = oci::Mount::default();
     mount
         .set_source(Some(wish.host_path.clone().into()))
-        .set_destination(crate::create::clean(Path::new(&wish.container_path)))
+        .set_destination(crate::paths::clean(Path::new(&wish.container_path)))
         .set_typ(Some(kind.to_owned()))
         .set_options(Some(options));
     mount

@@ -4,12 +4,15 @@
 use super::command::{Attach, Command, ExecBase, Reply};
 use super::machine::{Move, is_active, next};
 use super::restart::{By, is_restarting};
-use super::{Slot, not_running, tell};
-use crate::engine::{Parts, WaitFor};
+use super::slot::{Slot, not_running};
+use super::tell::tell;
+use crate::container::command::WaitFor;
+use crate::create::limits;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, Resources, Status};
+use crate::parts::Parts;
 use crate::spec::user::Resolved;
-use crate::{create, names, signal, spec};
+use crate::{names, signal, spec};
 use dhow_shim::config::UpdateConfig;
 use dhow_shim::handle::{Event, Running, Shim};
 use dhow_shim::protocol;
@@ -469,7 +472,7 @@ impl Actor {
         if self.container.state.status == Status::Removing {
             return Err(Error::new(Kind::Conflict, format!("{prefix}container is marked for removal and cannot be \"update\"")));
         }
-        let (merged, warnings) = create::merge_update(self.id(), &self.container.request.host.resources, change, &self.parts.host)?;
+        let (merged, warnings) = limits::merge_update(self.id(), &self.container.request.host.resources, change, &self.parts.host)?;
         let policy = self.container.request.host.restart.clone();
         if let Some(restart) = restart {
             self.set_policy(restart).map_err(|e| e.prefixed(&prefix))?;
@@ -529,7 +532,7 @@ impl Actor {
             });
             return;
         }
-        self.pending.retain(|p| !crate::attach::hung_up(&p.client.socket));
+        self.pending.retain(|p| !crate::client::hung_up(&p.client.socket));
         if self.pending.len() >= PENDING {
             let _ = reply.send(Err(Error::new(Kind::Unavailable, "too many clients wait for the start of this container")));
             return;

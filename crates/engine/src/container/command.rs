@@ -1,6 +1,6 @@
 //! What can be asked of a container's actor.
 
-use crate::engine::{Client, WaitFor};
+use crate::client::Client;
 use crate::error::Result;
 use crate::model::{Container, Resources};
 use crate::spec::user::Resolved;
@@ -11,6 +11,17 @@ use tokio::sync::oneshot;
 
 /// Where the answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// When [`Engine::wait`] returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    /// At once when it does not run.
+    NotRunning,
+    /// At its next end.
+    NextExit,
+    /// When it is removed.
+    Removed,
+}
 
 /// A client to be attached.
 #[derive(Debug)]

@@ -1,15 +1,16 @@
 //! Starts: everything is computed here, the shim does the rest.
 
 use super::actor::{Actor, Live};
-use super::is_active;
 use super::machine::Move;
+use super::machine::is_active;
 use super::restart::{By, is_restarting};
-use crate::engine::Parts;
+use crate::create::log;
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
+use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, create, devices, health, policy, sandbox};
+use crate::{clock, devices, health, policy, sandbox};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -66,7 +67,7 @@ impl Actor {
         let Prepared { mut config, sandbox, user, log_path } = prepared;
         let (attach, clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
             .into_iter()
-            .filter(|p| !crate::attach::hung_up(&p.client.socket))
+            .filter(|p| !crate::client::hung_up(&p.client.socket))
             .map(|p| (p.config, p.client.socket))
             .unzip();
         config.attach = attach;
@@ -197,7 +198,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         linux.set_seccomp(spec::seccomp::profile(&host.seccomp, host.privileged, &capabilities, &parts.host)?);
     }
     let log_file = parts.log_file(&container.id);
-    let log = create::log_config(container, log_file)?;
+    let log = log::log_config(container, log_file)?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
     let config = ShimConfig {
         id: container.id.clone(),
@@ -309,7 +310,7 @@ fn namespace_of(other: &Container, kind: &str) -> Result<PathBuf> {
     let pid = other.state.pid;
     match dhow_sys::process::start_time(pid) {
         Ok(time) if pid > 0 && time == other.state.pid_start_time => Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}"))),
-        _ => Err(super::not_running(&other.id)),
+        _ => Err(super::slot::not_running(&other.id)),
     }
 }
 
@@ -335,7 +336,7 @@ fn not_run(container: &Container, error: &handle::Error) -> NotRun {
         handle::Error::Refused(f)
             if f.step == Step::Mount && f.is_missing() && binds(container).any(|m| m.source == Path::new(&f.object)) =>
         {
-            NotRun { message: create::missing_source(Path::new(&f.object)), code: 128, kind: Kind::Invalid }
+            NotRun { message: failure::missing_source(Path::new(&f.object)), code: 128, kind: Kind::Invalid }
         }
         other => failure::of_start(other),
     }

@@ -1,20 +1,16 @@
 //! Making a container: everything is validated, then the pieces are made in order; a failure takes the made ones away again.
 
-mod limits;
-mod log;
+pub(crate) mod limits;
+pub(crate) mod log;
 mod log_attrs;
 mod merge;
-mod validate;
-
-pub(crate) use limits::merge_update;
-pub(crate) use log::log_config;
-pub(crate) use validate::{clean, policy as check_policy};
+pub(crate) mod validate;
 
 use crate::container;
-use crate::engine::Parts;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
-use crate::{apart, clock, ids, names};
+use crate::parts::Parts;
+use crate::{apart, clock, failure, ids, names};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
@@ -60,7 +56,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     };
     let slot = container::spawn(parts, container, None);
     parts.registry.insert(slot.clone());
-    crate::container::tell(parts, &slot.get(), "create", &[]);
+    crate::container::tell::tell(parts, &slot.get(), "create", &[]);
     Ok((id, warnings))
 }
 
@@ -68,14 +64,9 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
 async fn sources(request: &Request) -> Result<()> {
     let wanted = request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Bind && !mount.create_source);
     match apart::missing(wanted.map(|mount| mount.source.clone()).collect()).await? {
-        Some(path) => Err(Error::new(Kind::Invalid, missing_source(&path))),
+        Some(path) => Err(Error::new(Kind::Invalid, failure::missing_source(&path))),
         None => Ok(()),
     }
-}
-
-/// Docker's words for a bind's source that is not there.
-pub(crate) fn missing_source(path: &std::path::Path) -> String {
-    format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display())
 }
 
 fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {

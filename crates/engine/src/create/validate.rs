@@ -4,6 +4,7 @@ use super::{limits, log};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::{self, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
+use crate::paths::clean;
 use crate::registry::Registry;
 use crate::{policy, signal, spec};
 use std::collections::{BTreeMap, HashSet};
@@ -195,21 +196,6 @@ fn mounts(mounts: &[Mount]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A path without `.`, `..` and doubled slashes, by its text alone. (Where it leads is decided inside the container's root.)
-pub(crate) fn clean(path: &Path) -> std::path::PathBuf {
-    let mut out = std::path::PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::ParentDir => {
-                out.pop();
-            }
-            Component::Normal(name) => out.push(name),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    out
 }
 
 fn ulimits(host: &model::Host) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Weights and rates of block devices, by the numbers that their paths have now.
 
-use super::gather::plain;
 use super::{BlockValue, failed};
 use crate::error::Result;
+use crate::error::plain;
 use crate::model::Resources;
 use oci_spec::runtime::{LinuxBlockIo, LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder};
 use rustix::fs::{major, minor};

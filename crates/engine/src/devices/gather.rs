@@ -1,11 +1,10 @@
 //! Nodes behind a path of the host: one device, or those below a directory.
 
 use super::{Device, failed};
-use crate::error::Result;
+use crate::error::{Result, plain};
 use crate::policy;
 use oci_spec::runtime::LinuxDevice;
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -58,14 +57,6 @@ fn walk(dir: &Path, inside: &Path, depth: usize, found: &mut Vec<LinuxDevice>) {
             found.push(policy::devices::device(&inside, &metadata));
         }
     }
-}
-
-/// The kernel's words without Rust's number behind them.
-pub(crate) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let bare = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = bare.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

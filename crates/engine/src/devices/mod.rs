@@ -7,8 +7,6 @@ mod gather;
 mod request;
 mod rule;
 
-pub(crate) use gather::plain;
-
 use crate::cdi::{Edits, Registry};
 use crate::error::{Error, Kind, Result};
 use crate::{model, policy};

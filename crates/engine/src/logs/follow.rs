@@ -3,9 +3,9 @@
 use super::files::{self, LogFile};
 use super::line::Lines;
 use super::{Channel, blocking, drain, open};
-use crate::container::is_active;
-use crate::engine::LogRequest;
+use crate::container::machine::is_active;
 use crate::error::{Error, Result};
+use crate::logs::model::LogRequest;
 use crate::model::Container;
 use rustix::fs::inotify;
 use std::os::unix::fs::MetadataExt;

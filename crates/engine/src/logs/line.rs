@@ -1,7 +1,7 @@
 //! Lines of a json-file log, read in batches of bounded size.
 
 use super::files::{LogFile, Reader};
-use crate::engine::LogLine;
+use crate::logs::model::LogLine;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -3,12 +3,14 @@
 mod files;
 mod follow;
 mod line;
+pub mod model;
 mod since;
 mod tail;
 
-use crate::container::{Slot, is_active};
-use crate::engine::{LogLine, LogRequest};
+use crate::container::machine::is_active;
+use crate::container::slot::Slot;
 use crate::error::{Error, Kind, Result};
+use crate::logs::model::{LogLine, LogRequest};
 use files::LogFile;
 use line::Lines;
 use std::path::PathBuf;

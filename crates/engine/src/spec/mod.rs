@@ -119,7 +119,7 @@ pub(crate) fn console_size(height: u16, width: u16) -> Option<oci_spec::runtime:
 
 /// A working directory, `/` where none is set.
 pub(crate) fn working_dir(text: &str) -> PathBuf {
-    if text.is_empty() { PathBuf::from("/") } else { crate::create::clean(Path::new(text)) }
+    if text.is_empty() { PathBuf::from("/") } else { crate::paths::clean(Path::new(text)) }
 }
 
 fn oci_user(user: &Resolved) -> User {

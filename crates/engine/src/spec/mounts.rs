@@ -1,8 +1,8 @@
 //! The mounts of a container, in the order in which they are made.
 
-use crate::create::clean;
 use crate::host::Host;
 use crate::model::{Container, IpcMode, Mount as Asked, MountKind};
+use crate::paths::clean;
 use oci_spec::runtime::Mount;
 use std::path::Path;
 

@@ -16,7 +16,7 @@ fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
     change(&mut c);
     let host = Host::sample();
     let user = Resolved { uid: 0, gid: 0, groups: vec![0, 10], home: "/root".into() };
-    let capabilities = crate::container::start_capabilities(&c).unwrap();
+    let capabilities = crate::container::start::capabilities(&c).unwrap();
     let init = c.request.host.init.then(|| Path::new("/data/init/docker-init"));
     let spec = build(Inputs {
         container: &c,

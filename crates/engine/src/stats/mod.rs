@@ -3,63 +3,20 @@
 //! One task samples all watched containers in a batch on a blocking thread; readers see what was published last and never hold it up. A
 //! reader that is slow misses samples, nothing is kept for it.
 
+pub(crate) mod board;
 mod machine;
 mod network;
 mod sampler;
 
-use crate::engine::Parts;
+use self::board::Watched;
 use crate::error::Result;
 use crate::model::Container;
+use crate::parts::Parts;
+pub use board::Sample;
 pub use dhow_runtime::cgroup::{Io, Reading};
 pub use network::Interface;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, watch};
-
-/// What one container used up to a moment.
-#[derive(Debug, Clone, Default)]
-pub struct Sample {
-    /// Nanoseconds since 1970; 0 where the container does not run: then all is zero.
-    pub at: i64,
-    /// What the control groups say.
-    pub usage: Reading,
-    /// CPU time of the whole machine in nanoseconds.
-    pub machine_cpu: u64,
-    /// CPUs of the machine.
-    pub cpus: u32,
-    /// Memory of the machine in bytes: the limit of containers that have none.
-    pub machine_memory: u64,
-    /// Interfaces by name; `None` where the container has no network of its own.
-    pub networks: Option<Vec<(String, Interface)>>,
-}
-
-/// One container that is watched.
-#[derive(Debug)]
-struct Watched {
-    sender: watch::Sender<Option<Arc<Sample>>>,
-    readers: usize,
-}
-
-/// Who is watched.
-#[derive(Debug, Default)]
-pub(crate) struct Board {
-    watched: Mutex<Entries>,
-    /// Somebody new is watched.
-    news: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    by_id: HashMap<String, Watched>,
-    /// The task runs.
-    sampling: bool,
-}
-
-impl Board {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// One reader's view of a container. Dropping it ends the watch.
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! The task that samples, as long as anybody looks.
 
-use super::{Sample, machine, network};
+use super::board::Sample;
+use super::{machine, network};
 use crate::clock;
-use crate::container::{cgroup_path, is_active};
-use crate::engine::Parts;
+use crate::container::machine::is_active;
+use crate::container::start::cgroup_path;
 use crate::model::{Container, NetworkMode};
+use crate::parts::Parts;
 use dhow_runtime::cgroup::{Cgroup, Meter};
 use std::collections::HashMap;
 use std::fs::File;

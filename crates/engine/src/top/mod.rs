@@ -7,10 +7,11 @@ mod process;
 mod select;
 
 use crate::clock;
-use crate::container::{cgroup_path, not_running};
-use crate::engine::Parts;
+use crate::container::slot::not_running;
+use crate::container::start::cgroup_path;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
+use crate::parts::Parts;
 use args::View;
 use dhow_runtime::cgroup::Cgroup;
 use process::{Machine, Process};

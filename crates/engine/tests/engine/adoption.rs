@@ -3,7 +3,9 @@
 use crate::Test;
 use crate::fixture::{assert_clean, eventually, import, options, request, runtime};
 use dhow_engine::Engine;
-use dhow_engine::engine::{ExecStart, LogRequest, WaitFor};
+use dhow_engine::client::ExecStart;
+use dhow_engine::container::WaitFor;
+use dhow_engine::logs::model::LogRequest;
 use dhow_engine::model::{ExecRequest, Request, Status};
 use std::path::Path;
 use std::time::Duration;

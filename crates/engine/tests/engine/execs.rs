@@ -2,7 +2,7 @@
 
 use crate::Test;
 use crate::fixture::{client, read_all, request, unframe, with_engine};
-use dhow_engine::engine::ExecStart;
+use dhow_engine::client::ExecStart;
 use dhow_engine::error::Kind;
 use dhow_engine::model::{ExecRequest, Request};
 use dhow_engine::{Engine, Error};

@@ -1,6 +1,8 @@
 //! A throwaway engine with an image, and the check that nothing of it is left.
 
-use dhow_engine::engine::{AttachRequest, Client, Options, WaitFor};
+use dhow_engine::Options;
+use dhow_engine::client::{AttachRequest, Client};
+use dhow_engine::container::WaitFor;
 use dhow_engine::model::Request;
 use dhow_engine::{Engine, Error};
 use dhow_image::ImportConfig;

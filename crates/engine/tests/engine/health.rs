@@ -63,7 +63,7 @@ fn verdicts_and_events() {
         };
         let id = engine.exec_create("checked", touch).await.unwrap();
         engine.exec_claim(&id).await.unwrap();
-        engine.exec_start(&id, dhow_engine::engine::ExecStart::default()).await.unwrap();
+        engine.exec_start(&id, dhow_engine::client::ExecStart::default()).await.unwrap();
         until(engine, "checked", HealthStatus::Healthy).await;
         engine.pause("checked").await.unwrap();
         assert_eq!(status(engine, "checked"), Some(HealthStatus::Unhealthy));

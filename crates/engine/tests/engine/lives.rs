@@ -2,8 +2,10 @@
 
 use crate::Test;
 use crate::fixture::{Outcome, eventually, request, run, with_engine};
-use dhow_engine::engine::{ExecStart, LogRequest, WaitFor};
+use dhow_engine::client::ExecStart;
+use dhow_engine::container::WaitFor;
 use dhow_engine::error::Kind;
+use dhow_engine::logs::model::LogRequest;
 use dhow_engine::model::{ExecRequest, Mount, MountKind, Request, Resources, Status};
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,9 @@
 
 use crate::Test;
 use crate::fixture::{client, eventually, read_all, request, run, streams, unframe, with_engine};
-use dhow_engine::engine::{AttachRequest, LogRequest, WaitFor};
+use dhow_engine::client::AttachRequest;
+use dhow_engine::container::WaitFor;
+use dhow_engine::logs::model::LogRequest;
 use dhow_engine::model::{Log, Request};
 use std::io::Write;
 use std::net::Shutdown;

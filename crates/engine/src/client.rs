@@ -1,0 +1,115 @@
+//! Clients whose streams the engine was given: what they ask for, and the few bytes that it writes to them itself.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// A client that takes nothing for this long loses the rest of the logs.
+const WRITE_WAIT: Duration = Duration::from_secs(30);
+
+/// A client's stream, taken over from the front end. The shim serves it; the front end must not touch it any more.
+#[derive(Debug)]
+pub struct Client {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// Input that was read with the request.
+    pub early: Vec<u8>,
+    /// What it is to read before anything else (HTTP's answer). The engine writes it when the client has its place, or when it has none: who
+    /// has read it may start the container, and that start must not come before the client.
+    pub head: Vec<u8>,
+}
+
+impl Client {
+    /// Writes the head, once. Its socket is fresh: one that does not take these few bytes at once has not read its answers before.
+    pub(crate) fn greet(&mut self) -> std::io::Result<()> {
+        let head = std::mem::take(&mut self.head);
+        write_now(&self.socket, &head)
+    }
+}
+
+/// How a client attaches.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "Docker's query parameters by their names")]
+pub struct AttachRequest {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    pub logs: bool,
+    pub stream: bool,
+    pub detach_keys: Option<String>,
+    /// Without frames, whatever the container has.
+    pub raw: bool,
+}
+
+/// How an exec is started.
+#[derive(Debug, Default)]
+pub struct ExecStart {
+    /// Who sees its output; `None` when it is detached.
+    pub client: Option<Client>,
+    /// Height and width of its terminal.
+    pub console_size: Option<(u16, u16)>,
+    /// The client wants bytes as they come, not in frames. It is the start that says so, whether the exec has a terminal or not.
+    pub raw: bool,
+}
+
+/// The other end of a client's socket has gone.
+pub(crate) fn hung_up(client: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(client, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+/// One of Docker's frames: stream, three zeros, length, payload.
+pub(crate) fn frame(stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut out = Vec::with_capacity(payload.len() + 8);
+    out.extend_from_slice(&[stream, 0, 0, 0]);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Writes a few bytes to a client's socket without waiting; an error if it does not take all of them.
+pub(crate) fn write_now(socket: &OwnedFd, bytes: &[u8]) -> std::io::Result<()> {
+    use rustix::net::{SendFlags, send};
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let sent = rustix::io::retry_on_intr(|| send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
+    if sent == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
+}
+
+/// Writes to a client's socket, which may be non-blocking, without ever holding a thread.
+pub(crate) async fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> std::io::Result<()> {
+    use rustix::net::{SendFlags, send};
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let until = tokio::time::Instant::now() + WRITE_WAIT;
+    while !bytes.is_empty() {
+        match send(socket.as_fd(), bytes, flags) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) if tokio::time::Instant::now() < until => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_gone_client_is_seen_and_a_present_one_is_written_to() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ours = OwnedFd::from(ours);
+        assert!(!hung_up(&ours));
+        write_all(&ours, &frame(2, b"x\n")).await.unwrap();
+        let mut got = [0u8; 10];
+        std::io::Read::read_exact(&mut &theirs, &mut got).unwrap();
+        assert_eq!(got, *b"\x02\0\0\0\0\0\0\x02x\n");
+        drop(theirs);
+        assert!(hung_up(&ours));
+        assert!(write_all(&ours, b"x").await.is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! Where an engine lives, and what its administrator set.
+
+use dhow_shim::config::Foreign;
+use std::path::PathBuf;
+
+/// Where the engine lives. All names on the host derive from these, so that any number of engines run side by side.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `/var/lib/dhow`.
+    pub data_root: PathBuf,
+    /// `/run/dhow`.
+    pub exec_root: PathBuf,
+    /// Parent cgroup of containers (`/dhow`, or `/dhow-HASH` where the roots are not the default).
+    pub cgroup_parent: String,
+    /// Directories of CDI files, later ones win; none turns CDI off.
+    pub cdi_dirs: Vec<PathBuf>,
+    /// Options of json-file logs where the container sets none.
+    pub log_options: std::collections::BTreeMap<String, String>,
+    /// OCI runtimes that containers may ask for instead of our own, by name.
+    pub runtimes: std::collections::BTreeMap<String, Foreign>,
+}
