@@ -5,6 +5,7 @@ use dhow_runtime::{Failure, Kind as Cause, Step};
 use dhow_shim::handle;
 
 const START: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ";
+const RUNC: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ";
 /// A foreign runtime has its own words for the rest.
 const TASK: &str = "failed to create task for container: failed to create shim task: ";
 const EXEC: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
@@ -22,6 +23,11 @@ impl NotRun {
     pub(crate) fn error(&self) -> Error {
         Error::new(self.kind, self.message.clone())
     }
+}
+
+/// Of a specification that Docker's runtime refuses.
+pub(crate) fn of_specification(words: &str) -> Error {
+    Error::new(Kind::Invalid, format!("{RUNC}{words}: unknown"))
 }
 
 /// Of a container's start.
@@ -73,6 +79,7 @@ fn detail(failure: &Failure) -> String {
         _ if failure.step == Step::Cwd => {
             return format!("chdir to cwd (\"{object}\") set in config.json failed: {}", failure.message);
         }
+        _ if failure.step == Step::Sysctl => return format!("open /proc/{object}: {}", failure.message),
         _ if failure.step == Step::Mount => return format!("error mounting \"{object}\": {}", failure.message),
         _ if failure.step == Step::Exec => failure.message.clone(),
         _ => return format!("{}: {object}: {}", step(failure.step), failure.message),

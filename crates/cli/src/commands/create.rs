@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use dhow_api::client::{Client, Host, Request};
-use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount};
+use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount, Version};
 use dhow_reference::Reference;
 
 use super::{pull, shared};
@@ -34,6 +34,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     check_image(&body)?;
     let id = app.block_on(async {
         let client = app.client().await?;
+        check_system(client, parsed).await?;
         create(app, client, parsed, &body).await
     })?;
     say(&format!("{id}\n"))
@@ -55,6 +56,25 @@ pub(super) fn body(app: &App, parsed: &Parsed) -> Result<CreateBody, Error> {
         warn(&format!("WARNING: Localhost DNS ({address}) may fail in containers."));
     }
     Ok(body)
+}
+
+/// Flags of containers on Windows.
+const WINDOWS: [&str; 4] = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"];
+
+/// Refuses flags of another system than the engine's.
+pub(super) async fn check_system(client: &Client, parsed: &Parsed) -> Result<(), Error> {
+    let mut given = WINDOWS.into_iter().filter(|flag| parsed.given(flag)).peekable();
+    if given.peek().is_none() {
+        return Ok(());
+    }
+    let engine: Version = client.json(Request::get("/version")).await?;
+    if engine.os == "windows" {
+        return Ok(());
+    }
+    let refused = |flag: &str| {
+        format!("\"--{flag}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on {}", engine.os)
+    };
+    Err(Error::new(given.map(refused).collect::<Vec<_>>().join("\n")))
 }
 
 /// An id is not a name; everything else must be one.

@@ -44,6 +44,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let detach = DetachKeys::parse(app.detach_keys(parsed)?.as_deref()).map_err(refused)?;
     app.block_on(async {
         let client = app.client().await.map_err(refused)?;
+        create::check_system(client, parsed).await?;
         Box::pin(run_container(app, client, parsed, &body, detach)).await
     })
 }

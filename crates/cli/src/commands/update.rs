@@ -9,7 +9,7 @@ use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
 use crate::options::{UPDATE_FLAGS, update_body};
-use crate::output::{say, warn};
+use crate::output::say;
 
 /// The command.
 pub(super) static COMMAND: Command = Command {
@@ -42,7 +42,8 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
             }
         }
         if !warnings.is_empty() {
-            warn(&warnings.join("\n"));
+            // Where Docker's client says them.
+            say(&format!("{}\n", warnings.join("\n")))?;
         }
         shared::all_said(failures)
     })

@@ -71,6 +71,11 @@ pub(crate) fn number_problem(text: &str) -> &'static str {
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) { "value out of range" } else { "invalid syntax" }
 }
 
+/// The same for numbers that have no sign.
+pub(crate) fn unsigned_problem(text: &str) -> &'static str {
+    if text.starts_with(['+', '-']) { "invalid syntax" } else { number_problem(text) }
+}
+
 /// A text in double quotes, as Go writes it in messages.
 pub(crate) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);

@@ -8,7 +8,7 @@ mod checks;
 mod help;
 mod parse;
 
-pub(crate) use checks::{number_problem, quote};
+pub(crate) use checks::{number_problem, quote, unsigned_problem};
 pub(crate) use help::{flag_usages, wrap_width};
 pub(crate) use parse::{FlagError, Parsed, parse};
 

@@ -123,7 +123,7 @@ fn host_config(parsed: &Parsed, here: &std::path::Path, console_size: [u32; 2]) 
         privileged: parsed.is("privileged"),
         publish_all_ports: parsed.is("publish-all"),
         readonly_rootfs: parsed.is("read-only"),
-        security_opt: some_if_any(security_opt),
+        security_opt: parsed.given("security-opt").then_some(security_opt),
         storage_opt: pairs(&storage),
         tmpfs: parsed.all("tmpfs").iter().map(|text| parse_tmpfs(text)).collect(),
         uts_mode: parsed.text("uts").to_owned(),

@@ -164,7 +164,7 @@ fn check_gpus(text: &str) -> Result<(), String> {
 fn check_uint(text: &str) -> Result<(), String> {
     match text.parse::<u64>() {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("strconv.ParseUint: parsing {}: {}", crate::flags::quote(text), crate::flags::number_problem(text))),
+        Err(_) => Err(format!("strconv.ParseUint: parsing {}: {}", crate::flags::quote(text), crate::flags::unsigned_problem(text))),
     }
 }
 

@@ -33,6 +33,9 @@ fn is_cdi_name(text: &str) -> bool {
 /// `/dev/a[:/dev/b][:rwm]`.
 fn mapping(text: &str) -> Result<DeviceMapping, String> {
     let parts: Vec<&str> = text.split(':').collect();
+    if parts[0].is_empty() {
+        return Err(format!("bad format for path: {text}"));
+    }
     let (host, inside, mode) = match parts.as_slice() {
         [host] => (*host, *host, "rwm"),
         [host, mode] if is_mode(mode) => (*host, *host, *mode),
@@ -117,8 +120,13 @@ fn device_and_value(text: &str) -> Result<(&str, &str), String> {
 pub(super) fn gpus(text: &str) -> Result<DeviceRequest, String> {
     let mut request = DeviceRequest { options: Some(BTreeMap::new()), ..DeviceRequest::default() };
     let mut capabilities = vec!["gpu".to_owned()];
+    let mut seen: Vec<String> = Vec::new();
     for field in csv_record(text)? {
         let (key, value) = field.split_once('=').unwrap_or(("count", &field));
+        if seen.iter().any(|other| other == key) {
+            return Err(format!("gpu request key '{key}' can be specified only once"));
+        }
+        seen.push(key.to_owned());
         match key {
             "count" => request.count = count(value)?,
             "driver" => request.driver = value.to_owned(),
@@ -162,6 +170,8 @@ mod tests {
         check("/a:/b:r", Ok(("/a", "/b", "r")));
         check("/a:b", Err("b is not an absolute path"));
         check("a:/b:q", Err("bad mode specified: q"));
+        check("", Err("bad format for path: "));
+        check(":/b", Err("bad format for path: :/b"));
         check("/a:/b:c:d", Err("bad format for path: /a:/b:c:d"));
     }
 
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(gpus("all").unwrap().count, -1);
         let some = gpus("\"device=1,2\",driver=nvidia").unwrap();
         assert_eq!((some.count, some.device_ids), (0, Some(vec!["1".to_owned(), "2".to_owned()])));
+        assert_eq!(gpus("all,count=1").unwrap_err(), "gpu request key 'count' can be specified only once");
         assert_eq!(gpus("x").unwrap_err(), "invalid count (x): value must be either \"all\" or an integer: invalid syntax");
     }
 }

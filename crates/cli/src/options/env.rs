@@ -57,12 +57,17 @@ fn read_file(file: &str, variables: bool) -> Result<Vec<String>, Error> {
 
 /// Lines of `KEY=value`; `#` starts a comment line. A bare name is left out unless it is a variable that the client has.
 fn parse_lines(text: &[u8], variables: bool) -> Result<Vec<String>, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
     let mut all = Vec::new();
-    for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if line.len() > MAX_LINE {
-            return Err("line too long".to_owned());
+            return Err("bufio.Scanner: token too long".to_owned());
         }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = std::str::from_utf8(line).map_err(|_| {
+            let bytes: Vec<String> = line.iter().map(ToString::to_string).collect();
+            format!("invalid utf8 bytes at line {}: [{}]", at + 1, bytes.join(" "))
+        })?;
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -100,6 +105,8 @@ mod tests {
         assert_eq!(parse_lines(b"a\nb=c", false).unwrap(), ["b=c"]);
         let error = |text: &[u8]| parse_lines(text, true).unwrap_err();
         assert_eq!(error(b"=x"), "no variable name on line '=x'");
+        assert_eq!(error(b"a=b\n\xff=1\n"), "invalid utf8 bytes at line 2: [255 61 49]");
+        assert_eq!(error(&[b'x'; 70_000]), "bufio.Scanner: token too long");
         assert_eq!(error(b"a b=x"), "variable 'a b' contains whitespaces");
     }
 }

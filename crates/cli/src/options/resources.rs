@@ -68,7 +68,7 @@ pub(super) fn check_swap(text: &str) -> Result<(), String> {
 pub(super) fn check_u16(text: &str) -> Result<(), String> {
     match text.parse::<u16>() {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("strconv.ParseUint: parsing {}: {}", crate::flags::quote(text), crate::flags::number_problem(text))),
+        Err(_) => Err(format!("strconv.ParseUint: parsing {}: {}", crate::flags::quote(text), crate::flags::unsigned_problem(text))),
     }
 }
 

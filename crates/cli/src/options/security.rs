@@ -4,7 +4,7 @@ use super::values::os_error;
 
 /// Names of capabilities as the API takes them: upper case with `CAP_`, sorted, once each, `ALL` first.
 pub(super) fn capabilities(given: &[String]) -> Option<Vec<String>> {
-    let mut names: Vec<String> = given.iter().map(|name| normal(name)).filter(|name| !name.is_empty()).collect();
+    let mut names: Vec<String> = given.iter().map(|name| normal(name)).collect();
     names.sort();
     names.dedup();
     super::values::some_if_any(names)
@@ -12,7 +12,7 @@ pub(super) fn capabilities(given: &[String]) -> Option<Vec<String>> {
 
 fn normal(name: &str) -> String {
     let name = name.trim().to_ascii_uppercase();
-    if name.is_empty() || name == "ALL" || name == "RESET" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    if name == "ALL" || name == "RESET" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
 }
 
 /// Security options with the seccomp profile's text in place of its path, and whether the system paths are to be open.
@@ -25,13 +25,11 @@ pub(super) fn options(given: &[String]) -> Result<(Vec<String>, bool), String> {
             continue;
         }
         let split = option.split_once('=').or_else(|| option.split_once(':'));
-        let Some((key, value)) = split else {
-            if option != "no-new-privileges" {
-                return Err(format!("Invalid --security-opt: {}", crate::flags::quote(option)));
-            }
-            out.push(option.clone());
-            continue;
-        };
+        let (key, value) = split.unwrap_or((option, ""));
+        // It alone needs no value.
+        if value.is_empty() && key != "no-new-privileges" {
+            return Err(format!("Invalid --security-opt: {}", crate::flags::quote(option)));
+        }
         if key != "seccomp" || matches!(value, "unconfined" | "builtin") {
             out.push(option.clone());
             continue;
@@ -60,6 +58,7 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(capabilities(&words(&["net_admin", "ALL", "CAP_B", "cap_b"])).unwrap(), ["ALL", "CAP_B", "CAP_NET_ADMIN"]);
+        assert_eq!(capabilities(&words(&[""])).unwrap(), ["CAP_"]);
         assert_eq!(capabilities(&[]), None);
     }
 
@@ -69,7 +68,9 @@ mod tests {
         std::fs::write(file.path(), "{\n \"b\": 1, \"a\": []\n}").unwrap();
         let given = words(&["no-new-privileges", "systempaths=unconfined", &format!("seccomp={}", file.path().display())]);
         assert_eq!(options(&given).unwrap(), (words(&["no-new-privileges", "seccomp={\"b\":1,\"a\":[]}"]), true));
-        assert_eq!(options(&words(&["foo"])).unwrap_err(), "Invalid --security-opt: \"foo\"");
+        for bad in ["foo", "label=", "seccomp=", ""] {
+            assert_eq!(options(&words(&[bad])).unwrap_err(), format!("Invalid --security-opt: \"{bad}\""));
+        }
         assert_eq!(
             options(&words(&["seccomp=/nope"])).unwrap_err(),
             "opening seccomp profile (/nope) failed: open /nope: no such file or directory"

@@ -34,6 +34,11 @@ pub(crate) fn host_config(host: &mut HostConfig, facts: &Facts) {
         }
     };
     fill(&mut host.ipc_mode, "private");
+    // What sees the machine's own has no label, whether SELinux is there or not.
+    let labelled = host.security_opt.iter().flatten().any(|option| option.split('=').next() == Some("label"));
+    if !labelled && (host.privileged || host.pid_mode == "host" || host.ipc_mode == "host") {
+        host.security_opt.get_or_insert_default().push("label=disable".into());
+    }
     // Docker gives the host's on cgroup v1; here it is private there too (docs/differences.md), but for privileged containers.
     fill(&mut host.cgroupns_mode, if host.privileged && !facts.host.cgroup2 { "host" } else { "private" });
     fill(&mut host.restart_policy.name, "no");

@@ -32,6 +32,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         restart_count: i64::try_from(container.state.restarts.count).unwrap_or(i64::MAX),
         driver: "overlay2".into(),
         platform: "linux".into(),
+        apparmor_profile: apparmor(container, facts),
         exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
         graph_driver: graph(container),
         mounts: mounts::points(&document.host_config),
@@ -45,6 +46,18 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         config: config(document.config, container),
         host_config: host_config(document.host_config, container),
         ..ContainerInspect::default()
+    }
+}
+
+/// Before the first start the profile that was asked for; then the one that it got, where there is AppArmor at all.
+fn apparmor(container: &Container, facts: &Facts) -> String {
+    let host = &container.request.host;
+    if container.state.started_at.is_none() {
+        return host.apparmor.clone().unwrap_or_default();
+    }
+    match dhow_engine::policy::apparmor::profile(host, facts.host.apparmor) {
+        None if facts.host.apparmor => "unconfined".into(),
+        profile => profile.unwrap_or_default(),
     }
 }
 

@@ -113,8 +113,8 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, facts: &Facts
         read_only: host.readonly_rootfs,
         init: host.init.unwrap_or(facts.containers.init),
         network,
-        pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
         ipc: ipc(&mut host.ipc_mode, resolve)?,
+        pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
         uts: namespace("UTS", &mut host.uts_mode, &["host"], resolve)?,
         cgroupns: namespace("cgroup namespace", &mut host.cgroupns_mode, &["host", "private"], resolve)?,
         cgroup_parent: Some(host.resources.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
@@ -225,11 +225,17 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
         (given(&host.links), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
         (!matches!(host.userns_mode.as_str(), "" | "host"), "UsernsMode"),
-        (!host.storage_opt.is_empty(), "StorageOpt"),
         (!config.mac_address.is_empty(), "a MAC address"),
     ];
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
         return Err(Failure::unsupported(what));
+    }
+    if let Some(key) = host.storage_opt.keys().next() {
+        // Docker's words for every filesystem but xfs with quotas.
+        return Err(Failure::internal(match key.to_lowercase().as_str() {
+            "size" => "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned(),
+            _ => format!("Unknown option {key}"),
+        }));
     }
     if !facts.runtimes.has(&host.runtime) {
         return Err(Failure::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));

@@ -4,7 +4,7 @@ use super::actor::{Actor, Live};
 use super::machine::Move;
 use super::machine::is_active;
 use super::restart::{By, is_restarting};
-use crate::create::log;
+use crate::create::{log, validate};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
@@ -163,6 +163,7 @@ impl Actor {
 fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     let request = &container.request;
     let host = &request.host;
+    validate::sysctls(host)?;
     let (joins, joined) = joins(parts, container)?;
     let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
     overlay.volatile = request.auto_remove;
@@ -270,16 +271,6 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
         });
         joined = Some(other.sandbox.clone());
     }
-    if let NamespaceMode::Container(id) = &host.pid {
-        let other = other(parts, id)?;
-        if other.state.status == Status::Restarting {
-            return Err(is_restarting(&other.id));
-        }
-        if !is_active(other.state.status) {
-            return Err(Error::new(Kind::Conflict, format!("failed to join PID namespace: container {} is not running", other.id)));
-        }
-        joins.pid = Some(namespace_of(&other, "pid")?);
-    }
     if let IpcMode::Container(id) = &host.ipc {
         let other = other(parts, id)?;
         if other.state.status == Status::Restarting {
@@ -295,6 +286,16 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
         }
         joins.ipc = Some(namespace_of(&other, "ipc")?);
         joins.shm = Some(PathBuf::from(format!("/proc/{}/root/dev/shm", other.state.pid)));
+    }
+    if let NamespaceMode::Container(id) = &host.pid {
+        let other = other(parts, id)?;
+        if other.state.status == Status::Restarting {
+            return Err(is_restarting(&other.id));
+        }
+        if !is_active(other.state.status) {
+            return Err(Error::new(Kind::Conflict, format!("failed to join PID namespace: container {} is not running", other.id)));
+        }
+        joins.pid = Some(namespace_of(&other, "pid")?);
     }
     Ok((joins, joined))
 }

@@ -30,15 +30,13 @@ fn discard(warnings: &mut Vec<String>, asked: bool, possible: bool, words: &str)
 pub(crate) fn check(resources: &mut Resources, host: &Host) -> Result<Vec<String>> {
     let warnings = verify(resources, host, false)?;
     fill(resources);
+    resources.pids_limit = resources.pids_limit.filter(|n| *n > 0);
     Ok(warnings)
 }
 
 fn fill(resources: &mut Resources) {
     if resources.memory > 0 && resources.memory_swap == 0 {
         resources.memory_swap = resources.memory.saturating_mul(2);
-    }
-    if resources.pids_limit.is_some_and(|n| n <= 0) {
-        resources.pids_limit = None;
     }
 }
 
@@ -222,6 +220,8 @@ pub(crate) fn merge_update(id: &str, current: &Resources, change: &Resources, ho
         pids_limit,
         blkio_weight
     );
+    // Docker shows a limit that was taken away as 0.
+    merged.pids_limit = merged.pids_limit.map(|n| n.max(0));
     // Each may be right alone and wrong together: the kernel would refuse it or kill.
     let mut unheard = Vec::new();
     memory(&mut merged, &host.features, false, &mut unheard).map_err(|e| refuse(&e.message))?;

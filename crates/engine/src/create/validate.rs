@@ -2,8 +2,9 @@
 
 use super::{limits, log};
 use crate::error::{Error, Kind, Result};
+use crate::failure;
 use crate::host::Host;
-use crate::model::{self, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Request, Seccomp};
+use crate::model::{self, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Request};
 use crate::paths::clean;
 use crate::registry::Registry;
 use crate::{policy, signal, spec};
@@ -39,12 +40,9 @@ pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMa
     log::own_defaults(&mut h.log, log_defaults);
     log::check(&h.log)?;
     ulimits(h)?;
-    sysctls(h)?;
+    sysctl_names(h)?;
     if !(-1000..=1000).contains(&h.oom_score_adj) {
         return bad(format!("Invalid value {}, range for oom score adj is [-1000, 1000]", h.oom_score_adj));
-    }
-    if let Seccomp::Profile(text) = &h.seccomp {
-        spec::seccomp::parse(text, &[], host)?;
     }
     if let Some(parent) = &h.cgroup_parent {
         cgroup_parent(parent)?;
@@ -101,7 +99,11 @@ pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
         NetworkMode::Container(id) => Some(id),
         _ => None,
     };
-    let others = [&h.pid, &h.uts, &h.cgroupns].into_iter().filter_map(|mode| match mode {
+    let pid = match &h.pid {
+        NamespaceMode::Container(id) => Some(id),
+        _ => None,
+    };
+    let others = [&h.uts, &h.cgroupns].into_iter().filter_map(|mode| match mode {
         NamespaceMode::Container(id) => Some(id),
         _ => None,
     });
@@ -109,7 +111,7 @@ pub(crate) fn references(request: &Request, registry: &Registry) -> Result<()> {
         IpcMode::Container(id) => Some(id),
         _ => None,
     };
-    for id in network.into_iter().chain(others).chain(ipc) {
+    for id in ipc.into_iter().chain(pid).chain(network).chain(others) {
         registry.get(id).map_err(|e| Error::new(Kind::Invalid, e.message))?;
     }
     Ok(())
@@ -223,12 +225,18 @@ const IPC: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-fn sysctls(host: &model::Host) -> Result<()> {
+fn sysctl_names(host: &model::Host) -> Result<()> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/');
+    match host.sysctls.keys().find(|name| !name.bytes().all(plain) || name.contains("..")) {
+        Some(name) => bad(format!("invalid sysctl name: {name}")),
+        None => Ok(()),
+    }
+}
+
+/// Parameters that the container has not to itself. Docker's runtime refuses them when the container starts; so do we, in its words.
+pub(crate) fn sysctls(host: &model::Host) -> Result<()> {
+    let bad = |words: String| Err(failure::of_specification(&words));
     for name in host.sysctls.keys() {
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/')) && !name.contains("..");
-        if !plain {
-            return bad(format!("invalid sysctl name: {name}"));
-        }
         let dotted = name.replace('/', ".");
         if dotted.starts_with("net.") {
             if host.network == NetworkMode::Host {
@@ -236,7 +244,7 @@ fn sysctls(host: &model::Host) -> Result<()> {
             }
         } else if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
             if host.ipc == IpcMode::Host {
-                return bad(format!("sysctl \"{name}\" not allowed in host ipc namespace"));
+                return bad(format!("sysctl \"{name}\" is not allowed in the hosts ipc namespace"));
             }
         } else if !matches!(dotted.as_str(), "kernel.domainname") {
             return bad(format!("sysctl \"{name}\" is not in a separate kernel namespace"));
@@ -312,12 +320,25 @@ mod tests {
             "ulimit soft limit must be less than or equal to hard limit: 2 > 1",
         );
         refused(|r| r.host.ulimits = vec![model::Ulimit { name: "nope".into(), soft: 1, hard: 1 }], "invalid ulimit type: nope");
-        refused(
-            |r| drop(r.host.sysctls.insert("kernel.core_pattern".into(), "|x".into())),
-            "sysctl \"kernel.core_pattern\" is not in a separate kernel namespace",
-        );
         refused(|r| drop(r.host.sysctls.insert("net.../../x".into(), "1".into())), "invalid sysctl name: net.../../x");
         refused(|r| r.host.extra_hosts = vec!["x".into()], "bad format for add-host: \"x\"");
+    }
+
+    #[test]
+    fn parameters_of_the_machine() {
+        let check = |name: &str, network: NetworkMode, ipc: IpcMode, expect: Option<&str>| {
+            let host = model::Host { sysctls: [(name.to_owned(), "1".to_owned())].into(), network, ipc, ..model::Host::default() };
+            let words = sysctls(&host).err().map(|error| error.message);
+            assert_eq!(words.as_deref().map(|text| text.split("runc create failed: ").nth(1).unwrap()), expect, "{name}");
+        };
+        let odd = "sysctl \"kernel.core_pattern\" is not in a separate kernel namespace: unknown";
+        check("kernel.core_pattern", NetworkMode::None, IpcMode::Private, Some(odd));
+        check("net.ipv4.x", NetworkMode::None, IpcMode::Private, None);
+        let shared = "sysctl \"net.ipv4.x\" not allowed in host network namespace: unknown";
+        check("net.ipv4.x", NetworkMode::Host, IpcMode::Private, Some(shared));
+        check("fs.mqueue.x", NetworkMode::None, IpcMode::Private, None);
+        let shared = "sysctl \"kernel.sem\" is not allowed in the hosts ipc namespace: unknown";
+        check("kernel.sem", NetworkMode::None, IpcMode::Host, Some(shared));
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub fn profile(host: &Host, on: bool) -> Option<String> {
 }
 
 fn choose(host: &Host, loaded: impl FnOnce() -> String) -> Option<String> {
+    if host.privileged {
+        return None;
+    }
     match host.apparmor.as_deref().filter(|name| !name.is_empty()) {
         Some("unconfined") => None,
         // One that is not loaded is an error when it is entered, not a container without the confinement that was asked for.
         Some(name) if name != DEFAULT => Some(name.to_owned()),
-        None if host.privileged => None,
         _ => is_loaded(&loaded(), DEFAULT).then(|| DEFAULT.to_owned()),
     }
 }
@@ -43,9 +45,10 @@ mod tests {
         };
         check(None, false, Some("docker-default"));
         check(None, true, None);
-        check(Some("docker-default"), true, Some("docker-default"));
+        check(Some("docker-default"), true, None);
         check(Some("unconfined"), false, None);
-        check(Some("mine"), true, Some("mine"));
+        check(Some("mine"), true, None);
+        check(Some("mine"), false, Some("mine"));
         check(Some(""), false, Some("docker-default"));
         assert_eq!(choose(&Host::default(), String::new), None);
         assert!(!is_loaded("docker-default-2 (enforce)\n", DEFAULT));

@@ -1,5 +1,6 @@
 //! A seccomp profile as people write it for Docker: JSON with rules that depend on capabilities, machine and kernel.
 
+use crate::failure;
 use oci_spec::runtime::{Arch, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub fn parse(text: &str, facts: Facts<'_>) -> Result<Option<LinuxSeccomp>, Strin
     let file: File = serde_json::from_str(text).map_err(|error| format!("Decoding seccomp profile failed: {error}"))?;
     let rules = file.syscalls.unwrap_or_default();
     let default = match file.default_action {
-        Some(action) => action,
+        Some(action) => action.known()?,
         None if rules.is_empty() => return Ok(None),
         None => return Err("Decoding seccomp profile failed: the default action is missing".to_owned()),
     };
@@ -65,7 +66,7 @@ const MACHINE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64
 #[serde(rename_all = "camelCase")]
 struct File {
     #[serde(default, deserialize_with = "action")]
-    default_action: Option<LinuxSeccompAction>,
+    default_action: Option<Action>,
     default_errno_ret: Option<u32>,
     architectures: Option<Vec<Known>>,
     arch_map: Option<Vec<ArchEntry>>,
@@ -93,9 +94,19 @@ impl<'de> Deserialize<'de> for Known {
 }
 
 /// Go writes a missing action as an empty word.
-fn action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LinuxSeccompAction>, D::Error> {
-    let name = Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty());
-    name.map(|name| serde_json::from_value(name.into())).transpose().map_err(serde::de::Error::custom)
+fn action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Action>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty()).map(Action))
+}
+
+/// An action by name. Docker passes it on; its runtime is who refuses one that does not exist.
+#[derive(Deserialize)]
+struct Action(String);
+
+impl Action {
+    fn known(&self) -> Result<LinuxSeccompAction, String> {
+        let unknown = |_| failure::of_specification(&format!("string {} is not a valid action for seccomp", self.0)).message;
+        serde_json::from_value(self.0.clone().into()).map_err(unknown)
+    }
 }
 
 #[derive(Deserialize)]
@@ -103,7 +114,7 @@ fn action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LinuxSecc
 struct Rule {
     name: Option<String>,
     names: Option<Vec<String>>,
-    action: LinuxSeccompAction,
+    action: Action,
     errno_ret: Option<u32>,
     args: Option<Vec<LinuxSeccompArg>>,
     includes: Option<Filter>,
@@ -140,7 +151,10 @@ impl Rule {
             return Ok(None);
         }
         let mut call = LinuxSyscall::default();
-        call.set_names(names).set_action(self.action).set_errno_ret(self.errno_ret).set_args(self.args.filter(|args| !args.is_empty()));
+        call.set_names(names)
+            .set_action(self.action.known()?)
+            .set_errno_ret(self.errno_ret)
+            .set_args(self.args.filter(|args| !args.is_empty()));
         Ok(Some(call))
     }
 }

@@ -79,7 +79,6 @@ fn nonsense_is_refused() {
         "",
         "[]",
         "{",
-        r#"{"defaultAction":"SCMP_ACT_NOPE"}"#,
         r#"{"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#,
         &one(r#","args":[{"index":0,"value":1,"op":"NOPE"}]"#),
         &one(r#","args":[{"index":-1,"value":1,"op":"SCMP_CMP_EQ"}]"#),
@@ -87,6 +86,10 @@ fn nonsense_is_refused() {
     ] {
         check_error(text, "Decoding seccomp profile failed: ");
     }
+    let nope = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: string NOPE is \
+        not a valid action for seccomp: unknown";
+    check_error(r#"{"defaultAction":"NOPE"}"#, nope);
+    check_error(&one("").replace("SCMP_ACT_ALLOW", "NOPE"), nope);
     for version in ["4", "a.b", "4.8.1", "0.0", "300.1"] {
         let text = one(&format!(r#","includes":{{"minKernel":"{version}"}}"#));
         check_error(

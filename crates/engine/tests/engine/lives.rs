@@ -199,7 +199,7 @@ fn an_update_changes_a_running_container() {
         engine.start(&id).await.unwrap();
         engine.update(&id, Resources { pids_limit: Some(-1), memory: 64 << 20, ..Resources::default() }, None).await.unwrap();
         let resources = engine.container(&id).unwrap().request.host.resources.clone();
-        assert_eq!((resources.pids_limit, resources.memory), (None, 64 << 20));
+        assert_eq!((resources.pids_limit, resources.memory), (Some(0), 64 << 20));
         let error = engine.update(&id, Resources { memory: 1, ..Resources::default() }, None).await.unwrap_err();
         assert_eq!(error.message, "Minimum memory limit allowed is 6MB");
     });

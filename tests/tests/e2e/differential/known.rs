@@ -54,7 +54,19 @@ const KNOWN: &[Known] = &[
     says("Range of CPUs is from", "range of CPUs is from"),
     says("daemon: invalid mount path: 'rel'", "daemon: invalid tmpfs mount: invalid mount path: 'rel'"),
     says("Unknown runtime specified nosuch", "unknown or invalid runtime name: nosuch"),
-    says("Invalid isolation: \"hyperv\" - linux only supports 'default'", "invalid isolation 'hyperv' on linux"),
+    says("Invalid isolation: \"*\" - linux only supports 'default'", "invalid isolation '*' on linux"),
+    says("Unable to find group", "unable to find group"),
+    says("can't join IPC of container *: non-shareable", "failed to join IPC namespace: container *: non-shareable"),
+    says("can't join IPC of container *: container ID is not running", "failed to join IPC namespace: container ID is not running"),
+    says("daemon: container ID is not running", "daemon: failed to join PID namespace: container ID is not running"),
+    says(
+        "cannot join network of a non running container: ID",
+        "cannot join network namespace of a non running container: container two is created",
+    ),
+    says(
+        "daemon: failed to create shim task: OCI runtime",
+        "daemon: failed to create task for container: failed to create shim task: OCI runtime",
+    ),
     says("no such image: *: No such image", "No such image"),
     says(
         "invalid reference format: repository name must be lowercase",

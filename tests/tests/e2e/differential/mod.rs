@@ -24,6 +24,7 @@ const SCENES: &[(&str, &str)] = &[
     ("images", include_str!("scenes/images.txt")),
     ("system", include_str!("scenes/system.txt")),
     ("usage", include_str!("scenes/usage.txt")),
+    ("isolation", include_str!("scenes/isolation.txt")),
     ("watching", include_str!("scenes/watching.txt")),
 ];
 
