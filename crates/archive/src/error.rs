@@ -38,6 +38,23 @@ pub enum Error {
     Refused(String),
 }
 
+impl Error {
+    /// In the words that people know: as the text, with the kernel's reason the way Go writes it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Io { op, object, source } => {
+                let text = source.to_string();
+                let reason = text.split(" (os error").next().unwrap_or_default();
+                let mut letters = reason.chars();
+                let reason: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+                format!("{op} {object}: {reason}")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 

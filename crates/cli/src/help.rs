@@ -8,7 +8,9 @@ use crate::globals::GLOBAL_FLAGS;
 
 /// `Usage:  docker run [OPTIONS] IMAGE`.
 pub(crate) fn usage_line(program: &str, command: &Command, path: &str) -> String {
-    format!("Usage:  {program} {path} {}", command.usage).trim_end().to_owned()
+    // A second way to call it names the program again.
+    let usage = command.usage.replace("{}", &format!("{program} {path}"));
+    format!("Usage:  {program} {path} {usage}").trim_end().to_owned()
 }
 
 /// The help of one command.

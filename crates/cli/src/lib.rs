@@ -8,6 +8,7 @@ mod command;
 mod commands;
 mod config;
 mod connect;
+mod copy;
 mod dispatch;
 mod error;
 mod flags;

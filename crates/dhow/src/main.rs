@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     // The spawner and init come first: they must find the process as it was started.
     match (called, first) {
         (dhow_shim::spawner::NAME, _) => exit(dhow_shim::spawner::main()),
+        (dhow_files::NAME, _) => exit(dhow_files::helper::main()),
         ("docker-init", _) => exit(dhow_runtime::init::main(&words[1..])),
         ("dockerd", _) => dhow_daemon::main(words.into_iter().skip(1)),
         (_, "init") => exit(dhow_runtime::init::main(&words[2..])),

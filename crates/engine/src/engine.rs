@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, images, logs, roots, signal, stats, top};
+use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, roots, signal, stats, top};
 use dhow_image::{Image, Images, Loaded, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -319,6 +319,31 @@ impl Engine {
     /// The container's files as a tar, in pieces, without what is mounted there. Who stops reading ends it.
     pub async fn export(&self, name: &str) -> Result<tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>> {
         export::export(&self.parts, &*self.parts.slot(name)?).await
+    }
+
+    /// What lies at a path in the container, for who copies it.
+    pub async fn path_stat(&self, name: &str, path: &str) -> Result<dhow_archive::PathStat> {
+        files::stat(&self.parts, &*self.parts.slot(name)?, name, path).await
+    }
+
+    /// As [`Self::path_stat`], and a tar of it, in pieces; an error ends it early. Who stops reading ends it.
+    pub async fn path_read(
+        &self,
+        name: &str,
+        path: &str,
+    ) -> Result<(dhow_archive::PathStat, tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>)> {
+        files::read(&self.parts, &*self.parts.slot(name)?, name, path).await
+    }
+
+    /// Unpacks a tar, plain or compressed, into a directory of the container. What was written before an error stays.
+    pub async fn path_write(
+        &self,
+        name: &str,
+        path: &str,
+        how: files::ArchiveWrite,
+        tar: tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>,
+    ) -> Result<()> {
+        files::write(&self.parts, &*self.parts.slot(name)?, name, path, how, tar).await
     }
 
     /// Makes an image of the container's files as they are now. Answers its id.

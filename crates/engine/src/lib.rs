@@ -19,6 +19,7 @@ mod exec;
 mod execs;
 mod export;
 mod failure;
+mod files;
 mod health;
 mod host;
 mod ids;
@@ -44,9 +45,11 @@ pub mod top;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;
+pub use dhow_archive::{PathStat, path};
 pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
 pub use dhow_shim::config::Foreign;
 pub use dhow_storage::{Change, ChangeKind};
 pub use engine::Engine;
 pub use error::{Error, Kind};
+pub use files::ArchiveWrite;
 pub use options::Options;

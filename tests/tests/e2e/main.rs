@@ -11,6 +11,7 @@ mod class19_users;
 mod class20_cgroups;
 mod class21_kernel_surface;
 mod commit;
+mod cp;
 mod crash;
 mod devices;
 mod differential;

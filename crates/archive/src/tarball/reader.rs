@@ -14,7 +14,7 @@ pub struct Digested<'a> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    hash: Sha256,
+    hash: Option<Sha256>,
     total: u64,
 }
 
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Digested<'_> {
 impl<'a> Digested<'a> {
     /// Over any reader.
     pub fn new(inner: &'a mut dyn Read) -> Self {
-        Self { inner, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, hash: Sha256::new(), total: 0 }
+        Self { inner, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, hash: Some(Sha256::new()), total: 0 }
     }
 
     /// What is buffered, read anew when nothing is; empty at the end of the stream.
@@ -39,7 +39,9 @@ impl<'a> Digested<'a> {
                     other => break other?,
                 }
             };
-            self.hash.update(&self.buffer[..read]);
+            if let Some(hash) = &mut self.hash {
+                hash.update(&self.buffer[..read]);
+            }
             self.total += read as u64;
             (self.start, self.end) = (0, read);
         }
@@ -54,7 +56,7 @@ impl<'a> Digested<'a> {
     /// Bytes read so far, and the digest of them.
     #[must_use]
     pub fn finish(self) -> (u64, [u8; 32]) {
-        (self.total, self.hash.finalize().into())
+        (self.total, self.hash.map(|hash| hash.finalize().into()).unwrap_or_default())
     }
 
     /// Fills `out`; `false` at a clean end of the stream before the first byte.
@@ -93,6 +95,13 @@ impl<'a> Reader<'a> {
     pub fn new(inner: &'a mut dyn Read, limits: Limits) -> Self {
         let current = "header".to_owned();
         Self { source: Digested::new(inner), limits, entries: 0, bytes: 0, left: 0, padding: 0, current }
+    }
+
+    /// As [`Self::new`], for who does not ask for the digest, which is then all zeros.
+    pub fn plain(inner: &'a mut dyn Read, limits: Limits) -> Self {
+        let mut reader = Self::new(inner, limits);
+        reader.source.hash = None;
+        reader
     }
 
     /// The next member, or `None` at the end of the archive.

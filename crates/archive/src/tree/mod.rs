@@ -1,6 +1,6 @@
 //! Directory trees by descriptor: nothing here joins a path to a string and hands it to the kernel, and nothing follows a symbolic link.
 
-pub mod emit;
+pub mod node;
 pub mod remove;
 pub mod xattr;
 
@@ -29,8 +29,12 @@ pub fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> 
         _ => return Err(Errno::INVAL),
     }
     // What was looked at is what is opened.
-    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
-    fs::open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    fs::open(magic_link(&place), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The path by which the kernel leads to an open file itself, whatever bears its name by now.
+pub(crate) fn magic_link(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// Metadata of a name, not following it.
@@ -50,10 +54,17 @@ pub fn stat_opt(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Option<Sta
 /// Names in a directory, sorted by bytes, without `.` and `..`. Reads from the start: the descriptor's position is not one to rely on.
 pub fn names(dir: impl AsFd) -> rustix::io::Result<Vec<Vec<u8>>> {
     fs::seek(&dir, fs::SeekFrom::Start(0))?;
+    more_names(dir, usize::MAX)
+}
+
+/// The next names in a directory, about `count` of them, sorted; none at its end. For directories of any size.
+pub fn more_names(dir: impl AsFd, count: usize) -> rustix::io::Result<Vec<Vec<u8>>> {
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut entries = RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
     let mut names = Vec::new();
-    while let Some(entry) = entries.next() {
+    // What the kernel has handed over would not come again.
+    while names.len() < count || !entries.is_buffer_empty() {
+        let Some(entry) = entries.next() else { break };
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

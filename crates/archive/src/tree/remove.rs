@@ -1,13 +1,12 @@
 //! Removal of whole trees, of any depth and by whoever they were made, in constant stack and descriptors.
 //!
 //! A directory deeper than a bound is first renamed to the top of the tree and emptied from there, so a container that nests a hundred
-//! thousand directories costs no more than their removal.
+//! thousand directories costs no more than their removal. What is mounted in the tree is not entered, and stays.
 
-use super::open_dir;
 use crate::{Context, Result};
-use rustix::fs::{self, AtFlags, FileType, RawDir};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Levels that are walked with an open descriptor each.
 const LEVELS: usize = 48;
@@ -38,6 +37,18 @@ fn contents(parent: impl AsFd, name: &[u8]) -> Result<()> {
     match walk.error {
         None => Ok(()),
         Some((errno, object)) => Err(errno).on("remove", &object),
+    }
+}
+
+/// Opens a directory of the same mount.
+fn open_dir(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        match fs::openat2(&parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::XDEV) => return Err(Errno::BUSY),
+            other => return other,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod commit;
+mod cp;
 mod create;
 mod diff;
 mod events;
@@ -40,6 +41,7 @@ use crate::command::{Command, Group};
 pub(crate) static TOP: &[(&str, &Command)] = &[
     ("attach", &attach::COMMAND),
     ("commit", &commit::COMMAND),
+    ("cp", &cp::COMMAND),
     ("create", &create::COMMAND),
     ("diff", &diff::COMMAND),
     ("events", &events::COMMAND),
@@ -80,6 +82,7 @@ pub(crate) static GROUPS: &[Group] = &[
         members: &[
             ("attach", &attach::COMMAND),
             ("commit", &commit::COMMAND),
+            ("cp", &cp::COMMAND),
             ("create", &create::COMMAND),
             ("diff", &diff::COMMAND),
             ("exec", &exec::COMMAND),

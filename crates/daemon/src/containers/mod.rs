@@ -1,5 +1,6 @@
 //! Containers: one file per verb.
 
+pub(crate) mod archive;
 pub(crate) mod attach;
 pub(crate) mod attach_ws;
 pub(crate) mod changes;

@@ -4,7 +4,6 @@ use super::limits;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use std::convert::Infallible;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +16,8 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// As it comes; the sender's end ends it, and a reader that goes away closes the channel.
     Stream(mpsc::Receiver<Bytes>),
+    /// As [`Self::Stream`]; an error breaks the connection, so that nobody takes what came for the whole.
+    Fallible(mpsc::Receiver<io::Result<Vec<u8>>>),
 }
 
 impl Body {
@@ -34,12 +35,13 @@ impl Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(receiver) => receiver.poll_recv(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Fallible(receiver) => receiver.poll_recv(cx).map(|next| next.map(|piece| piece.map(|bytes| Frame::data(bytes.into())))),
         }
     }
 
@@ -50,9 +52,33 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Fallible(_) => SizeHint::default(),
         }
     }
+}
+
+/// A request's body as it comes, read by a task that ends with it. When nobody wants more, some of the rest is read away: a client that is
+/// still sending then finds the answer and not a broken pipe.
+pub(crate) fn pieces(mut body: Incoming) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, pieces) = mpsc::channel(limits::CHUNKS);
+    tokio::spawn(async move {
+        let mut unwanted = 0;
+        while let Some(frame) = body.frame().await {
+            let piece = match frame.map(Frame::into_data) {
+                Ok(Ok(bytes)) => Ok(Vec::from(bytes)),
+                Ok(Err(_)) => continue,
+                Err(error) => Err(io::Error::other(error)),
+            };
+            let (failed, length) = (piece.is_err(), piece.as_ref().map_or(0, Vec::len));
+            if sender.send(piece).await.is_err() {
+                unwanted += length;
+            }
+            if failed || unwanted > limits::UNWANTED {
+                return;
+            }
+        }
+    });
+    pieces
 }
 
 /// A request's body as a blocking reader, fed by a task that reads the connection.

@@ -27,6 +27,8 @@ pub(crate) mod limits {
     pub(crate) const CONNECTIONS: usize = 2048;
     /// A connection that sends no (complete) request head for so long is closed.
     pub(crate) const IDLE: Duration = Duration::from_secs(300);
+    /// Bytes of a body that are read although nobody wants them.
+    pub(crate) const UNWANTED: usize = 8 << 20;
     /// Chunks of an answer that wait for a slow reader.
     pub(crate) const CHUNKS: usize = 8;
 }

@@ -193,6 +193,14 @@ impl Actor {
     }
 
     async fn on_command(&mut self, command: Command) {
+        // Held to the end of the command.
+        let mut _files = None;
+        if let Command::Start(_) | Command::StartAtOpen(_) | Command::Remove { .. } = command {
+            _files = self.hold_files();
+            if _files.is_none() {
+                return self.later(command);
+            }
+        }
         match command {
             Command::Start(reply) => {
                 let done = self.start(By::Hand).await;
@@ -230,6 +238,10 @@ impl Actor {
             Command::Shim(reply) => {
                 let shim = self.live.as_ref().map(|l| l.shim.clone()).ok_or_else(|| not_running(self.id()));
                 let _ = reply.send(shim);
+            }
+            Command::Files { write, reply } => {
+                let access = self.files(write).await;
+                let _ = reply.send(access);
             }
             Command::ExecBase(reply) => {
                 let base = self.exec_base();

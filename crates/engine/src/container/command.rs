@@ -7,7 +7,7 @@ use crate::spec::user::Resolved;
 use dhow_shim::config::AttachConfig;
 use dhow_shim::handle::Shim;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 /// Where the answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -37,6 +37,17 @@ pub(crate) struct ExecBase {
     pub(crate) container: Arc<Container>,
     /// Whom the container's own process runs as, where that is known.
     pub(crate) user: Option<Resolved>,
+}
+
+/// The way to a container's files.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// It runs: its shim has the root.
+    Running(Shim),
+    /// It rests. Whoever writes holds the guard until the layers are no longer mounted.
+    Resting(Option<OwnedMutexGuard<()>>),
+    /// It rests, and somebody else writes: wait for the turn and ask again.
+    Busy,
 }
 
 /// One command.
@@ -88,6 +99,12 @@ pub(crate) enum Command {
     },
     /// The shim of a running container.
     Shim(Reply<Shim>),
+    /// The way to its files.
+    Files {
+        /// They are to be written to.
+        write: bool,
+        reply: Reply<Access>,
+    },
     /// What an exec needs.
     ExecBase(Reply<ExecBase>),
     /// Whom the container's own process runs as, found out by an exec.

@@ -3,6 +3,7 @@
 mod actor;
 pub(crate) mod command;
 pub(crate) mod end;
+mod files;
 mod health;
 pub mod machine;
 mod restart;

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// The longest back-off; a clock that was set back must not make it longer.
 const LONGEST: Duration = Duration::from_secs(60);
+/// A restart that finds somebody copying files into the container looks again so much later.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Who starts a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,10 @@ impl Actor {
         if self.parts.is_closing() {
             return;
         }
+        let Some(_files) = self.hold_files() else {
+            self.retry = Some(Instant::now() + BUSY);
+            return;
+        };
         if let Err(error) = self.start(By::Policy).await {
             tracing::warn!(container = self.container.id, %error, "it was not started again");
         }

@@ -4,10 +4,12 @@ use super::command::Command;
 use crate::error::{Error, Kind, Result};
 use crate::model::Container;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
 
 /// Commands that may wait for one container.
 const QUEUE: usize = 256;
+/// Helpers that may work on one container's files at once. Those that a filesystem holds for ever count.
+const HELPERS: usize = 16;
 
 /// What the rest of the engine holds of a container: its snapshot, and the way to its actor.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub(crate) struct Slot {
     commands: mpsc::Sender<Command>,
     pub(super) published: watch::Sender<Arc<Container>>,
     timings: Mutex<Vec<(String, u64)>>,
+    /// Who has its layers mounted to write to them while it rests, or is about to start it.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Helpers at work on its files.
+    pub(crate) helpers: Arc<tokio::sync::Semaphore>,
 }
 
 impl Slot {
@@ -23,7 +29,14 @@ impl Slot {
     pub(super) fn new(container: Container) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let (commands, queue) = mpsc::channel(QUEUE);
         let id = container.id.clone();
-        let slot = Self { id, commands, published: watch::Sender::new(Arc::new(container)), timings: Mutex::default() };
+        let slot = Self {
+            id,
+            commands,
+            published: watch::Sender::new(Arc::new(container)),
+            timings: Mutex::default(),
+            turn: Arc::default(),
+            helpers: Arc::new(tokio::sync::Semaphore::new(HELPERS)),
+        };
         (Arc::new(slot), queue)
     }
 
@@ -57,6 +70,16 @@ impl Slot {
     /// Gives a command that has no answer.
     pub(crate) async fn send(&self, command: Command) -> Result<()> {
         self.commands.send(command).await.map_err(|_| self.gone())
+    }
+
+    /// The turn to write to the files of the container at rest, where nobody else has it.
+    pub(super) fn try_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        self.turn.clone().try_lock_owned().ok()
+    }
+
+    /// Waits until nobody writes to the layers of the container at rest.
+    pub(crate) async fn turn(&self) {
+        drop(self.turn.lock().await);
     }
 
     fn gone(&self) -> Error {

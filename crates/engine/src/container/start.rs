@@ -317,7 +317,7 @@ fn namespace_of(other: &Container, kind: &str) -> Result<PathBuf> {
 
 /// A volatile overlay leaves a mark that forbids a second mount, in case the machine went down in between. It did not: a container of this
 /// kind that was lost is removed when the engine opens.
-fn allow_again(overlay: &Overlay) -> Result<()> {
+pub(crate) fn allow_again(overlay: &Overlay) -> Result<()> {
     let Some(work) = &overlay.work else { return Ok(()) };
     let mark = work.join("work/incompat/volatile");
     match std::fs::remove_dir_all(&mark) {

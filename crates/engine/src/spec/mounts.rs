@@ -41,6 +41,21 @@ pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Pa
     all
 }
 
+/// What a container has of the host's, as a copy sees it while the container rests: parents before children.
+pub(crate) fn binds(container: &Container) -> Vec<dhow_files::job::Bind> {
+    let request = &container.request;
+    let asked = request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
+    let mut binds: Vec<_> =
+        asked.map(|m| dhow_files::job::Bind { source: m.source.clone(), target: clean(&m.target), read_only: m.read_only }).collect();
+    for (target, source) in files(container) {
+        if !binds.iter().any(|bind| bind.target == Path::new(target)) {
+            binds.push(dhow_files::job::Bind { source: source.to_owned(), target: target.into(), read_only: request.host.read_only });
+        }
+    }
+    binds.sort_by_key(|bind| bind.target.components().count());
+    binds
+}
+
 fn files(container: &Container) -> Vec<(&'static str, &Path)> {
     let sandbox = &container.sandbox;
     [("/etc/resolv.conf", &sandbox.resolv_conf), ("/etc/hostname", &sandbox.hostname), ("/etc/hosts", &sandbox.hosts)]

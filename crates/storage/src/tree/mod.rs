@@ -6,8 +6,9 @@ pub(crate) mod sync;
 pub(crate) mod usage;
 
 use crate::store::{Error, Result};
+pub(crate) use dhow_archive::emit;
 pub(crate) use dhow_archive::tree::{
-    check_depth, emit, is_dir, is_whiteout, join, kind, make_whiteout, mtime, names, open_dir, open_file, owner, permissions, remove, stat,
+    check_depth, is_dir, is_whiteout, join, kind, make_whiteout, mtime, names, open_dir, open_file, owner, permissions, remove, stat,
     stat_opt, timestamps, xattr,
 };
 

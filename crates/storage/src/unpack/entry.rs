@@ -5,10 +5,8 @@ use super::{Unpack, node, whiteout};
 use crate::store::Result;
 use crate::tarball::{Kind, Member, Reader};
 use crate::tree::merged::Found;
-use crate::tree::{Context, copy, is_dir, is_whiteout, join, kind, open_dir, remove, stat_opt, timestamps};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use crate::tree::{Context, copy, is_dir, is_whiteout, join, kind, open_dir, remove, stat_opt};
+use rustix::fs::{self, AtFlags, FileType, Mode, Stat};
 
 impl Unpack {
     pub(super) fn member(&mut self, member: &Member, reader: &mut Reader<'_>) -> Result<()> {
@@ -81,27 +79,12 @@ impl Unpack {
     }
 
     fn create(&mut self, member: &Member, reader: &mut Reader<'_>, place: &Place, name: &[u8], path: &[u8]) -> Result<()> {
-        let kind = match member.kind {
-            Kind::Regular => {
-                self.size += member.size;
-                return file(member, reader, place, name, path);
-            }
-            Kind::Symlink => {
-                if member.link.is_empty() {
-                    return Self::refuse(member, "a link without a target");
-                }
-                fs::symlinkat(&member.link[..], &*place.dir, name).on("make link", path)?;
-                self.size += member.link.len() as u64;
-                return node::dress_name(&*place.dir, name, member, true, path);
-            }
-            Kind::Char => FileType::CharacterDevice,
-            Kind::Block => FileType::BlockDevice,
-            _ => FileType::Fifo,
-        };
-        let device = fs::makedev(member.device.0, member.device.1);
-        let device = if kind == FileType::Fifo { 0 } else { device };
-        fs::mknodat(&*place.dir, name, kind, Mode::from_raw_mode(member.mode), device).on("make device", path)?;
-        node::dress_name(&*place.dir, name, member, false, path)
+        match member.kind {
+            Kind::Regular => self.size += member.size,
+            Kind::Symlink => self.size += member.link.len() as u64,
+            _ => {}
+        }
+        Ok(node::make(&*place.dir, name, member, reader, true, path)?)
     }
 
     /// A second name. Its own attributes in the archive say nothing: they are the file's.
@@ -149,45 +132,4 @@ impl Unpack {
         let stat = crate::tree::stat(&*place.dir, target).on("stat", target)?;
         Ok(Some((place, stat)))
     }
-}
-
-/// A regular file: content, then owner, mode, attributes, times, all through its one descriptor.
-fn file(member: &Member, reader: &mut Reader<'_>, place: &Place, name: &[u8], path: &[u8]) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&*place.dir, name, flags, Mode::RUSR | Mode::WUSR).on("make", path)?;
-    match &member.sparse {
-        None => content(reader, &file, 0, path)?,
-        Some(pieces) => {
-            for &(offset, length) in pieces {
-                content_piece(reader, &file, offset, length, path)?;
-            }
-            fs::ftruncate(&file, member.size).on("write", path)?;
-        }
-    }
-    node::dress(&file, member, path)?;
-    fs::futimens(&file, &timestamps(member.mtime)).on("set times of", path)
-}
-
-fn content(reader: &mut Reader<'_>, file: &OwnedFd, offset: u64, path: &[u8]) -> Result<()> {
-    content_piece(reader, file, offset, u64::MAX, path)
-}
-
-/// Writes up to `length` bytes of the member at `offset`.
-fn content_piece(reader: &mut Reader<'_>, file: &OwnedFd, mut offset: u64, length: u64, path: &[u8]) -> Result<()> {
-    let mut left = length;
-    while left > 0 {
-        let chunk = reader.peek()?;
-        if chunk.is_empty() {
-            break;
-        }
-        let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-        let written = match rustix::io::pwrite(file, chunk, offset) {
-            Err(Errno::INTR) => continue,
-            other => other.on("write", path)?,
-        };
-        reader.consume(written);
-        offset += written as u64;
-        left -= written as u64;
-    }
-    Ok(())
 }

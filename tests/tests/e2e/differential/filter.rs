@@ -8,6 +8,9 @@ pub(super) fn filter(text: &str, places: &[(&Path, &str)]) -> String {
     for (place, name) in places {
         text = text.replace(&place.display().to_string(), name);
     }
+    // The docker client sometimes complains of an archive that it stops to make itself.
+    let noise = |line: &str| line.contains("msg=\"Can't add file ") || line.contains("msg=\"Can't close tar writer");
+    let text = text.lines().filter(|line| !noise(line)).collect::<Vec<_>>().join("\n");
     let text = ages(&ids(&instants(&text)));
     let squeeze = text.contains("AGO") || text.contains("TIME");
     text.lines().map(|line| if squeeze { blanks(line) } else { line.trim_end().to_owned() }).collect::<Vec<_>>().join("\n")

@@ -15,6 +15,9 @@ const fn says(theirs: &'static str, ours: &'static str) -> Known {
 /// All of them. Reworded messages have no other reason than that somebody reworded them between 20.10 and 28; where there
 /// is another reason, it stands above.
 const KNOWN: &[Known] = &[
+    // 28 unpacks in its own process, and looks at paths from inside the container.
+    says("Error processing tar file(exit status 1): ", ""),
+    says("lstat ENGINE/dd/overlay2/ID/merged/a/", "lstat /a/"),
     says(
         "You cannot remove a running container ID. Stop the container before attempting removal or force remove",
         "cannot remove container \"{name}\": container is running: stop the container before removing or force remove",

@@ -21,6 +21,7 @@ const SCENES: &[(&str, &str)] = &[
     ("session", include_str!("scenes/session.txt")),
     ("containers", include_str!("scenes/containers.txt")),
     ("listing", include_str!("scenes/listing.txt")),
+    ("copying", include_str!("scenes/copying.txt")),
     ("images", include_str!("scenes/images.txt")),
     ("system", include_str!("scenes/system.txt")),
     ("usage", include_str!("scenes/usage.txt")),

@@ -1,0 +1,11 @@
+//! Copies into and out of a container's filesystem, by a process of their own.
+//!
+//! What a container has mounted may hang (a FUSE filesystem whose server sleeps), and a thread that waits for it cannot be ended. So each copy
+//! is done by a [`helper`] process, which the daemon's [`handle`] kills when nobody wants its answer any more. Nothing of a container is run or
+//! loaded: the helper is this very binary, it enters no namespace of the container's and knows the filesystem by a descriptor.
+
+pub mod handle;
+pub mod helper;
+pub mod job;
+
+pub use helper::NAME;
