@@ -41,6 +41,8 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) by_id: HashMap<String, Watched>,
+    /// Who is watched since the last turn of the sampler.
+    pub(super) fresh: Vec<String>,
     /// The task runs.
     pub(super) sampling: bool,
 }

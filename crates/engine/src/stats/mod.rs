@@ -55,12 +55,14 @@ pub(crate) fn watch(parts: &Arc<Parts>, name: &str) -> Result<(Arc<Container>, W
     let container = parts.registry.get(name)?.get();
     let id = container.id.clone();
     let mut entries = parts.stats.lock();
+    let known = entries.by_id.contains_key(&id);
     let watched = entries.by_id.entry(id.clone()).or_insert_with(|| Watched { sender: watch::Sender::new(None), readers: 0 });
     watched.readers += 1;
     let mut receiver = watched.sender.subscribe();
     if watched.sender.borrow().is_some() {
         receiver.mark_changed();
-    } else {
+    } else if !known {
+        entries.fresh.push(id.clone());
         parts.stats.news.notify_one();
     }
     if !entries.sampling {

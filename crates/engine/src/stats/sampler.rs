@@ -56,7 +56,11 @@ pub(super) async fn run(parts: Arc<Parts>) {
         let work = tokio::task::spawn_blocking({
             let parts = parts.clone();
             move || {
-                sources.open.retain(|id, _| parts.stats.lock().by_id.contains_key(id));
+                // Files of those that nobody watches any more are closed at the end of the second.
+                if all {
+                    let entries = parts.stats.lock();
+                    sources.open.retain(|id, _| entries.by_id.contains_key(id));
+                }
                 sources.sample(&parts, due);
                 sources
             }
@@ -77,22 +81,22 @@ fn stop_if_unwatched(parts: &Parts) -> bool {
     !entries.sampling
 }
 
-/// Which containers' turn it is: the new ones, or `all` but those that were just sampled. One that is gone leaves the board.
+/// Whose turn it is: who was not sampled yet, or `all` but those that just were. A container that is gone leaves the board.
 fn due(parts: &Parts, all: bool) -> Vec<Arc<Container>> {
     let mut entries = parts.stats.lock();
+    let fresh = std::mem::take(&mut entries.fresh);
+    let wanted: Vec<String> = if all { entries.by_id.keys().cloned().collect() } else { fresh };
     let now = clock::now();
-    let mut due = Vec::with_capacity(entries.by_id.len());
-    entries.by_id.retain(|id, watched| {
-        let Ok(slot) = parts.registry.get(id) else { return false };
-        let wanted = match &*watched.sender.borrow() {
-            None => true,
-            Some(last) => all && now - last.at >= YOUNG,
-        };
-        if wanted {
-            due.push(slot.get());
+    let mut due = Vec::with_capacity(wanted.len());
+    for id in wanted {
+        let Some(watched) = entries.by_id.get(&id) else { continue };
+        let young = watched.sender.borrow().as_ref().is_some_and(|last| !all || now - last.at < YOUNG);
+        match parts.registry.get(&id) {
+            Ok(slot) if !young => due.push(slot.get()),
+            Ok(_) => {}
+            Err(_) => drop(entries.by_id.remove(&id)),
         }
-        true
-    });
+    }
     due
 }
 

@@ -1,14 +1,21 @@
 //! What a container used, in detail, read again and again: the files stay open, each is read with one call.
 
 use super::Cgroup;
+use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A file larger than this is not the kernel's.
 const LARGEST: usize = 64 * 1024;
+
+/// Where v1 counts input and output, the best first.
+const BYTES: [&str; 3] =
+    ["blkio.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"];
+const OPERATIONS: [&str; 3] = ["blkio.io_serviced_recursive", "blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced"];
 
 /// Everything that the control groups count of a container. Where a controller is missing its numbers are zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,8 +76,18 @@ pub struct Meter {
     buffer: Vec<u8>,
 }
 
+/// Opens files of one directory, whose path is walked once.
 fn open<const N: usize>(dir: &Path, names: [&str; N]) -> [Option<File>; N] {
-    names.map(|name| File::open(dir.join(name)).ok())
+    let dir = directory(dir);
+    names.map(|name| file(dir.as_ref()?, name))
+}
+
+fn directory(path: &Path) -> Option<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn file(dir: &OwnedFd, name: &str) -> Option<File> {
+    rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok().map(File::from)
 }
 
 impl Meter {
@@ -96,12 +113,9 @@ impl Meter {
                 .unwrap_or_default(),
             pids: cgroup.dir("pids").map(|dir| open(dir, ["pids.current", "pids.max"])).unwrap_or_default(),
             v1_io: cgroup.v1_dir("blkio").map(|dir| {
-                let of = |name: &str| {
-                    let names =
-                        [format!("blkio.{name}_recursive"), format!("blkio.throttle.{name}_recursive"), format!("blkio.throttle.{name}")];
-                    names.iter().find_map(|name| File::open(dir.join(name)).ok())
-                };
-                [of("io_service_bytes"), of("io_serviced")]
+                // By the scheduler that counts, or by the throttle of older kernels.
+                let dir = directory(dir);
+                [BYTES, OPERATIONS].map(|names| names.iter().find_map(|name| file(dir.as_ref()?, name)))
             }),
             io: unified("io").and_then(|dir| File::open(dir.join("io.stat")).ok()),
             buffer: Vec::new(),
