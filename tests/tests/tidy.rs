@@ -134,6 +134,12 @@ fn the_code_map_names_every_crate() {
     }
 }
 
+/// Whether the end-to-end tests have a module of this name.
+fn module(root: &Path, name: &str) -> bool {
+    let dir = root.join("tests/tests/e2e");
+    dir.join(format!("{name}.rs")).exists() || dir.join(name).join("mod.rs").exists()
+}
+
 #[test]
 fn the_papers_name_files_and_tests_that_exist() {
     let root = root();
@@ -152,7 +158,7 @@ fn the_papers_name_files_and_tests_that_exist() {
             if let Some(test) = quoted.strip_prefix("e2e::") {
                 let function = test.rsplit("::").next().unwrap_or_default();
                 assert!(
-                    tests.contains(&format!("fn {function}(")) || root.join(format!("tests/tests/e2e/{function}.rs")).exists(),
+                    tests.contains(&format!("fn {function}(")) || module(&root, function),
                     "{} names the test {quoted}, which does not exist",
                     paper.display()
                 );
