@@ -168,7 +168,8 @@ async fn lost(parts: &Arc<Parts>, mut container: Container, dir: PathBuf) {
         if let Err(error) = parts.store.state(&container.id, &container.state).await {
             tracing::error!(container = container.id, %error, "the exit was not recorded");
         }
-        tell(parts, &container, "die", &[("exitCode", exit.code.to_string())]);
+        let seconds = exit.at.saturating_sub(container.state.started_at.unwrap_or(exit.at)).max(0) / 1_000_000_000;
+        tell(parts, &container, "die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
     }
     at_rest(parts, container).await;
 }

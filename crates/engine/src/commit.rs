@@ -35,7 +35,7 @@ pub struct CommitRequest {
     pub target: Option<Reference>,
 }
 
-/// Freezes where that is asked for, makes the image, thaws, names it.
+/// Freezes where that is asked for, makes the image, names it, thaws.
 pub(crate) async fn commit(parts: &Arc<Parts>, slot: &Arc<Slot>, request: CommitRequest) -> Result<String> {
     let container = slot.get();
     let why_not = match container.state.status {
@@ -56,18 +56,27 @@ pub(crate) async fn commit(parts: &Arc<Parts>, slot: &Arc<Slot>, request: Commit
         container_config: request.container_config,
         version: request.version,
     };
-    let key = SnapshotKey(slot.id.clone());
-    let made = images::commit(parts, &container.image_id, key, config).await;
+    let done = make(parts, slot, &container.image_id, config, request.comment, request.target).await;
     if paused {
         thaw(slot).await;
     }
-    let id = made?;
-    let name = request.target.as_ref().map(Reference::familiar).unwrap_or_default();
-    if let Some(target) = request.target {
+    done
+}
+
+async fn make(
+    parts: &Arc<Parts>,
+    slot: &Slot,
+    parent: &str,
+    config: CommitConfig,
+    comment: String,
+    target: Option<Reference>,
+) -> Result<String> {
+    let id = images::commit(parts, parent, SnapshotKey(slot.id.clone()), config).await?;
+    let name = target.as_ref().map(Reference::familiar).unwrap_or_default();
+    if let Some(target) = target {
         images::tag(parts, &id, target).await?;
     }
-    let more = [("comment", request.comment), ("imageID", id.clone()), ("imageRef", name)];
-    tell(parts, &slot.get(), "commit", &more);
+    tell(parts, &slot.get(), "commit", &[("comment", comment), ("imageID", id.clone()), ("imageRef", name)]);
     Ok(id)
 }
 

@@ -5,7 +5,7 @@ use crate::container::command::{Command, WaitFor};
 use crate::container::machine::is_active;
 use crate::container::slot::not_running;
 use crate::error::{Error, Kind, Result};
-use crate::events::{Event, Hub};
+use crate::events::{Event, Hub, Past, Range};
 use crate::execs::Execs;
 use crate::host::Host;
 use crate::logs::model::{LogLine, LogRequest};
@@ -44,6 +44,7 @@ struct Stores {
     containers: Vec<Container>,
     layers: Arc<dyn LayerStore>,
     images: Images,
+    events: Hub,
     lock: File,
 }
 
@@ -55,7 +56,8 @@ fn open_stores(options: &Options) -> Result<Stores> {
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
     let images = Images::open(&options.data_root.join("images"), layers.clone())?;
-    Ok(Stores { store, containers, layers, images, lock })
+    let events = Hub::open(&options.data_root.join("events"))?;
+    Ok(Stores { store, containers, layers, images, events, lock })
 }
 
 impl Engine {
@@ -68,9 +70,10 @@ impl Engine {
         };
         // Side by side: the spawner copies the program into memory meanwhile.
         let (stores, spawner) = tokio::join!(stores, Spawner::start());
-        let Stores { store, containers, layers, images, lock } =
+        let Stores { store, containers, layers, images, events, lock } =
             stores.map_err(|e| Error::internal("open", options.data_root.display(), e))??;
         let spawner = spawner.map_err(|e| Error::internal("start", "the spawner", e))?;
+        let events = Arc::new(events);
         let parts = Arc::new(Parts {
             options,
             host: Host::read(),
@@ -79,7 +82,8 @@ impl Engine {
             spawner,
             store,
             registry: Registry::default(),
-            events: Hub::new(),
+            writer: events.spawn_writer().abort_handle(),
+            events,
             execs: Execs::default(),
             accounts: accounts::Cache::default(),
             filters: Filters::default(),
@@ -112,6 +116,8 @@ impl Engine {
         parts.actors.idle().await;
         self.wait_for_background().await;
         parts.store.close().await;
+        parts.writer.abort();
+        parts.events.flush().await;
         if !running {
             self.leave_no_trace();
         }
@@ -436,9 +442,9 @@ impl Engine {
         top::list(&self.parts, name, ps).await
     }
 
-    /// Events from now on, and the kept ones since a time.
-    pub fn events(&self, since: Option<i64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        self.parts.events.listen(since)
+    /// What was told in a range of time (nothing where it has neither end), and what will be: no gap between the two, and nothing twice.
+    pub fn events(&self, range: Range) -> (Past, broadcast::Receiver<Arc<Event>>) {
+        self.parts.events.listen(range)
     }
 }
 

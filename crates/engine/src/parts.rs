@@ -19,6 +19,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::AbortHandle;
 
 /// What an engine is made of. Each part guards itself; nothing here is held across an await.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Parts {
     pub(crate) spawner: Spawner,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
-    pub(crate) events: Hub,
+    pub(crate) events: Arc<Hub>,
     pub(crate) execs: Execs,
     pub(crate) accounts: accounts::Cache,
     pub(crate) filters: Filters,
@@ -40,6 +41,8 @@ pub(crate) struct Parts {
     /// Clean-up that nobody waits for.
     pub(crate) background: Tasks,
     pub(crate) closing: AtomicBool,
+    /// Writes events.
+    pub(crate) writer: AbortHandle,
     pub(crate) init: Mutex<Option<PathBuf>>,
     pub(crate) lock: File,
 }

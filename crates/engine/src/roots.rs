@@ -4,6 +4,7 @@
 //! DATA/            0710
 //! DATA/lock        held while an engine runs
 //! DATA/state.db    containers
+//! DATA/events/     what happened
 //! DATA/containers/ one directory for each: log, files of its sandbox
 //! DATA/layers/     layers and snapshots
 //! DATA/images/     configurations, manifests, names

@@ -15,6 +15,7 @@ mod cp;
 mod crash;
 mod devices;
 mod differential;
+mod events;
 mod export;
 mod health;
 mod hello;

@@ -206,7 +206,12 @@ impl Run {
         let mut value = value;
         for (at, name) in path.iter().enumerate() {
             value = match value {
-                Value::Object(map) => field(map, name).ok_or_else(|| Failure::new(operand, self.no_field(name, at == 0)))?,
+                none if typed::is_no_value(none) => none,
+                Value::Object(map) => match field(map, name) {
+                    Some(found) => found,
+                    None if self.missing == Missing::Value && typed::kind_of_own(map).is_none() => return Ok(typed::no_value()),
+                    None => return Err(Failure::new(operand, self.no_field(map, name, at == 0))),
+                },
                 Value::Null => {
                     return Err(Failure::new(operand, format!("nil pointer evaluating interface {{}}.{name}")));
                 }
@@ -219,8 +224,9 @@ impl Run {
         Ok(value.clone())
     }
 
-    fn no_field(&self, name: &str, at_root: bool) -> String {
+    fn no_field(&self, map: &serde_json::Map<String, Value>, name: &str, at_root: bool) -> String {
         match self.missing {
+            Missing::Value => format!("can't evaluate field {name} in type {}", typed::kind_of_own(map).unwrap_or_default()),
             Missing::Type(kind) if at_root => format!("can't evaluate field {name} in type {kind}"),
             _ => format!("map has no entry for key {}", crate::flags::quote(name)),
         }
@@ -230,7 +236,8 @@ impl Run {
 /// The member of a name. Go's field names differ from the JSON keys in their case only (`ID`, `Id`), so case is the
 /// second try.
 fn field<'a>(map: &'a serde_json::Map<String, Value>, name: &str) -> Option<&'a Value> {
-    map.get(name).or_else(|| map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+    let exact = typed::kind_of_own(map).is_some();
+    map.get(name).or_else(|| map.iter().filter(|_| !exact).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 /// The last part of a label's name, with blanks for what divides words.

@@ -151,7 +151,12 @@ fn index(arguments: Vec<Value>) -> Result<Value, String> {
     let mut value = arguments.next().ok_or("wrong number of args for index: want at least 1 got 0")?;
     for key in arguments {
         value = match (value, &key) {
-            (Value::Object(mut map), Value::String(name)) => map.get_mut(name).map(Value::take).unwrap_or(Value::Null),
+            (Value::Object(mut map), Value::String(name)) => match map.remove(name) {
+                Some(found) => found,
+                // A map of texts answers with an empty one.
+                None if map.values().all(Value::is_string) => "".into(),
+                None => Value::Null,
+            },
             (Value::Array(mut items), Value::Number(at)) => {
                 let at = at.as_u64().and_then(|at| usize::try_from(at).ok()).filter(|at| *at < items.len());
                 let at = at.ok_or_else(|| format!("error calling index: index out of range: {}", show(&key)))?;

@@ -31,6 +31,8 @@ pub(crate) enum Missing {
     Type(&'static str),
     /// A JSON object: `map has no entry for key`.
     Entry,
+    /// Structures that [`typed`] has marked with their types: theirs is an error, what a map has not is `<no value>`.
+    Value,
 }
 
 impl Template {

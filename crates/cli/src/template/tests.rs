@@ -29,7 +29,7 @@ fn functions() {
     check("{{upper .Id}} {{.Id | upper | lower | title}}", "ABC Abc");
     check("{{join .Names \", \"}} {{split .Text \",\"}}", "/web, /db [a b]");
     check("{{truncate .Id 2}}|{{pad .Id 1 2}}|{{len .Names}}", "ab| abc  |2");
-    check("{{index .Names 1}} {{index .Labels \"a\"}} {{index .Labels \"zz\"}}", "/db 1 <nil>");
+    check("{{index .Names 1}} {{index .Labels \"a\"}} {{index .Labels \"zz\"}}", "/db 1 ");
     check("{{printf \"%-5s|%5s|%q|%d|%05d|%.2f\" .Id .Id .Id .Size .Size 1.5}}", "abc  |  abc|\"abc\"|12|00012|1.50");
     check("{{println .Id 1}}", "abc 1\n");
     check("{{eq .Id \"x\" \"abc\"}} {{ne 1 2}} {{lt 1 2}} {{not .Up}} {{and .Up .Size}} {{or .None .Id}}", "true true true false 12 abc");

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 /// The key that makes an object a structure, or where its value is a text, a null that prints so. No engine sends it.
 const MARK: &str = "\u{0}";
 
+const NO_VALUE: &str = "<no value>";
+
 /// Structures that people print whole, by the key that they stand under, and their fields in order with what an absent one is.
 fn fields(key: &str) -> Option<Vec<(&'static str, Value)>> {
     let texts = |names: &[&'static str]| names.iter().map(|name| (*name, json!(""))).collect::<Vec<_>>();
@@ -103,12 +105,35 @@ fn nothing(shown: &str) -> Value {
     json!({ MARK: shown })
 }
 
+/// One of the client's own structures: its fields in order, and what it is in JSON where that has other keys.
+pub(crate) fn own(kind: &str, fields: impl IntoIterator<Item = (&'static str, Value)>, json: Option<&Value>) -> Value {
+    let mut map = Map::new();
+    map.insert(MARK.to_owned(), json!({ "type": kind, "json": json }));
+    map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(map)
+}
+
+/// Go's name for the type of such a structure.
+pub(super) fn kind_of_own(map: &Map<String, Value>) -> Option<&str> {
+    map.get(MARK)?.get("type")?.as_str()
+}
+
+/// What a map answers for a key that it has not.
+pub(super) fn no_value() -> Value {
+    nothing(NO_VALUE)
+}
+
+/// Whatever is asked of it, it stays so.
+pub(super) fn is_no_value(value: &Value) -> bool {
+    nil(value) == Some(NO_VALUE)
+}
+
 /// A null list or map as an empty one.
 pub(super) fn empty(value: Value) -> Value {
     match nil(&value) {
         Some("[]") => json!([]),
+        Some(NO_VALUE) | None => value,
         Some(_) => json!({}),
-        None => value,
     }
 }
 
@@ -155,6 +180,9 @@ pub(super) fn plain(value: &Value) -> Value {
     match value {
         _ if nil(value).is_some() => Value::Null,
         Value::Object(map) => {
+            if let Some(json) = map.get(MARK).and_then(|mark| mark.get("json")).filter(|json| !json.is_null()) {
+                return json.clone();
+            }
             let marked = map.contains_key(MARK);
             let known = |(key, _): &(&String, &Value)| *key != MARK;
             let said = |(key, value): &(&String, &Value)| !(marked && matches!(key.as_str(), "Name" | "Driver") && **value == json!(""));

@@ -9,6 +9,7 @@ mod select;
 use crate::clock;
 use crate::container::slot::not_running;
 use crate::container::start::cgroup_path;
+use crate::container::tell::tell;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
 use crate::parts::Parts;
@@ -56,7 +57,11 @@ pub(crate) async fn list(parts: &Arc<Parts>, name: &str, ps: &str) -> Result<Tab
         table(&view, &pids)
     });
     match tokio::time::timeout(WAIT, work).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(done)) => {
+            let table = done?;
+            tell(parts, &container, "top", &[]);
+            Ok(table)
+        }
         Ok(Err(error)) => Err(Error::internal("list the processes of", &container.id, error)),
         Err(_) => Err(Error::new(Kind::Internal, format!("the processes of container {} cannot be read: one of them hangs", container.id))),
     }

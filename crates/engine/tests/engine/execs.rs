@@ -51,11 +51,11 @@ fn output_and_exit_code() {
     with_engine(|f| async move {
         let engine = &f.engine;
         sleeper(engine).await;
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         assert_eq!(run(engine, exec(&["sh", "-c", "echo hi; exit 7"])).await.unwrap(), ("hi\n".into(), 7));
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            told.push(event.action);
+            told.push(event.action.clone());
         }
         assert_eq!(told, ["exec_create: sh -c echo hi; exit 7", "exec_start: sh -c echo hi; exit 7", "exec_die"]);
         // The exit code is there as soon as the output has ended, every time.

@@ -34,7 +34,7 @@ async fn until(engine: &Engine, name: &str, wanted: HealthStatus) {
 fn verdicts_and_events() {
     with_engine(|f| async move {
         let engine = &f.engine;
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         let check = "id -u; test -e /tmp/ok";
         engine.create(checked("checked", check, &["sleep", "1000"])).await.unwrap();
         assert_eq!(status(engine, "checked"), None);
@@ -47,7 +47,7 @@ fn verdicts_and_events() {
         let mut told = Vec::new();
         while told.last().is_none_or(|(action, _): &(String, _)| action != "health_status: unhealthy") {
             let event = events.recv().await.unwrap();
-            told.push((event.action, event.attributes));
+            told.push((event.action.clone(), event.attributes.clone()));
         }
         let actions: Vec<&str> = told.iter().map(|(action, _)| action.as_str()).collect();
         let (create, start) = (format!("exec_create: sh -c {check}"), format!("exec_start: sh -c {check}"));

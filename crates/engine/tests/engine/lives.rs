@@ -46,7 +46,7 @@ fn a_run_ends_with_its_code_and_leaves_nothing() {
 fn states_and_events_in_dockers_order() {
     with_engine(|f| async move {
         let engine = &f.engine;
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         let wanted = Request { name: Some("web".into()), stop_timeout: Some(1), ..request(&["sleep", "1000"]) };
         let (id, _) = engine.create(wanted.clone()).await.unwrap();
         let status = || engine.container("web").unwrap().state.status;
@@ -85,7 +85,7 @@ fn states_and_events_in_dockers_order() {
         assert_eq!(engine.remove("site", false, false).await.unwrap_err().kind, Kind::NotFound);
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            told.push(event.action);
+            told.push(event.action.clone());
         }
         assert_eq!(told, ["create", "start", "pause", "unpause", "rename", "kill", "kill", "die", "stop", "destroy"]);
     });
@@ -234,7 +234,7 @@ fn out_of_memory_is_told() {
         let engine = &f.engine;
         let mut r = request(&["tail", "-c", "200m", "/dev/zero"]);
         r.host.resources = Resources { memory: 32 << 20, ..Resources::default() };
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         let (id, _) = engine.create(r).await.unwrap();
         let end = engine.wait(&id, WaitFor::NextExit).await.unwrap();
         engine.start(&id).await.unwrap();
@@ -242,7 +242,7 @@ fn out_of_memory_is_told() {
         assert!(engine.container(&id).unwrap().state.oom_killed);
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            told.push(event.action);
+            told.push(event.action.clone());
         }
         assert!(told.contains(&"oom".to_owned()), "{told:?}");
     });

@@ -44,7 +44,7 @@ async fn until_restarting(engine: &Engine, name: &str) -> std::sync::Arc<Contain
 fn failures_are_counted() {
     with_engine(|f| async move {
         let engine = &f.engine;
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         let (id, _) = engine.create(wanted("cc", "on-failure", 2, &["sh", "-c", "exit 3"])).await.unwrap();
         let first = engine.wait("cc", WaitFor::NextExit).await.unwrap();
         engine.start("cc").await.unwrap();
@@ -55,7 +55,7 @@ fn failures_are_counted() {
         assert!(state.finished_at.unwrap() >= state.started_at.unwrap());
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            told.push(event.action);
+            told.push(event.action.clone());
         }
         assert_eq!(told, ["create", "start", "die", "start", "die", "start", "die"]);
         // A start by hand begins anew.
@@ -97,7 +97,7 @@ fn between_two_runs() {
 
         // A stop ends the waiting, and only a stop is told.
         until_restarting(engine, "cc").await;
-        let (_, mut events) = engine.events(None);
+        let (_, mut events) = engine.events(dhow_engine::events::Range::default());
         let ended = engine.wait("cc", WaitFor::NotRunning).await.unwrap();
         engine.stop("cc", None, None).await.unwrap();
         assert_eq!(ended.await.unwrap().0, 5);

@@ -24,6 +24,7 @@ const SCENES: &[(&str, &str)] = &[
     ("copying", include_str!("scenes/copying.txt")),
     ("images", include_str!("scenes/images.txt")),
     ("system", include_str!("scenes/system.txt")),
+    ("events", include_str!("scenes/events.txt")),
     ("usage", include_str!("scenes/usage.txt")),
     ("isolation", include_str!("scenes/isolation.txt")),
     ("watching", include_str!("scenes/watching.txt")),
