@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Default OCI runtime for containers (default "runc")
     #[arg(long, value_name = "string")]
     pub(crate) default_runtime: Option<String>,
+    /// User/Group setting for user namespaces
+    #[arg(long, value_name = "string")]
+    pub(crate) userns_remap: Option<String>,
     #[command(flatten)]
     pub(crate) containers: crate::container_defaults::Flags,
     /// Print version information and quit

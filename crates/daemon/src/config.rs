@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) live_restore: bool,
     pub(crate) group: Option<String>,
     pub(crate) runtimes: Runtimes,
+    /// Whose subordinate ids containers get; empty: none.
+    pub(crate) userns_remap: String,
     pub(crate) config_file: PathBuf,
     /// For containers that say nothing themselves.
     pub(crate) containers: Defaults,
@@ -59,6 +61,7 @@ struct File {
     group: Option<String>,
     runtimes: BTreeMap<String, runtimes::Configured>,
     default_runtime: Option<String>,
+    userns_remap: Option<String>,
     debug: bool,
     #[serde(flatten)]
     containers: container_defaults::Keys,
@@ -125,6 +128,7 @@ impl Settings {
             live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),
             group: args.group.or(file.group),
             runtimes,
+            userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
             background: args.background,
             containers: container_defaults::merge(args.containers, file.containers)?,
             data_root,

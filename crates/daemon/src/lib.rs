@@ -14,6 +14,7 @@ mod http;
 mod images;
 mod networks;
 mod process;
+mod remap;
 mod route;
 mod run;
 mod runtimes;

@@ -5,6 +5,7 @@ use crate::config::{DOCKER_SOCKET, Settings, reread_level};
 use crate::http::address::Address;
 use crate::http::listen::{self, Listener};
 use crate::process::{self, log};
+use crate::remap;
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};
 use std::path::Path;
@@ -56,7 +57,7 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen to SIGINT")?;
     let mut reload = signal(SignalKind::hangup()).context("listen to SIGHUP")?;
 
-    let engine = Engine::open(options(&settings)).await.context("open the engine")?;
+    let engine = Engine::open(options(&settings)?).await.context("open the engine")?;
     let app = Arc::new(App::new(engine, settings)?);
     let started = listen_all(&app).await;
     let listeners = match started {
@@ -94,15 +95,16 @@ async fn rest(app: Arc<App>) {
     }
 }
 
-fn options(settings: &Settings) -> Options {
-    Options {
+fn options(settings: &Settings) -> Result<Options> {
+    Ok(Options {
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
         cdi_dirs: settings.containers.cdi_dirs.clone(),
         log_options: settings.log_opts.clone(),
         runtimes: settings.runtimes.foreign(),
-    }
+        userns: remap::load(&settings.userns_remap)?,
+    })
 }
 
 /// A socket and the task that accepts its connections.

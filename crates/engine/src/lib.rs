@@ -42,11 +42,13 @@ pub mod stats;
 mod store;
 mod tasks;
 pub mod top;
+mod userns;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;
 pub use dhow_archive::{PathStat, path};
 pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
+pub use dhow_runtime::idmap::{IdMap, Range as IdRange};
 pub use dhow_shim::config::Foreign;
 pub use dhow_storage::{Change, ChangeKind};
 pub use engine::Engine;

@@ -90,6 +90,8 @@ pub struct Host {
     pub uts: NamespaceMode,
     /// Cgroup namespace.
     pub cgroupns: NamespaceMode,
+    /// The host's user namespace, also where the engine maps ids.
+    pub userns_host: bool,
     /// Parent of the container's cgroup; `None`: the engine's.
     pub cgroup_parent: Option<String>,
     /// Bind mounts and tmpfs, in the order given.

@@ -1,5 +1,6 @@
 //! Where an engine lives, and what its administrator set.
 
+use dhow_runtime::idmap::IdMap;
 use dhow_shim::config::Foreign;
 use std::path::PathBuf;
 
@@ -18,4 +19,6 @@ pub struct Options {
     pub log_options: std::collections::BTreeMap<String, String>,
     /// OCI runtimes that containers may ask for instead of our own, by name.
     pub runtimes: std::collections::BTreeMap<String, Foreign>,
+    /// The ids of containers that do not ask for the host's user namespace; `None`: all live in the host's.
+    pub userns: Option<IdMap>,
 }

@@ -73,6 +73,7 @@ mod tests {
             cgroup_parent: "/dhow-test".into(),
             log_options: std::collections::BTreeMap::new(),
             runtimes: std::collections::BTreeMap::new(),
+            userns: None,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids;
 use crate::model::{Container, NetworkMode, Sandbox};
 use crate::parts::Parts;
+use crate::userns::Userns;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -24,7 +25,8 @@ pub(crate) fn pin(parts: &Parts, container: &Container) -> Option<PathBuf> {
 
 /// Fills a container's sandbox before its start: its files, or another container's. A container that has run keeps its files as they are:
 /// what it wrote into them stays over a restart.
-pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sandbox>) -> Result<Sandbox> {
+/// In a user namespace they belong to its root.
+pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sandbox>, userns: Option<&Userns>) -> Result<Sandbox> {
     if let Some(other) = joined {
         return Ok(Sandbox { id: other.id.clone(), ..other.clone() });
     }
@@ -35,7 +37,11 @@ pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sand
         ("hosts", hosts(container)),
         ("resolv.conf", resolv_conf(container.request.host.network == NetworkMode::Host)),
     ] {
-        write(&dir.join(name), text.as_bytes(), fresh)?;
+        let path = dir.join(name);
+        write(&path, text.as_bytes(), fresh)?;
+        if let Some((uid, gid)) = userns.and_then(Userns::root) {
+            std::os::unix::fs::lchown(&path, Some(uid), Some(gid)).map_err(|e| Error::internal("give away", path.display(), e))?;
+        }
     }
     Ok(described(parts, container))
 }

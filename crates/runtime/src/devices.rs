@@ -93,10 +93,24 @@ fn verify(fd: &OwnedFd, device: &DevicePlan) -> Result<()> {
 
 fn bind(dir: BorrowedFd<'_>, device: &DevicePlan) -> Result<()> {
     let place = device.path.as_path();
-    let host = openat(CWD, place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at_path(Step::Device, place)?;
-    verify(&host, device)?;
+    let host = of_host(device)?;
     let name = PathBuf::from(place.file_name().unwrap_or_default());
     let target = path::ensure_file(dir, &name, Links::Refuse).at_path(Step::Device, place)?;
     let tree = dhow_sys::mount::clone_tree(&host, Path::new(""), false).at_path(Step::Device, place)?;
     dhow_sys::mount::attach(&tree, &target).at_path(Step::Device, place)
+}
+
+/// The host's own node: at the same path, else where the kernel has put it.
+fn of_host(device: &DevicePlan) -> Result<OwnedFd> {
+    let open = |path: &Path| {
+        let node = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at_path(Step::Device, path)?;
+        verify(&node, device).map(|()| node)
+    };
+    let class = if device.kind == FileType::BlockDevice { "block" } else { "char" };
+    let facts = std::fs::read_to_string(format!("/sys/dev/{class}/{}:{}/uevent", device.major, device.minor)).unwrap_or_default();
+    let name = facts.lines().find_map(|line| line.strip_prefix("DEVNAME="));
+    match (open(&device.path), name) {
+        (Err(_), Some(name)) => open(&Path::new("/dev").join(name)),
+        (found, _) => found,
+    }
 }

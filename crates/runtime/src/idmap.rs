@@ -43,8 +43,15 @@ impl IdMap {
         }
     }
 
+    /// Checked: [`crate::Kind::Invalid`] for what the kernel would not take, or without the container's root.
+    pub fn new(uids: Vec<Range>, gids: Vec<Range>) -> Result<Self> {
+        check("uids", &uids)?;
+        check("gids", &gids)?;
+        Ok(Self { uids, gids })
+    }
+
     /// The mappings that a process lives in, in the host's numbers.
-    pub(crate) fn read(pid: i32) -> Result<Self> {
+    pub fn read(pid: i32) -> Result<Self> {
         let one = |name: &str| {
             let path = format!("/proc/{pid}/{name}");
             let text = std::fs::read_to_string(&path).at(Step::Namespaces, &path)?;

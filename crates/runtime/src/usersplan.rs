@@ -33,15 +33,18 @@ pub(crate) fn plan(linux: &Linux, namespace: Option<Option<PathBuf>>, process: &
 
 /// Whom the process runs as must have a name in it.
 pub(crate) fn mapped(map: &IdMap, process: &ProcessPlan) -> Result<()> {
-    let refuse = |field: &str, id: u32| Err(Failure::invalid(format!("process.user.{field}"), format!("{id} is not mapped")));
+    let refuse = |what: &str| {
+        let message = format!("cannot set {what} to unmapped user in user namespace");
+        Err(Failure::invalid(format!("process.user.{what}"), message))
+    };
     if map.host_uid(process.uid).is_none() {
-        return refuse("uid", process.uid);
+        return refuse("uid");
     }
     if map.host_gid(process.gid).is_none() {
-        return refuse("gid", process.gid);
+        return refuse("gid");
     }
     match process.groups.iter().find(|&&gid| map.host_gid(gid).is_none()) {
-        Some(&gid) => refuse("additionalGids", gid),
+        Some(gid) => Err(Failure::invalid("process.user.additionalGids", format!("{gid} is not mapped"))),
         None => Ok(()),
     }
 }

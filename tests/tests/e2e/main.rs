@@ -36,4 +36,5 @@ mod terminal;
 mod top;
 mod tutorial;
 mod two_engines;
+mod userns;
 mod websocket;

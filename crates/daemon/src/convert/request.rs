@@ -117,6 +117,7 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, facts: &Facts
         pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
         uts: namespace("UTS", &mut host.uts_mode, &["host"], resolve)?,
         cgroupns: namespace("cgroup namespace", &mut host.cgroupns_mode, &["host", "private"], resolve)?,
+        userns_host: host.userns_mode == "host",
         cgroup_parent: Some(host.resources.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
         mounts: mounts::to_engine(host)?,
         devices: devices::mappings(&host.resources),
@@ -224,7 +225,6 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
         (config.volumes.iter().flatten().any(|(path, _)| !is_mounted(host, path)), "an anonymous volume"),
         (given(&host.links), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
-        (!matches!(host.userns_mode.as_str(), "" | "host"), "UsernsMode"),
         (!config.mac_address.is_empty(), "a MAC address"),
     ];
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
@@ -236,6 +236,9 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
             "size" => "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned(),
             _ => format!("Unknown option {key}"),
         }));
+    }
+    if !matches!(host.userns_mode.as_str(), "" | "host") {
+        return Err(Failure::invalid(format!("invalid userns mode: {}", host.userns_mode)));
     }
     if !facts.runtimes.has(&host.runtime) {
         return Err(Failure::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));

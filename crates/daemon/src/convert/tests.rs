@@ -96,7 +96,7 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"Runtime":"nope"}"#, 400, "unknown or invalid runtime name: nope");
     check(r#"{"IpcMode":"foo"}"#, 400, "invalid IPC mode: foo");
     check(r#"{"PidMode":"foo"}"#, 400, "invalid PID mode: foo");
-    check(r#"{"UsernsMode":"x"}"#, 501, "UsernsMode is not supported by this release");
+    check(r#"{"UsernsMode":"private"}"#, 400, "invalid userns mode: private");
     check(r#"{"ShmSize":-1}"#, 400, "SHM size can not be less than 0");
     let volumes = convert(r#"{"Image":"x","Volumes":{"/data":{}}}"#).unwrap_err();
     assert_eq!(volumes, (501, "an anonymous volume is not supported by this release".into()));

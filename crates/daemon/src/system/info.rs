@@ -102,6 +102,9 @@ fn registry() -> RegistryConfig {
 
 fn security(app: &App) -> Vec<String> {
     let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
+    if app.engine.options().userns.is_some() {
+        options.push("name=userns".into());
+    }
     if app.facts.host.cgroup2 || !app.settings.cgroup_parent.is_empty() {
         options.push("name=cgroupns".into());
     }

@@ -10,7 +10,7 @@ use crate::failure::{self, NotRun};
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, devices, health, policy, sandbox};
+use crate::{clock, devices, health, policy, sandbox, userns};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -164,7 +164,8 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     let request = &container.request;
     let host = &request.host;
     validate::sysctls(host)?;
-    let (joins, joined) = joins(parts, container)?;
+    let Joined { joins, sandbox: joined, others } = joins(parts, container)?;
+    let userns = userns::of(parts.options.userns.as_ref(), host, &others)?;
     let mut overlay = parts.layers.mount(&SnapshotKey(container.id.clone()))?;
     overlay.volatile = request.auto_remove;
     if overlay.volatile && container.state.started_at.is_some() {
@@ -178,7 +179,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         None => parts.filters.get(&host.seccomp, host.privileged, &capabilities, &parts.host)?,
         Some(_) => None,
     };
-    let sandbox = sandbox::prepare(parts, container, joined.as_ref())?;
+    let sandbox = sandbox::prepare(parts, container, joined.as_ref(), userns.as_ref())?;
     let mut with_sandbox = container.clone();
     with_sandbox.sandbox = sandbox.clone();
     let init = if host.init && host.pid == NamespaceMode::Private { Some(parts.init_program()?) } else { None };
@@ -188,6 +189,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         user: &user,
         capabilities: &capabilities,
         joins: &joins,
+        userns: userns.as_ref(),
         cgroup: cgroup_path(parts, container),
         init: init.as_deref(),
         devices: devices::look_up(host, &parts.options.cdi_dirs)?,
@@ -244,11 +246,21 @@ pub(crate) fn cgroup_path(parts: &Parts, container: &Container) -> String {
     format!("/{}/{}", parent.trim_matches('/'), container.id)
 }
 
-/// The namespaces of other containers that it joins, and the sandbox, where that is another's.
-fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>)> {
+/// What a container has of others.
+#[derive(Default)]
+struct Joined {
+    /// Their namespaces.
+    joins: Joins,
+    /// The sandbox, where that is another's.
+    sandbox: Option<Sandbox>,
+    /// They themselves. They run.
+    others: Vec<Arc<Container>>,
+}
+
+/// The namespaces of other containers that it joins.
+fn joins(parts: &Parts, container: &Container) -> Result<Joined> {
     let host = &container.request.host;
-    let mut joins = Joins::default();
-    let mut joined = None;
+    let Joined { mut joins, sandbox: mut joined, mut others } = Joined::default();
     if let NetworkMode::Container(id) = &host.network {
         let other = other(parts, id)?;
         if other.id == container.id {
@@ -270,6 +282,7 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
             _ => PathBuf::from(&other.sandbox.key),
         });
         joined = Some(other.sandbox.clone());
+        others.push(other);
     }
     if let IpcMode::Container(id) = &host.ipc {
         let other = other(parts, id)?;
@@ -286,6 +299,7 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
         }
         joins.ipc = Some(namespace_of(&other, "ipc")?);
         joins.shm = Some(PathBuf::from(format!("/proc/{}/root/dev/shm", other.state.pid)));
+        others.push(other);
     }
     if let NamespaceMode::Container(id) = &host.pid {
         let other = other(parts, id)?;
@@ -296,8 +310,9 @@ fn joins(parts: &Parts, container: &Container) -> Result<(Joins, Option<Sandbox>
             return Err(Error::new(Kind::Conflict, format!("failed to join PID namespace: container {} is not running", other.id)));
         }
         joins.pid = Some(namespace_of(&other, "pid")?);
+        others.push(other);
     }
-    Ok((joins, joined))
+    Ok(Joined { joins, sandbox: joined, others })
 }
 
 /// A container that this one refers to. Where it is gone, the request is wrong: what was asked to start is there.

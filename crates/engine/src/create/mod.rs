@@ -10,7 +10,7 @@ use crate::container;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
 use crate::parts::Parts;
-use crate::{apart, clock, failure, ids, names};
+use crate::{apart, clock, failure, ids, names, userns};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +27,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     let image = crate::images::resolve(parts, &request.image).await?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;
+    userns::check(&request.host, parts.options.userns.is_some())?;
     sources(&request).await?;
     let id = ids::fresh()?;
     let command = merge::image(&mut request, &image.config, &id)?;

@@ -11,9 +11,12 @@ use crate::devices::Devices;
 use crate::host::Host;
 use crate::model::{Container, IpcMode, NamespaceMode, NetworkMode, Request};
 use crate::policy;
+use crate::userns::Userns;
 use dhow_runtime::cgroup::Mode;
+use dhow_runtime::idmap::Range;
 use oci_spec::runtime::{
-    Capabilities, Capability, Linux, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, PosixRlimit, Process, Root, Spec, User,
+    Capabilities, Capability, Linux, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType,
+    PosixRlimit, Process, Root, Spec, User,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +33,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) capabilities: &'a [Capability],
     /// Namespaces of other containers.
     pub(crate) joins: &'a Joins,
+    /// The user namespace, where it is not the host's.
+    pub(crate) userns: Option<&'a Userns>,
     /// Path in the cgroup hierarchies.
     pub(crate) cgroup: String,
     /// Program behind `--init`, where it is asked for.
@@ -146,9 +151,11 @@ fn linux(inputs: Inputs<'_>) -> Linux {
     let mut linux = Linux::default();
     linux
         .set_cgroups_path(Some(PathBuf::from(inputs.cgroup)))
-        .set_namespaces(Some(namespaces(request, inputs.joins, inputs.host)))
+        .set_namespaces(Some(namespaces(request, inputs.joins, inputs.userns, inputs.host)))
         .set_resources(Some(resources::build(&host.resources, inputs.devices.rules, inputs.devices.block)))
-        .set_sysctl(Some(sysctls(request)).filter(|s| !s.is_empty()))
+        .set_uid_mappings(inputs.userns.map(|userns| mappings(&userns.map.uids)))
+        .set_gid_mappings(inputs.userns.map(|userns| mappings(&userns.map.gids)))
+        .set_sysctl(Some(sysctls(request, inputs.userns.is_some())).filter(|s| !s.is_empty()))
         .set_masked_paths(Some(masked(request, inputs.host)))
         .set_readonly_paths(Some(read_only(request)))
         .set_rootfs_propagation(mounts::root_propagation(&host.mounts))
@@ -172,8 +179,15 @@ fn read_only(request: &Request) -> Vec<String> {
     }
 }
 
-fn namespaces(request: &Request, joins: &Joins, host: &Host) -> Vec<LinuxNamespace> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+fn mappings(ranges: &[Range]) -> Vec<LinuxIdMapping> {
+    let builder = LinuxIdMappingBuilder::default;
+    // Every field is given, so the builder cannot refuse.
+    let mapping = |range: &Range| builder().container_id(range.container).host_id(range.host).size(range.size).build().ok();
+    ranges.iter().filter_map(mapping).collect()
+}
+
+fn namespaces(request: &Request, joins: &Joins, userns: Option<&Userns>, host: &Host) -> Vec<LinuxNamespace> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let own = |kind| (kind, None);
     let h = &request.host;
     let mut list = vec![own(Mount)];
@@ -195,6 +209,9 @@ fn namespaces(request: &Request, joins: &Joins, host: &Host) -> Vec<LinuxNamespa
         IpcMode::Container(_) => list.push((Ipc, joins.ipc.clone())),
         IpcMode::Host => {}
     }
+    if let Some(userns) = userns {
+        list.push((User, userns.join.clone()));
+    }
     // A privileged container on v1 sees the host's groups, as tools that run engines inside one expect.
     let host_groups = h.cgroupns == NamespaceMode::Host || (h.privileged && host.cgroups != Mode::V2);
     if !host_groups {
@@ -209,11 +226,14 @@ fn namespaces(request: &Request, joins: &Joins, host: &Host) -> Vec<LinuxNamespa
         .collect()
 }
 
-fn sysctls(request: &Request) -> HashMap<String, String> {
+/// `mapped`: in a user namespace, where the group that may ping would have to have a name.
+fn sysctls(request: &Request, mapped: bool) -> HashMap<String, String> {
     let mut all = HashMap::new();
     if request.host.network == NetworkMode::None {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        if !mapped {
+            all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        }
     }
     all.extend(request.host.sysctls.iter().map(|(k, v)| (k.replace('/', "."), v.clone())));
     all

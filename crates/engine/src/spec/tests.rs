@@ -7,6 +7,10 @@ use crate::model::{Mount, MountKind, Resources, Sandbox};
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
+    spec_in(None, change)
+}
+
+fn spec_in(userns: Option<&Userns>, change: impl FnOnce(&mut Container)) -> serde_json::Value {
     let mut c = container(ID, "web");
     c.request.hostname = "0123456789ab".into();
     c.path = "sh".into();
@@ -24,6 +28,7 @@ fn spec_of(change: impl FnOnce(&mut Container)) -> serde_json::Value {
         user: &user,
         capabilities: &capabilities,
         joins: &Joins { network: Some("/run/dhow/netns/x".into()), ..Joins::default() },
+        userns,
         cgroup: format!("/dhow/{ID}"),
         init,
         devices: Devices { rules: policy::devices::rules(c.request.host.privileged), ..Devices::default() },
@@ -63,6 +68,22 @@ fn show(value: &serde_json::Value) -> String {
 #[test]
 fn by_default() {
     insta::assert_snapshot!(show(&spec_of(|_| {})));
+}
+
+#[test]
+fn ids_mapped() {
+    let ranges = vec![Range { container: 0, host: 100_000, size: 65_536 }];
+    let map = dhow_runtime::idmap::IdMap { uids: ranges.clone(), gids: ranges };
+    let (plain, new) = (spec_of(|_| {}), spec_in(Some(&Userns { map: map.clone(), join: None }), |_| {}));
+    let expect = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    assert_eq!((&new["linux"]["uidMappings"], &new["linux"]["gidMappings"]), (&expect, &expect));
+    let namespaces = |spec: &serde_json::Value| spec["linux"]["namespaces"].as_array().unwrap().clone();
+    let user: Vec<_> = namespaces(&new).into_iter().filter(|ns| !namespaces(&plain).contains(ns)).collect();
+    assert_eq!(user, [serde_json::json!({"type": "user"})]);
+    assert_eq!(new["linux"]["sysctl"], serde_json::json!({"net.ipv4.ip_unprivileged_port_start": "0"}));
+    assert!(plain["linux"]["uidMappings"].is_null());
+    let joined = spec_in(Some(&Userns { map, join: Some("/proc/7/ns/user".into()) }), |_| {});
+    assert!(namespaces(&joined).contains(&serde_json::json!({"type": "user", "path": "/proc/7/ns/user"})));
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(crate) fn options(root: &Path) -> Options {
         cgroup_parent: format!("/dhow-engine-test-{name}"),
         log_options: Default::default(),
         runtimes: Default::default(),
+        userns: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("userns::namespaces_of_the_host", namespaces_of_the_host),
     ("userns::class_19_a_setuid_program_stays_inside", class_19_a_setuid_program_stays_inside),
     ("userns::class_4_no_device_can_be_made", class_4_no_device_can_be_made),
+    ("userns::devices_are_the_hosts", devices_are_the_hosts),
     ("userns::failures_leave_nothing", failures_leave_nothing),
 ];
 
@@ -206,6 +207,17 @@ fn class_4_no_device_can_be_made() {
     assert!(!place.upper().join("disk").exists());
 }
 
+fn devices_are_the_hosts() {
+    let mut place = mapped();
+    let device = |path: &str, minor: u32| json!({"path": path, "type": "c", "major": 1, "minor": minor, "fileMode": 0o666});
+    place.set("/linux/devices", json!([device("/dev/mine", 5), device("/opt/full", 7)]));
+    let text = place.ok("head -c 3 /dev/mine | cat -v; echo x 2>/dev/null > /opt/full || echo full");
+    assert_eq!(text, "^@^@^@full\n");
+    place.set("/linux/devices", json!([{"path": "/dev/none", "type": "c", "major": 241, "minor": 3}]));
+    let failure = place.fails(&["true"]);
+    assert_eq!((failure.step, failure.object.as_str()), (Step::Device, "/dev/none"));
+}
+
 fn failures_leave_nothing() {
     let mut place = mapped();
     place.push("/mounts", json!({"destination": "/x", "type": "bind", "source": "/no/such/source", "options": ["rbind"]}));
@@ -216,7 +228,10 @@ fn failures_leave_nothing() {
     assert_eq!(place.fails(&["no-such-program"]).kind, Kind::NotFound);
     place.set("/process/user", json!({"uid": 65_536, "gid": 0}));
     let failure = place.fails(&["true"]);
-    assert_eq!((failure.object.as_str(), failure.message.as_str()), ("process.user.uid", "65536 is not mapped"));
+    assert_eq!(
+        (failure.object.as_str(), failure.message.as_str()),
+        ("process.user.uid", "cannot set uid to unmapped user in user namespace")
+    );
 
     let mut place = mapped();
     place.push("/linux/namespaces", json!({"type": "ipc", "path": "/proc/self/ns/net"}));
