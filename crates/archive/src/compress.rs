@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 const BUFFER: usize = 128 * 1024;
+/// Memory for the dictionary of an xz stream: that of `xz -9` twice over. A larger one would be a way to make us allocate.
+const XZ_MEMORY_KIB: u32 = 128 * 1024;
 
 /// Forms that archives and layers come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub enum Form {
     Gzip,
     /// zstd.
     Zstd,
+    /// xz.
+    Xz,
     /// Known by name only, to say so instead of calling it a broken tar.
     Foreign(&'static str),
 }
@@ -23,7 +27,7 @@ pub fn detect(head: &[u8]) -> Form {
         [0x1f, 0x8b, ..] => Form::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
         // A skippable frame may stand before a zstd stream (zstd:chunked writes one at the end, pzstd at the start).
-        [0xfd, b'7', b'z', b'X', ..] => Form::Foreign("xz"),
+        [0xfd, b'7', b'z', b'X', ..] => Form::Xz,
         [b'B', b'Z', b'h', ..] => Form::Foreign("bzip2"),
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Form::Zstd,
         _ => Form::Plain,
@@ -38,6 +42,7 @@ pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Form::Plain => Box::new(buffered),
         Form::Foreign(name) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} compression is not supported"))),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Form::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB)),
         Form::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
             // 128 MiB of window: what zstd itself accepts by default; a larger one would be a way to make us allocate.
@@ -76,6 +81,23 @@ mod tests {
             reader(&bytes[..]).unwrap().read_to_end(&mut out).unwrap();
             assert_eq!(out, text);
         }
+    }
+
+    #[test]
+    fn xz_is_read_with_bounded_memory() {
+        // `printf 'some text\n' | xz -9`; the byte pair tells the dictionary's size and its header's check sum.
+        let xz = |dictionary: &str| {
+            let head = "fd377a585a000004e6d6b44602002101";
+            let tail = "010009736f6d6520746578740a00000080 41490d11dafe1b0001220a151ae1671fb6f37d010000000004595a".replace(' ', "");
+            hex::decode(format!("{head}{dictionary}{tail}")).unwrap()
+        };
+        let bytes = xz("1c00000010cf58cc");
+        assert_eq!(detect(&bytes), Form::Xz);
+        let mut out = String::new();
+        reader(&bytes[..]).unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(out, "some text\n");
+        // A dictionary of 1.5 GiB.
+        assert!(reader(&xz("250000003b787b41")[..]).unwrap().read_to_string(&mut out).is_err());
     }
 
     #[test]

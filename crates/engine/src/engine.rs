@@ -16,8 +16,8 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, roots, signal, stats, top};
-use dhow_image::{Image, Images, Loaded, Removed};
+use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, prune, roots, signal, stats, top};
+use dhow_image::{DiskUsage, Image, Images, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_shim::handle::Spawner;
@@ -35,7 +35,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(15);
 /// The engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
 /// What is opened from disk before anything runs.
@@ -88,6 +88,7 @@ impl Engine {
             accounts: accounts::Cache::default(),
             filters: Filters::default(),
             stats: stats::board::Board::default(),
+            prunes: crate::turn::Guards::default(),
             actors: Tasks::default(),
             background: Tasks::default(),
             closing: AtomicBool::new(false),
@@ -307,7 +308,7 @@ impl Engine {
     /// Bytes of the container's own content, and of its whole root filesystem.
     pub async fn sizes(&self, name: &str) -> Result<(u64, u64)> {
         let container = self.container(name)?;
-        let image = images::resolve(&self.parts, &container.image_id).await.map_or(0, |image| image.size);
+        let image = images::resolve(&self.parts, &container.image_id).map_or(0, |image| image.size);
         let layers = self.parts.layers.clone();
         let work = tokio::task::spawn_blocking(move || layers.usage(&SnapshotKey(container.id.clone())));
         let own = work.await.map_err(|e| Error::internal("measure", name, e))??.bytes;
@@ -394,12 +395,12 @@ impl Engine {
 
     /// All images.
     pub async fn images(&self) -> Result<Vec<Arc<Image>>> {
-        images::list(&self.parts).await
+        Ok(self.parts.images.list())
     }
 
     /// One image.
     pub async fn image(&self, name: &str) -> Result<Arc<Image>> {
-        images::resolve(&self.parts, name).await
+        images::resolve(&self.parts, name)
     }
 
     /// Tags.
@@ -412,9 +413,45 @@ impl Engine {
         images::remove(&self.parts, name, force, prune).await
     }
 
-    /// Loads an archive from a reader on a blocking thread.
-    pub async fn load(&self, archive: Box<dyn std::io::Read + Send>) -> Result<Vec<Loaded>> {
-        images::load(&self.parts, archive).await
+    /// Space of images on disk. Waits for nobody.
+    pub fn image_usage(&self) -> DiskUsage {
+        images::usage(&self.parts)
+    }
+
+    /// Bytes of content in each of an image's layers, from the bottom.
+    pub fn layer_sizes(&self, image: &Image) -> Result<Vec<u64>> {
+        images::layer_sizes(&self.parts, image)
+    }
+
+    /// Writes an archive of what the names mean. An error before the first byte is one about the names.
+    pub async fn save(&self, names: Vec<String>, platform: Option<Platform>, out: Box<dyn Write + Send>) -> Result<()> {
+        images::save(&self.parts, names, platform, out).await
+    }
+
+    /// Removes the containers that do not run and are wanted. Answers their ids and the bytes of their own content.
+    pub async fn prune_containers(&self, wanted: impl Fn(&Container) -> bool) -> Result<(Vec<String>, u64)> {
+        prune::containers(&self.parts, wanted).await
+    }
+
+    /// Removes the images that no container uses and that are wanted; without `all` only those without a tag. Answers what went and the
+    /// bytes of the layers that went.
+    pub async fn prune_images(&self, all: bool, wanted: impl Fn(&Image) -> bool) -> Result<(Vec<Removed>, u64)> {
+        prune::images(&self.parts, all, wanted).await
+    }
+
+    /// A prune of a kind that there is nothing of yet: `network`, `volume`, `builder`.
+    pub fn prune_nothing(&self, kind: &'static str) -> Result<()> {
+        prune::nothing(&self.parts, kind)
+    }
+
+    /// Loads an archive from a reader on a blocking thread, with a platform only the images for it. `report` hears of each step.
+    pub async fn load(
+        &self,
+        archive: Box<dyn std::io::Read + Send>,
+        platform: Option<dhow_image::Platform>,
+        report: Box<dyn FnMut(dhow_image::LoadStep) + Send>,
+    ) -> Result<()> {
+        images::load(&self.parts, archive, platform, report).await
     }
 
     /// Imports a root filesystem tar.

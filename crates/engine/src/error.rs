@@ -66,9 +66,9 @@ impl From<dhow_image::Error> for Error {
     fn from(error: dhow_image::Error) -> Self {
         use dhow_image::Error as Image;
         let kind = match &error {
-            Image::NotFound(_) => Kind::NotFound,
+            Image::NotFound(_) | Image::NoReference | Image::WrongPlatform { .. } => Kind::NotFound,
             Image::Reference(_) | Image::Archive(_) | Image::Invalid(_) => Kind::Invalid,
-            Image::Conflict(_) => Kind::Conflict,
+            Image::Conflict(_) | Image::Pruning => Kind::Conflict,
             _ => Kind::Internal,
         };
         Self { kind, message: error.to_string(), source: Some(Box::new(error)) }

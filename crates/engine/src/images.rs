@@ -3,11 +3,42 @@
 use crate::container::machine::is_active;
 use crate::error::{Error, Kind, Result};
 use crate::parts::Parts;
-use dhow_image::{Image, ImportConfig, Loaded, Removed, User};
+use dhow_image::{DiskUsage, Image, ImportConfig, LoadStep, Platform, Removed, User};
 use dhow_reference::Reference;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
+
+/// Space of images on disk. Waits for nobody.
+pub(crate) fn usage(parts: &Parts) -> DiskUsage {
+    parts.images.disk_usage()
+}
+
+/// Bytes of content in each of an image's layers, from the bottom.
+pub(crate) fn layer_sizes(parts: &Parts, image: &Image) -> Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    let mut next = image.chain.clone();
+    while let Some(chain) = next {
+        let info = parts.layers.layer(&chain)?;
+        sizes.push(info.size);
+        next = info.parent;
+    }
+    sizes.reverse();
+    Ok(sizes)
+}
+
+/// Writes an archive of what the names mean.
+pub(crate) async fn save(parts: &Arc<Parts>, names: Vec<String>, platform: Option<Platform>, mut out: Box<dyn Write + Send>) -> Result<()> {
+    let told = parts.clone();
+    blocking(parts, move |images| {
+        let archive = images.save(&names, platform.as_ref())?;
+        for id in archive.ids() {
+            tell(&told, "save", id, id);
+        }
+        archive.write(&mut out)
+    })
+    .await
+}
 
 /// Runs a call of the store on a blocking thread.
 async fn blocking<T: Send + 'static>(
@@ -26,22 +57,32 @@ fn full_name(name: &str) -> String {
     Reference::parse(name).map_or_else(|_| name.to_owned(), |r| r.or_latest().familiar())
 }
 
-/// One image by any of its names.
-pub(crate) async fn resolve(parts: &Arc<Parts>, name: &str) -> Result<Arc<Image>> {
-    let wanted = name.to_owned();
-    blocking(parts, move |images| images.resolve(&wanted)).await.map_err(|e| match e.kind {
-        Kind::NotFound => Error { message: format!("No such image: {}", full_name(name)), ..e },
-        _ => e,
-    })
+/// One image by any of its names. Waits for nobody.
+pub(crate) fn resolve(parts: &Parts, name: &str) -> Result<Arc<Image>> {
+    parts.images.resolve(name).map_err(|e| named(e.into(), name))
 }
 
-pub(crate) async fn list(parts: &Arc<Parts>) -> Result<Vec<Arc<Image>>> {
-    blocking(parts, dhow_image::Images::list).await
+/// The same error with the name as people give it.
+fn named(error: Error, name: &str) -> Error {
+    match error.kind {
+        Kind::NotFound => Error { message: format!("No such image: {}", full_name(name)), ..error },
+        _ => error,
+    }
 }
 
-fn tell(parts: &Parts, action: &str, actor: &str, name: Option<String>) {
-    let attributes = name.map(|n| BTreeMap::from([("name".to_owned(), n)])).unwrap_or_default();
+/// An event of an image: its labels while it is there, and the name that is meant.
+fn tell(parts: &Parts, action: &str, actor: &str, name: &str) {
+    let mut attributes = BTreeMap::new();
+    if let Ok(image) = parts.images.resolve(actor) {
+        attributes = labels(&image);
+    }
+    attributes.insert("name".to_owned(), name.to_owned());
     parts.events.tell("image", action, actor, attributes);
+}
+
+/// What an image is labelled with.
+fn labels(image: &Image) -> BTreeMap<String, String> {
+    image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default().into_iter().collect()
 }
 
 pub(crate) async fn tag(parts: &Arc<Parts>, source: &str, target: Reference) -> Result<()> {
@@ -53,11 +94,8 @@ pub(crate) async fn tag(parts: &Arc<Parts>, source: &str, target: Reference) -> 
     }
     let target = target.or_latest();
     let (wanted, name) = (source.to_owned(), target.clone());
-    let image = blocking(parts, move |images| images.tag(&wanted, &name)).await.map_err(|e| match e.kind {
-        Kind::NotFound => Error { message: format!("No such image: {}", full_name(source)), ..e },
-        _ => e,
-    })?;
-    tell(parts, "tag", &image.id, Some(target.familiar()));
+    let image = blocking(parts, move |images| images.tag(&wanted, &name)).await.map_err(|e| named(e, source))?;
+    tell(parts, "tag", &image.id, &target.familiar());
     Ok(())
 }
 
@@ -74,33 +112,37 @@ fn users(parts: &Parts) -> Vec<User> {
 
 pub(crate) async fn remove(parts: &Arc<Parts>, name: &str, force: bool, prune: bool) -> Result<Vec<Removed>> {
     let users = users(parts);
-    let id = resolve(parts, name).await?.id.clone();
+    let image = resolve(parts, name)?;
     let wanted = name.to_owned();
     let removed = blocking(parts, move |images| images.remove(&wanted, force, prune, &users)).await?;
     for line in &removed {
         match line {
-            Removed::Untagged(name) => tell(parts, "untag", &id, Some(name.clone())),
-            Removed::Deleted(gone) if *gone == id => tell(parts, "delete", gone, Some(gone.clone())),
-            Removed::Deleted(_) => {}
+            Removed::Untagged(_) => {
+                let name = ("name".to_owned(), image.id.clone());
+                let attributes = labels(&image).into_iter().chain([name]).collect();
+                parts.events.tell("image", "untag", &image.id, attributes);
+            }
+            Removed::Deleted(gone) => tell(parts, "delete", gone, gone),
+            Removed::Layer(_) => {}
         }
     }
     Ok(removed)
 }
 
-pub(crate) async fn load(parts: &Arc<Parts>, mut archive: Box<dyn Read + Send>) -> Result<Vec<Loaded>> {
-    let loaded = blocking(parts, move |images| images.load(&mut archive)).await?;
-    for line in &loaded {
-        match line {
-            Loaded::Tagged(name) => {
-                let name = name.familiar();
-                let id = resolve(parts, &name).await.map_or_else(|_| name.clone(), |i| i.id.clone());
-                tell(parts, "load", &id, Some(name));
-            }
-            Loaded::Untagged(id) => tell(parts, "load", id, Some(id.clone())),
-            Loaded::Renamed { .. } => {}
+pub(crate) async fn load(
+    parts: &Arc<Parts>,
+    mut archive: Box<dyn Read + Send>,
+    platform: Option<Platform>,
+    mut report: Box<dyn FnMut(LoadStep) + Send>,
+) -> Result<()> {
+    let told = parts.clone();
+    let mut step = move |step: LoadStep| {
+        if let LoadStep::Image(id) = &step {
+            tell(&told, "load", id, id);
         }
-    }
-    Ok(loaded)
+        report(step);
+    };
+    blocking(parts, move |images| images.load(&mut archive, platform.as_ref(), &mut step)).await
 }
 
 pub(crate) async fn import(
@@ -112,7 +154,10 @@ pub(crate) async fn import(
     let target = target.map(Reference::or_latest);
     let name = target.as_ref().map(Reference::familiar);
     let image = blocking(parts, move |images| images.import(&mut tar, config, target.as_ref())).await?;
-    tell(parts, "import", &image.id, Some(name.unwrap_or_else(|| image.id.clone())));
+    if let Some(name) = name {
+        tell(parts, "tag", &image.id, &name);
+    }
+    tell(parts, "import", &image.id, &image.id);
     Ok(image)
 }
 
@@ -137,7 +182,7 @@ pub(crate) async fn pull(parts: &Arc<Parts>, name: &Reference) -> Result<Arc<Ima
     let asked = wanted.clone();
     match blocking(parts, move |images| images.embedded(&asked)).await? {
         Some(image) => {
-            tell(parts, "pull", &wanted.familiar(), Some(wanted.familiar_name()));
+            tell(parts, "pull", &wanted.familiar(), &wanted.familiar_name());
             Ok(image)
         }
         None => Err(Error::new(

@@ -32,6 +32,7 @@ mod options;
 mod parts;
 mod paths;
 pub mod policy;
+mod prune;
 mod registry;
 mod restart;
 mod roots;
@@ -42,12 +43,13 @@ pub mod stats;
 mod store;
 mod tasks;
 pub mod top;
+mod turn;
 mod userns;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;
 pub use dhow_archive::{PathStat, path};
-pub use dhow_image::{Image, ImportConfig, Loaded, Removed};
+pub use dhow_image::{DiskUsage, Image, ImportConfig, LoadStep, Loaded, Platform, Removed};
 pub use dhow_runtime::idmap::{IdMap, Range as IdRange};
 pub use dhow_shim::config::Foreign;
 pub use dhow_storage::{Change, ChangeKind};

@@ -36,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) accounts: accounts::Cache,
     pub(crate) filters: Filters,
     pub(crate) stats: Board,
+    pub(crate) prunes: crate::turn::Guards,
     /// One for each container.
     pub(crate) actors: Tasks,
     /// Clean-up that nobody waits for.

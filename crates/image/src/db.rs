@@ -63,6 +63,13 @@ pub(crate) fn layer_blobs(c: &Connection, image: &str) -> Result<BTreeMap<String
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The blobs of one image with the diff ids of those that are layers, sorted.
+pub(crate) fn content_of(c: &Connection, image: &str) -> Result<Vec<(String, Option<String>)>> {
+    let mut statement = c.prepare_cached("SELECT digest, diff FROM blob WHERE image = ?1 ORDER BY digest")?;
+    let rows = statement.query_map([image], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Some image needs this blob.
 pub(crate) fn blob_in_use(c: &Connection, digest: &str) -> Result<bool> {
     let mut statement = c.prepare_cached("SELECT 1 FROM blob WHERE digest = ?1 LIMIT 1")?;

@@ -6,6 +6,14 @@
 pub enum Error {
     #[error("No such image: {0}")]
     NotFound(String),
+    #[error("reference does not exist")]
+    NoReference,
+    #[error("image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})")]
+    WrongPlatform { name: String, found: String, wanted: String },
+    #[error("{what} has the digest {found}: the store is damaged")]
+    Damaged { what: String, found: String },
+    #[error("a prune operation is already running")]
+    Pruning,
     #[error("{0}")]
     Reference(#[from] dhow_reference::Error),
     #[error("invalid archive: {0}")]

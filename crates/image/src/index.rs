@@ -9,15 +9,18 @@ use std::sync::Arc;
 const PREFIX: &str = "sha256:";
 
 /// Images by id, names by reference.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Index {
     images: HashMap<String, Arc<Image>>,
     names: BTreeMap<Reference, String>,
+    /// Something was changed since the last copy was taken.
+    changed: bool,
 }
 
 impl Index {
     /// Adds an image, or replaces what is known of it; its names come from the index.
     pub(crate) fn put(&mut self, image: Image) {
+        self.changed = true;
         let id = image.id.clone();
         self.images.insert(id.clone(), Arc::new(image));
         self.refresh(&id);
@@ -25,12 +28,14 @@ impl Index {
 
     /// Takes an image out, with all its names.
     pub(crate) fn take(&mut self, id: &str) {
+        self.changed = true;
         self.images.remove(id);
         self.names.retain(|_, image| image != id);
     }
 
     /// Points a name to an image and tells the image that it pointed to.
     pub(crate) fn set_name(&mut self, name: &Reference, id: &str, at: Option<i64>) -> Option<String> {
+        self.changed = true;
         let old = self.names.insert(name.clone(), id.to_owned());
         if let Some(image) = self.images.get_mut(id)
             && at.is_some()
@@ -46,9 +51,15 @@ impl Index {
 
     /// Forgets a name.
     pub(crate) fn drop_name(&mut self, name: &Reference) {
+        self.changed = true;
         if let Some(id) = self.names.remove(name) {
             self.refresh(&id);
         }
+    }
+
+    /// A copy for readers, if they have not seen all.
+    pub(crate) fn changed(&mut self) -> Option<Self> {
+        std::mem::take(&mut self.changed).then(|| self.clone())
     }
 
     fn refresh(&mut self, id: &str) {
@@ -77,6 +88,18 @@ impl Index {
         self.images.get(id)
     }
 
+    /// By the name under which it is kept.
+    pub(crate) fn named(&self, name: &Reference) -> Option<Arc<Image>> {
+        self.names.get(name).and_then(|id| self.images.get(id)).cloned()
+    }
+
+    /// Every name of a repository with its image, in order.
+    pub(crate) fn of_repository(&self, repository: &Reference) -> Vec<(Reference, Arc<Image>)> {
+        let wanted = repository.name();
+        let all = self.names.iter().filter(|(name, _)| name.name() == wanted);
+        all.filter_map(|(name, id)| Some((name.clone(), self.images.get(id)?.clone()))).collect()
+    }
+
     /// Images built on this one here.
     pub(crate) fn has_children(&self, id: &str) -> bool {
         self.images.values().any(|i| i.parent.as_deref() == Some(id))
@@ -101,7 +124,8 @@ impl Index {
         }
     }
 
-    fn by_prefix(&self, text: &str) -> Option<Arc<Image>> {
+    /// By the one id that begins so.
+    pub(crate) fn by_prefix(&self, text: &str) -> Option<Arc<Image>> {
         let hex = text.strip_prefix(PREFIX).unwrap_or(text);
         if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
@@ -123,7 +147,7 @@ pub(crate) fn key(reference: &Reference) -> Reference {
 }
 
 /// `sha256:` and 64 hex digits, or the digits alone.
-fn full_id(text: &str) -> Option<String> {
+pub(crate) fn full_id(text: &str) -> Option<String> {
     let hex = text.strip_prefix(PREFIX).unwrap_or(text);
     let full = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     full.then(|| format!("{PREFIX}{hex}"))
@@ -151,6 +175,15 @@ pub(crate) mod tests {
             last_tagged: None,
             parent: None,
         }
+    }
+
+    /// One with a layer.
+    pub(crate) fn layered(digit: char) -> Image {
+        let raw = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{}"]}}}}"#,
+            digit.to_string().repeat(64)
+        );
+        Image { config: serde_json::from_str(&raw).unwrap(), raw: Arc::from(raw.as_bytes()), ..image(digit) }
     }
 
     fn named(text: &str) -> Reference {

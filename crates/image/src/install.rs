@@ -4,19 +4,50 @@ use crate::blobs::{Spooled, unreadable};
 use crate::db::{self, Row};
 use crate::error::{Error, Result, io};
 use crate::model;
-use crate::model::Image;
+use crate::model::{Image, LoadStep};
 use crate::store::Images;
 use dhow_archive::compress;
 use dhow_archive::tarball::Digested;
 use dhow_storage::{ChainId, DiffId};
 use oci_spec::image::ImageConfiguration;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 /// Largest configuration that is read.
 pub(crate) const CONFIG_MAX: u64 = 8 * 1024 * 1024;
 /// Most layers of one image: what a chain of overlay directories can hold.
-const LAYERS_MAX: usize = 500;
+pub(crate) const LAYERS_MAX: usize = 500;
+
+/// Bytes of a layer between two words about it.
+const STEP: u64 = 512 * 1024;
+
+/// Who is told how far a layer is.
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(LoadStep);
+
+/// A layer's archive, and who is told how much of it was read.
+struct Counted<'a> {
+    inner: File,
+    diff: &'a DiffId,
+    done: u64,
+    told: Option<u64>,
+    total: u64,
+    tell: Tell<'a>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.done += count as u64;
+        let end = self.done >= self.total && self.told != Some(self.done);
+        if end || self.told.is_none_or(|told| self.done >= told + STEP) {
+            self.told = Some(self.done);
+            (self.tell)(LoadStep::Layer { diff: self.diff.to_string(), done: self.done, total: self.total });
+        }
+        Ok(count)
+    }
+}
 
 /// An image's content, received and hashed, its layers in order from the bottom.
 #[derive(Debug)]
@@ -56,7 +87,7 @@ pub(crate) fn check(raw: &[u8], layers: Option<usize>) -> Result<Checked> {
 
 impl Images {
     /// Takes an image in: blobs, then layers, then the row. On an error nothing of it stays.
-    pub(crate) fn install(&self, incoming: Incoming, blobs: Vec<Spooled>) -> Result<Arc<Image>> {
+    pub(crate) fn install(&self, incoming: Incoming, blobs: Vec<Spooled>, tell: Tell<'_>) -> Result<Arc<Image>> {
         let checked = check(&incoming.config, Some(incoming.layers.len()))?;
         let config = self.blobs.spool(&mut &incoming.config[..], CONFIG_MAX)?;
         let id = config.digest().to_owned();
@@ -66,7 +97,7 @@ impl Images {
         let chains = chains(&checked.diffs);
 
         let pins = self.pin(needs.keys().cloned().chain(chains.iter().map(ToString::to_string)));
-        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &needs);
+        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &needs, tell);
         drop(pins);
         if outcome.is_err() {
             self.collect(needs.into_keys().collect(), chains);
@@ -82,11 +113,12 @@ impl Images {
         config: Spooled,
         blobs: Vec<Spooled>,
         needs: &BTreeMap<String, Option<String>>,
+        tell: Tell<'_>,
     ) -> Result<Arc<Image>> {
         let mut parent: Option<ChainId> = None;
         let mut size = 0;
         for (number, (diff, layer)) in checked.diffs.iter().zip(&incoming.layers).enumerate() {
-            let info = self.apply(number, parent.as_ref(), diff, layer)?;
+            let info = self.apply(number, parent.as_ref(), diff, layer, tell)?;
             size += info.size;
             parent = Some(info.chain);
         }
@@ -120,14 +152,22 @@ impl Images {
         state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    fn apply(&self, number: usize, parent: Option<&ChainId>, diff: &DiffId, layer: &Spooled) -> Result<dhow_storage::LayerInfo> {
+    fn apply(
+        &self,
+        number: usize,
+        parent: Option<&ChainId>,
+        diff: &DiffId,
+        layer: &Spooled,
+        tell: Tell<'_>,
+    ) -> Result<dhow_storage::LayerInfo> {
         let wrong = |actual: &str| Error::Archive(format!("invalid diffID for layer {number}: expected \"{diff}\", got {actual:?}"));
         if let Ok(info) = self.layers.layer(&ChainId::of(parent, diff)) {
             // The layer is here, but these bytes are kept for it: they must be what they claim to be.
             let actual = self.content(diff, layer)?;
             return if actual == diff.as_str() { Ok(info) } else { Err(wrong(&actual)) };
         }
-        let mut tar = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
+        let counted = Counted { inner: layer.open()?, diff, done: 0, told: None, total: layer.size(), tell };
+        let mut tar = compress::reader(counted).map_err(io("read", layer.digest()))?;
         self.layers.apply(parent, &mut tar, Some(diff)).map_err(|error| match error {
             dhow_storage::Error::Digest { actual, .. } => wrong(&actual),
             other => other.into(),

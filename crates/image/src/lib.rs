@@ -1,4 +1,4 @@
-//! Images: configurations, the content store, names, archives in. Layers are storage's.
+//! Images: configurations, the content store, names, archives in and out. Layers are storage's.
 //!
 //! ```text
 //! ROOT/images.db          images, their blobs, their names (SQLite)
@@ -19,10 +19,14 @@ mod hello;
 mod index;
 mod install;
 mod model;
+mod prune;
 mod remove;
+mod save;
 mod store;
+mod usage;
 
 pub use commit::CommitConfig;
 pub use error::{Error, Result};
-pub use model::{Image, ImportConfig, Loaded, Removed, User};
+pub use model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 pub use store::Images;
+pub use usage::DiskUsage;

@@ -4,7 +4,7 @@ use crate::blobs::Blobs;
 use crate::error::{Error, Result, io};
 use crate::index::{Index, key};
 use crate::install::{self, CONFIG_MAX, Incoming};
-use crate::model::{Image, ImportConfig, Loaded, Removed, User};
+use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
 use dhow_reference::Reference;
@@ -26,11 +26,13 @@ pub struct Images {
     pub(crate) blobs: Blobs,
     pub(crate) layers: Arc<dyn LayerStore>,
     state: Mutex<State>,
+    /// The index as of the last commit. Its lock is held to copy a pointer, so that no look-up waits for a commit in progress.
+    published: Mutex<Arc<Index>>,
     /// Something that was being removed is gone.
     gone: Condvar,
 }
 
-/// What the lock guards: held for look-ups and commits, never while content is read or unpacked.
+/// What the lock guards: held for commits, never while content is read or unpacked, and by no reader.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) connection: Connection,
@@ -61,6 +63,33 @@ impl Drop for Pins<'_> {
     }
 }
 
+/// The state, and the duty to show readers what was done to it.
+pub(crate) struct Held<'a> {
+    images: &'a Images,
+    state: MutexGuard<'a, State>,
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl std::ops::DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(index) = self.state.index.changed() {
+            *self.images.published.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        }
+    }
+}
+
 impl Images {
     /// Opens the store under `root` (made 0700 where missing), finishing or removing what a crash left.
     pub fn open(root: &Path, layers: Arc<dyn LayerStore>) -> Result<Self> {
@@ -69,20 +98,25 @@ impl Images {
         let connection = dhow_db::open(&root.join("images.db"), db::MIGRATIONS)?;
         dhow_db::set_durability(&connection, Durability::Power)?;
         let state = State { connection, index: Index::default(), pins: HashMap::new(), doomed: HashSet::new() };
-        let this = Self { blobs, layers, state: Mutex::new(state), gone: Condvar::new() };
+        let this = Self { blobs, layers, state: Mutex::new(state), published: Mutex::default(), gone: Condvar::new() };
         this.fill_index()?;
         this.sweep()?;
         Ok(this)
     }
 
-    /// Every image, unsorted.
-    pub fn list(&self) -> Result<Vec<Arc<Image>>> {
-        Ok(self.state().index.all().cloned().collect())
+    /// Every image, unsorted. Does not block.
+    pub fn list(&self) -> Vec<Arc<Image>> {
+        self.snapshot().all().cloned().collect()
     }
 
-    /// By name, `name:tag`, `name@digest`, full or short id, with or without `sha256:`, in Docker's order.
+    /// By name, `name:tag`, `name@digest`, full or short id, with or without `sha256:`, in Docker's order. Does not block.
     pub fn resolve(&self, name: &str) -> Result<Arc<Image>> {
-        self.state().index.resolve(name)
+        self.snapshot().resolve(name)
+    }
+
+    /// Everything as of the last commit.
+    pub(crate) fn snapshot(&self) -> Arc<Index> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds or moves a tag. Refuses digests.
@@ -118,29 +152,34 @@ impl Images {
             let deleted = matches!(record, Removed::Deleted(_));
             records.push(record);
             if deleted && let Some((chain, blobs)) = doomed.next() {
-                records.extend(self.collect_chain(chain).into_iter().map(|c| Removed::Deleted(c.to_string())));
+                records.extend(self.collect_chain(chain).into_iter().map(|c| Removed::Layer(c.to_string())));
                 self.collect_blobs(blobs);
             }
         }
         Ok(records)
     }
 
-    /// Takes in a docker-archive or OCI layout tar, plain or compressed (gzip, zstd). All or nothing per image.
-    pub fn load(&self, archive: &mut dyn Read) -> Result<Vec<Loaded>> {
-        let mut loaded = Vec::new();
+    /// Takes in an archive of images of any age or form, plain or compressed (gzip, zstd, xz); with a platform, only the images for it.
+    /// All or nothing per image; `tell` hears of each step.
+    pub fn load(&self, archive: &mut dyn Read, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
         for found in archive::read(&self.blobs, archive)? {
-            let image = self.install(found.incoming, found.blobs)?;
+            let made_for = Platform::of(&install::check(&found.incoming.config, None)?.config);
+            if platform.is_some_and(|wanted| !wanted.accepts(&made_for)) {
+                continue;
+            }
+            let image = self.install(found.incoming, found.blobs, tell)?;
+            tell(LoadStep::Image(image.id.clone()));
             if found.names.is_empty() {
-                loaded.push(Loaded::Untagged(image.id.clone()));
+                tell(LoadStep::Line(Loaded::Untagged(image.id.clone())));
             }
             for name in found.names {
                 if let Some(old) = self.set_name(&name, &image.id, None)?.filter(|old| *old != image.id) {
-                    loaded.push(Loaded::Renamed { name: name.clone(), old });
+                    tell(LoadStep::Line(Loaded::Renamed { name: name.clone(), old }));
                 }
-                loaded.push(Loaded::Tagged(name));
+                tell(LoadStep::Line(Loaded::Tagged(name)));
             }
         }
-        Ok(loaded)
+        Ok(())
     }
 
     /// Makes an image of one layer from a root filesystem tar, plain or compressed. `changes` are applied to `config` by the caller.
@@ -156,10 +195,10 @@ impl Images {
         let config = imported(&config, info.diff.as_str())?;
         let chain = info.chain.clone();
         let image = self
-            .install(Incoming { config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())
+            .install(Incoming { config, layers: vec![Arc::new(layer)], parent: None }, Vec::new(), &mut |_| {})
             .inspect_err(|_| self.collect(Vec::new(), vec![chain]))?;
         if let Some(target) = target {
-            self.set_name(&key(target), &image.id, None)?;
+            self.set_name(&key(target), &image.id, Some(model::now()))?;
         }
         self.resolve(&image.id)
     }
@@ -169,7 +208,8 @@ impl Images {
         let name = key(name);
         let Some(found) = embedded::find(&name)? else { return Ok(None) };
         let layer = self.blobs.spool(&mut &found.layer[..], CONFIG_MAX)?;
-        let image = self.install(Incoming { config: found.config, layers: vec![Arc::new(layer)], parent: None }, Vec::new())?;
+        let image =
+            self.install(Incoming { config: found.config, layers: vec![Arc::new(layer)], parent: None }, Vec::new(), &mut |_| {})?;
         self.set_name(&name, &image.id, None)?;
         self.resolve(&image.id).map(Some)
     }
@@ -179,6 +219,11 @@ impl Images {
         let chains = self.layers.layers()?.into_iter().map(|l| l.chain).collect();
         self.collect(self.blobs.list()?, chains);
         Ok(())
+    }
+
+    /// The content of an image, with the diff ids of what is a layer.
+    pub(crate) fn content_of(&self, id: &str) -> Result<Vec<(String, Option<String>)>> {
+        db::content_of(&self.state().connection, id)
     }
 
     /// Points a name to an image; tells the one that it pointed to. `at` is given where a person tags.
@@ -191,7 +236,12 @@ impl Images {
         Ok(state.index.set_name(name, id, at))
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    /// What commits work on. When it is given back, readers see what was changed.
+    pub(crate) fn state(&self) -> Held<'_> {
+        Held { images: self, state: self.lock() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is committed before the index is touched: a panic in between leaves the index behind at worst.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,7 +249,7 @@ impl Images {
     /// Holds content by name until the guard is dropped. What is being removed is waited for.
     pub(crate) fn pin(&self, names: impl Iterator<Item = String>) -> Pins<'_> {
         let held: Vec<String> = names.collect();
-        let mut state = self.state();
+        let mut state = self.lock();
         while held.iter().any(|name| state.doomed.contains(name)) {
             state = self.gone.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -81,6 +81,24 @@ wire! {
         deleted: String = "Deleted" @omit,
     }
 
+    /// One step of `GET /images/{name}/history`.
+    pub struct ImageHistoryItem {
+        /// `<missing>` where the image of that step is not here.
+        id: String = "Id",
+        /// Seconds since 1970.
+        created: i64 = "Created",
+        created_by: String = "CreatedBy",
+        tags: Option<Vec<String>> = "Tags",
+        size: i64 = "Size",
+        comment: String = "Comment",
+    }
+
+    /// Answer to container prune.
+    pub struct PruneContainers {
+        containers_deleted: Option<Vec<String>> = "ContainersDeleted",
+        space_reclaimed: i64 = "SpaceReclaimed",
+    }
+
     /// Answer to image prune.
     pub struct PruneImages {
         images_deleted: Option<Vec<ImageDeleteItem>> = "ImagesDeleted",

@@ -25,7 +25,7 @@ pub use container::{
 };
 pub use exec::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecProcess, ExecStartBody};
 pub use files::{FilesystemChange, IdAnswer, PathStat};
-pub use image::{ImageConfig, ImageDeleteItem, ImageInspect, ImageSummary, PruneImages, RootFs};
+pub use image::{ImageConfig, ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary, PruneContainers, PruneImages, RootFs};
 pub use inspect::{ContainerInspect, GraphDriver, Health, HealthResult, NetworkSettings, State};
 pub use list::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworks};
 pub use network::{EndpointSettings, Ipam, IpamConfig, NetworkInspect, NetworkingConfig};

@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod prune;
 pub(crate) mod remove;
 pub(crate) mod stats;
 pub(crate) mod top;

@@ -1,6 +1,7 @@
 //! Bodies: of answers, and of requests that are read by blocking code.
 
 use super::limits;
+use super::pipe::Chunk;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -18,6 +19,8 @@ pub(crate) enum Body {
     Stream(mpsc::Receiver<Bytes>),
     /// As [`Self::Stream`]; an error breaks the connection, so that nobody takes what came for the whole.
     Fallible(mpsc::Receiver<io::Result<Vec<u8>>>),
+    /// As blocking code writes it; an error ends the connection.
+    Pipe { first: Option<Bytes>, rest: mpsc::Receiver<Chunk> },
 }
 
 impl Body {
@@ -42,6 +45,17 @@ impl HttpBody for Body {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(receiver) => receiver.poll_recv(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Fallible(receiver) => receiver.poll_recv(cx).map(|next| next.map(|piece| piece.map(|bytes| Frame::data(bytes.into())))),
+            Self::Pipe { first, rest } => match first.take() {
+                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                None => rest.poll_recv(cx).map(|next| {
+                    next.map(|chunk| {
+                        chunk.map(Frame::data).map_err(|error| {
+                            tracing::warn!(%error, "an answer was broken off");
+                            io::Error::other(error)
+                        })
+                    })
+                }),
+            },
         }
     }
 
@@ -52,7 +66,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(_) | Self::Fallible(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Fallible(_) | Self::Pipe { .. } => SizeHint::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod hijack;
 pub(crate) mod io;
 pub(crate) mod listen;
+pub(crate) mod pipe;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod websocket;

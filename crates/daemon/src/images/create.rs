@@ -1,20 +1,20 @@
 //! `POST /images/create`: pull, or import of a root filesystem.
 
-use super::{progress_line, target};
+use super::progress::Meter;
+use super::{error_line, fetch, progress_line, target};
 use crate::convert::changes;
 use crate::error::{Failure, Result};
 use crate::http::body::{BlockingBody, Body};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::Progress;
-use dhow_engine::ImportConfig;
+use dhow_engine::{Image, ImportConfig};
 use dhow_reference::Reference;
 
 /// By what the query names.
 pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     match (cx.query.get("fromImage"), cx.query.get("fromSrc")) {
-        ("", "-") => import(cx).await,
         ("", "") => Err(Failure::invalid("either fromImage or fromSrc is needed")),
-        ("", _) => Err(Failure::unsupported("importing from a URL")),
+        ("", _) => import(cx).await,
         (image, _) => {
             let name = pull_name(image, cx.query.get("tag"))?;
             pull(&cx, name).await
@@ -45,21 +45,41 @@ async fn pull(cx: &Cx, name: Reference) -> Result<Reply> {
     Ok(reply::stream("application/json", Body::full(lines)))
 }
 
+/// The request's body, or what a URL has. The head of the answer is sent once there is something to tell: the download's begin, or the
+/// image's id; a later error is a line of the stream.
 async fn import(cx: Cx) -> Result<Reply> {
     let target = target(cx.query.get("repo"), cx.query.get("tag"))?;
+    let source = cx.query.get("fromSrc").to_owned();
     let list: Vec<&str> = cx.query.all("changes").collect();
     let config = ImportConfig {
         comment: match cx.query.get("message") {
-            "" => "Imported from -".into(),
+            "" => format!("Imported from {source}"),
             message => message.into(),
         },
         platform: cx.query.find("platform").filter(|platform| !platform.is_empty()).map(str::to_owned),
         config: changes::apply(&list)?,
     };
     let engine = cx.app.engine.clone();
-    let image = engine.import(Box::new(BlockingBody::new(cx.body)), config, target).await?;
-    let line = progress_line(&Progress { status: image.id.clone(), ..Progress::default() });
-    Ok(reply::stream("application/json", Body::full(line)))
+    let told = |image: &Image| progress_line(&Progress { status: image.id.clone(), ..Progress::default() });
+    if source == "-" {
+        let image = engine.import(Box::new(BlockingBody::new(cx.body)), config, target).await?;
+        return Ok(reply::stream("application/json", Body::full(told(&image))));
+    }
+    let url = fetch::url(&source)?;
+    let found = fetch::get(&url).await?;
+    let (sender, body) = Body::stream();
+    tokio::spawn(async move {
+        let begin = progress_line(&Progress { status: format!("Downloading from {url}"), ..Progress::default() });
+        // Begun, it is finished, whether anybody listens or not.
+        let _gone = sender.send(begin.into()).await;
+        let meter = Meter::new(BlockingBody::new(found.body), "Importing", found.length, sender.clone());
+        let end = match engine.import(Box::new(meter), config, target).await {
+            Ok(image) => told(&image),
+            Err(error) => error_line(&Failure::from(error).0.message),
+        };
+        let _gone = sender.send(end.into()).await;
+    });
+    Ok(reply::stream("application/json", body))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use serde::Deserialize;
 /// One image.
 pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
     let image = cx.app.engine.image(name).await?;
+    super::check_platform(name, &image, super::platform(cx, "platform")?.as_ref())?;
     reply::shaped(Shape::Image, cx.version, &shape(&image))
 }
 

@@ -19,12 +19,12 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
     let images = cx.app.engine.images().await?;
     let bounds = Bounds::parse(cx, &filters).await?;
     let dangling = if filters.contains("dangling") { Some(filters.boolean("dangling", false)?) } else { None };
-    let users = cx.app.engine.containers();
+    let usage = cx.query.boolean("shared-size").then(|| cx.app.engine.image_usage());
     let mut list = Vec::new();
     for image in &images {
-        let unnamed = image.tags.is_empty() && image.digests.is_empty();
-        let is_parent = unnamed && images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
-        if (is_parent && !cx.query.boolean("all")) || dangling.is_some_and(|wanted| wanted != unnamed) || !bounds.contain(created(image)) {
+        let has_children = images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
+        let show = shows(!image.tags.is_empty(), !image.digests.is_empty(), has_children, cx.query.boolean("all"), dangling);
+        if !show || !bounds.contain(created(image)) {
             continue;
         }
         let labels = image_config_of(&image.raw).labels;
@@ -41,22 +41,33 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
                 continue;
             }
         }
-        let counted = cx.query.boolean("shared-size");
+        let shared = usage.as_ref().map(|usage| usage.shared.get(&image.id).copied().unwrap_or(0));
         list.push(ImageSummary {
-            containers: if counted { users.iter().filter(|user| user.image_id == image.id).count().try_into().unwrap_or(-1) } else { -1 },
+            containers: -1,
             created: created(image).unwrap_or(0).div_euclid(SECOND),
             id: image.id.clone(),
             labels,
             parent_id: image.parent.clone().unwrap_or_default(),
             repo_digests: older(digests, cx.version, "<none>@<none>"),
             repo_tags: older(tags, cx.version, "<none>:<none>"),
-            shared_size: -1,
+            shared_size: shared.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             size: i64::try_from(image.size).unwrap_or(i64::MAX),
             virtual_size: 0,
         });
     }
     list.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.repo_tags.cmp(&b.repo_tags)));
     reply::shaped_list(Shape::ImageSummary, cx.version, &list)
+}
+
+/// An image without a name shows where nobody builds on it, or where all are asked for. One that has only digests counts as dangling
+/// where these are asked for, and as named where they are not.
+fn shows(tagged: bool, digested: bool, has_children: bool, all: bool, dangling: Option<bool>) -> bool {
+    let named = tagged || digested;
+    match dangling {
+        Some(true) => !tagged && !has_children,
+        Some(false) => named,
+        None => named || all || !has_children,
+    }
 }
 
 /// Before 1.43 an image without names had one that says so.
@@ -164,6 +175,19 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dangling_ones() {
+        let check = |tagged, digested, children, all, expect: [bool; 3]| {
+            let got = [None, Some(true), Some(false)].map(|dangling| shows(tagged, digested, children, all, dangling));
+            assert_eq!(got, expect, "{tagged} {digested} {children} {all}");
+        };
+        check(true, false, false, false, [true, false, true]);
+        check(false, true, false, false, [true, true, true]);
+        check(false, false, false, false, [true, true, false]);
+        check(false, false, true, false, [false, false, false]);
+        check(false, false, true, true, [true, false, false]);
+    }
 
     #[test]
     fn references() {

@@ -1,14 +1,20 @@
 //! Images: one file per verb.
 
 pub(crate) mod create;
+mod fetch;
+pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod load;
+mod progress;
+pub(crate) mod prune;
 pub(crate) mod remove;
+pub(crate) mod save;
 
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{Progress, ProgressError};
+use dhow_engine::{Image, Platform};
 use dhow_reference::Reference;
 use http::StatusCode;
 
@@ -33,6 +39,41 @@ pub(crate) fn target(repository: &str, tag: &str) -> Result<Option<Reference>> {
         return Err(Failure::invalid("refusing to create a tag with a digest reference"));
     }
     Ok(Some(reference.or_latest()))
+}
+
+/// The platform of a query, in JSON; `None` where none is named.
+pub(crate) fn platform(cx: &Cx, key: &'static str) -> Result<Option<Platform>> {
+    #[derive(serde::Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        os: String,
+        #[serde(default)]
+        architecture: String,
+        #[serde(default)]
+        variant: String,
+    }
+    let mut given = cx.query.all(key).filter(|text| !text.is_empty());
+    let Some(text) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(Failure::invalid("multiple platform parameters not supported"));
+    }
+    let Wanted { os, architecture, variant } =
+        serde_json::from_str(text).map_err(|error| Failure::invalid(format!("failed to parse platform: {error}")))?;
+    if os.is_empty() && (!variant.is_empty() || !architecture.is_empty()) {
+        return Err(Failure::invalid("both OS and Architecture must be provided"));
+    }
+    Ok(Some(Platform { os, architecture, variant }))
+}
+
+/// Refuses an image that is not for the platform that was asked for.
+pub(crate) fn check_platform(name: &str, image: &Image, wanted: Option<&Platform>) -> Result<()> {
+    let found = Platform::of(&image.config);
+    match wanted.filter(|wanted| !wanted.accepts(&found)) {
+        Some(wanted) => Err(Failure::not_found(format!(
+            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// One line of progress as Docker sends it: ended by CR LF, `<`, `>` and `&` escaped as Go's encoder has it.

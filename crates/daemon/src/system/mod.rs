@@ -4,6 +4,7 @@ pub(crate) mod df;
 pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod info;
+pub(crate) mod prune;
 pub(crate) mod timings;
 pub(crate) mod version;
 

@@ -24,7 +24,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     if let Some(name) = request.name.as_deref().filter(|n| !n.is_empty()) {
         names::check(name)?;
     }
-    let image = crate::images::resolve(parts, &request.image).await?;
+    let image = crate::images::resolve(parts, &request.image)?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;
     userns::check(&request.host, parts.options.userns.is_some())?;

@@ -1,12 +1,15 @@
 //! `manifest.json`: a list of images, each a configuration, layers from the bottom, and names.
 
 use super::spool::Members;
-use super::{DOCUMENT_MAX, Found, document};
-use crate::blobs::Spooled;
+use super::{DOCUMENT_MAX, Found, document, oci};
+use crate::blobs::{Blobs, Spooled};
 use crate::error::{Error, Result};
 use crate::install::{self, CONFIG_MAX, Incoming};
 use dhow_reference::Reference;
 use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug, Deserialize)]
@@ -17,13 +20,47 @@ struct Item {
     repo_tags: Option<Vec<String>>,
     #[serde(default)]
     layers: Option<Vec<String>>,
+    /// The image that this one was made from, where the archive has it too.
+    #[serde(default)]
+    parent: Option<String>,
 }
 
 /// Every image that the manifest names, each checked as far as can be without unpacking.
-pub(super) fn images(members: &Members) -> Result<Vec<Found>> {
+pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
     let manifest = members.get("manifest.json")?.read("manifest.json", DOCUMENT_MAX)?;
-    let items: Vec<Item> = document("manifest.json", &manifest)?;
-    items.into_iter().map(|item| image(members, item)).collect()
+    let items: Option<Vec<Item>> = document("manifest.json", &manifest)?;
+    let items = items.ok_or_else(|| Error::Archive("invalid manifest, manifest cannot be null (but can be [])".into()))?;
+    let mut found: Vec<(String, Option<String>, Found)> = Vec::new();
+    for item in items {
+        let parent = item.parent.clone().filter(|parent| !parent.is_empty());
+        let image = image(members, item)?;
+        let id = format!("sha256:{}", hex::encode(Sha256::digest(&image.incoming.config)));
+        found.push((id, parent, image));
+    }
+    link_parents(&mut found);
+    let mut found: Vec<Found> = found.into_iter().map(|(_, _, image)| image).collect();
+    oci::keep_manifests(blobs, members, &mut found)?;
+    Ok(found)
+}
+
+/// A parent counts where the archive has it and its history is the beginning of the child's. Parents come first.
+fn link_parents(found: &mut [(String, Option<String>, Found)]) {
+    let histories: HashMap<String, Vec<Value>> = found.iter().map(|(id, _, image)| (id.clone(), history(&image.incoming.config))).collect();
+    for (id, parent, image) in found.iter_mut() {
+        let own = &histories[id.as_str()];
+        let fits = |parent: &String| histories.get(parent).is_some_and(|of| own.len() == of.len() + 1 && own.starts_with(of));
+        image.incoming.parent = parent.take().filter(|parent| parent != id && fits(parent));
+    }
+    found.sort_by_key(|(id, _, _)| histories[id.as_str()].len());
+}
+
+fn history(config: &[u8]) -> Vec<Value> {
+    #[derive(Deserialize)]
+    struct Image {
+        #[serde(default)]
+        history: Vec<Value>,
+    }
+    serde_json::from_slice::<Image>(config).map_or_else(|_| Vec::new(), |image| image.history)
 }
 
 fn image(members: &Members, item: Item) -> Result<Found> {

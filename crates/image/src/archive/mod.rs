@@ -1,8 +1,9 @@
-//! Archives of images: `docker save` of every age that has a `manifest.json`, and OCI layouts. Hostile input throughout.
+//! Archives of images: `docker save` of every age, and OCI layouts. Hostile input throughout.
 
 mod docker;
 mod oci;
 mod spool;
+mod v1;
 
 use crate::error::{Error, Result};
 use crate::install::Incoming;
@@ -31,9 +32,11 @@ pub(crate) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Vec<Found>> {
     let members = Members::read(blobs, stream)?;
     // `docker save` since 25 writes both; the names are in manifest.json.
     if members.has("manifest.json") {
-        docker::images(&members)
+        docker::images(blobs, &members)
     } else if members.has("index.json") {
         oci::images(blobs, &members)
+    } else if v1::is_one(&members) {
+        v1::images(&members)
     } else {
         Err(Error::Archive("does not contain a manifest.json".into()))
     }

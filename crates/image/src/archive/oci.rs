@@ -8,7 +8,8 @@ use crate::install::{self, CONFIG_MAX, Incoming};
 use crate::model::host_architecture;
 use dhow_reference::Reference;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const INDEX: [&str; 2] = ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
@@ -91,6 +92,31 @@ pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
         return Err(Error::Archive("index.json names no image".into()));
     }
     Ok(found)
+}
+
+/// An archive that has both documents: `manifest.json` says what it holds; a manifest of the index is kept where it says exactly the same,
+/// for a later push or save under its digest.
+pub(super) fn keep_manifests(blobs: &Blobs, members: &Members, found: &mut [Found]) -> Result<()> {
+    let Ok(file) = members.get("index.json") else { return Ok(()) };
+    let Ok(index) = serde_json::from_slice::<Document>(&file.read("index.json", DOCUMENT_MAX)?) else { return Ok(()) };
+    let mut kept = BTreeSet::new();
+    let manifests = index.manifests.unwrap_or_default().into_iter().filter(|d| MANIFEST.contains(&d.media_type.as_str()));
+    for descriptor in manifests.filter(|d| kept.insert(d.digest.clone())) {
+        let Ok(content) = content(members, &descriptor) else { continue };
+        let bytes = content.read(&descriptor.digest, DOCUMENT_MAX)?;
+        let Ok(document) = serde_json::from_slice::<Document>(&bytes) else { continue };
+        let Ok(document) = document.check(&descriptor.digest, &[&descriptor.media_type]) else { continue };
+        let (Some(config), Some(layers)) = (document.config, document.layers) else { continue };
+        let same = |image: &Found| {
+            let digest = format!("sha256:{}", hex::encode(Sha256::digest(&image.incoming.config)));
+            let named = layers.iter().map(|layer| layer.digest.as_str());
+            digest == config.digest && named.eq(image.incoming.layers.iter().map(|layer| layer.digest()))
+        };
+        for image in found.iter_mut().filter(|image| same(image)) {
+            image.blobs.push(blobs.spool(&mut &bytes[..], DOCUMENT_MAX)?);
+        }
+    }
+    Ok(())
 }
 
 /// The entries of an index that are images for this machine; where none is, all that are images: a person may load a foreign one.

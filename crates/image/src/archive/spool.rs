@@ -52,6 +52,11 @@ impl Members {
         Ok(members)
     }
 
+    /// Names of the regular members and of the links.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().chain(self.links.keys()).map(String::as_str)
+    }
+
     /// There is such a member.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_ok()

@@ -1,0 +1,100 @@
+//! What prunes have in common, and those of kinds that there is nothing of yet: networks, volumes, build cache.
+
+use crate::error::{Failure, Result};
+use crate::http::{Cx, Reply, reply};
+use dhow_api::{ApiVersion, Filters, time};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The filters of a prune.
+pub(crate) struct Wanted {
+    pub(crate) filters: Filters,
+    until: Option<i64>,
+}
+
+impl Wanted {
+    /// From the query; other keys than the accepted ones are refused.
+    pub(crate) fn parse(cx: &Cx, accepted: &[&str]) -> Result<Self> {
+        Self::read(cx.query.get("filters"), accepted, super::now())
+    }
+
+    fn read(text: &str, accepted: &[&str], now: i64) -> Result<Self> {
+        let filters = Filters::parse(text)?;
+        filters.validate(accepted)?;
+        let mut given = filters.values("until");
+        let until = match (given.next(), given.next()) {
+            (None, _) => None,
+            (Some(_), Some(_)) => return Err(Failure::invalid("more than one until filter specified")),
+            (Some(text), None) => time::parse_query(&time::flag_to_query(text, now)?)?,
+        };
+        drop(given);
+        Ok(Self { filters, until })
+    }
+
+    /// An object of this age with these labels may go. One that does not say when it was made is younger than any time.
+    pub(crate) fn matches(&self, created: Option<i64>, labels: &BTreeMap<String, String>) -> bool {
+        let refused = self.filters.contains("label!") && self.filters.matches_labels("label!", labels);
+        let old = self.until.is_none_or(|until| created.is_some_and(|at| at <= until));
+        old && !refused && self.filters.matches_labels("label", labels)
+    }
+}
+
+/// `POST /networks/prune`: the built-in networks stay.
+pub(crate) fn networks(cx: &Cx) -> Result<Reply> {
+    Wanted::parse(cx, &["label", "label!", "until"])?;
+    cx.app.engine.prune_nothing("network")?;
+    reply::json(&json!({"NetworksDeleted": null}))
+}
+
+/// `POST /volumes/prune`.
+pub(crate) fn volumes(cx: &Cx) -> Result<Reply> {
+    let accepted: &[&str] = if cx.version >= ApiVersion::v1(42) { &["label", "label!", "all"] } else { &["label", "label!"] };
+    let wanted = Wanted::parse(cx, accepted)?;
+    wanted.filters.boolean("all", false)?;
+    cx.app.engine.prune_nothing("volume")?;
+    reply::json(&json!({"VolumesDeleted": [], "SpaceReclaimed": 0}))
+}
+
+/// `POST /build/prune`.
+pub(crate) fn build(cx: &Cx) -> Result<Reply> {
+    Filters::parse(cx.query.get("filters"))?;
+    for key in ["reserved-space", "max-used-space", "min-free-space", "keep-storage"] {
+        cx.query.integer(key)?;
+    }
+    cx.app.engine.prune_nothing("builder")?;
+    reply::json(&json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn what_may_go() {
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let check = |text: &str, created: Option<i64>, expect: bool| {
+            let wanted = Wanted::read(text, &["label", "label!", "until"], 100 * SECOND).unwrap();
+            assert_eq!(wanted.matches(created, &labels), expect, "{text} {created:?}");
+        };
+        check("", None, true);
+        check(r#"{"until":["10s"]}"#, Some(90 * SECOND), true);
+        check(r#"{"until":["10s"]}"#, Some(91 * SECOND), false);
+        check(r#"{"until":["10s"]}"#, None, false);
+        check(r#"{"label":["a"]}"#, None, true);
+        check(r#"{"label":["a=c"]}"#, None, false);
+        check(r#"{"label!":["a"]}"#, None, false);
+        check(r#"{"label!":["x"]}"#, None, true);
+    }
+
+    #[test]
+    fn refusals() {
+        let check = |text: &str, expect: &str| {
+            let error = Wanted::read(text, &["until"], 0).err().unwrap();
+            assert_eq!((error.0.status, error.0.message.as_str()), (400, expect));
+        };
+        check(r#"{"until":["1h","2h"]}"#, "more than one until filter specified");
+        check(r#"{"bogus":["1"]}"#, "invalid filter 'bogus'");
+    }
+}
