@@ -34,7 +34,7 @@ static FLAGS: &[Flag] = &[
     switch("quiet", "Show ids only").short('q'),
 ];
 
-const HEADINGS: &[(&str, &str)] = &[
+pub(super) const HEADINGS: &[(&str, &str)] = &[
     ("ID", "IMAGE ID"),
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -96,6 +96,13 @@ fn rows(image: &ImageSummary, no_trunc: bool, with_digests: bool) -> Vec<Map<Str
         fields(image, no_trunc, repository, tag, digest)
     };
     names.into_iter().map(row).collect()
+}
+
+/// One row, with the image's first name.
+pub(super) fn first_row(image: &ImageSummary, no_trunc: bool) -> Map<String, Value> {
+    const NONE: &str = "<none>";
+    let (repository, tag) = image.repo_tags.first().map_or((NONE, NONE), |text| split_tag(text));
+    fields(image, no_trunc, repository, tag, NONE)
 }
 
 /// The tag is behind the last colon that stands behind the last slash.

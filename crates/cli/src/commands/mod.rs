@@ -4,10 +4,12 @@ mod attach;
 mod commit;
 mod cp;
 mod create;
+mod df;
 mod diff;
 mod events;
 mod exec;
 mod export;
+mod history;
 mod images;
 mod import;
 mod info;
@@ -17,6 +19,7 @@ mod load;
 mod logs;
 mod pause;
 mod port;
+mod prune;
 mod ps;
 mod pull;
 mod rename;
@@ -24,10 +27,12 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod shared;
 mod start;
 mod stats;
 mod stop;
+mod system_prune;
 mod tag;
 mod top;
 mod unpause;
@@ -47,6 +52,7 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("events", &events::COMMAND),
     ("exec", &exec::COMMAND),
     ("export", &export::COMMAND),
+    ("history", &history::COMMAND),
     ("images", &images::COMMAND),
     ("import", &import::COMMAND),
     ("info", &info::COMMAND),
@@ -63,6 +69,7 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("rm", &rm::COMMAND),
     ("rmi", &rmi::COMMAND),
     ("run", &run::COMMAND),
+    ("save", &save::COMMAND),
     ("start", &start::COMMAND),
     ("stats", &stats::COMMAND),
     ("stop", &stop::COMMAND),
@@ -95,6 +102,7 @@ pub(crate) static GROUPS: &[Group] = &[
             ("ps", &ps::COMMAND),
             ("pause", &pause::COMMAND),
             ("port", &port::COMMAND),
+            ("prune", &prune::CONTAINERS),
             ("rename", &rename::COMMAND),
             ("restart", &restart::COMMAND),
             ("rm", &rm::COMMAND),
@@ -113,18 +121,25 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "image",
         short: "Manage images",
         members: &[
+            ("history", &history::COMMAND),
             ("import", &import::COMMAND),
             ("inspect", &inspect::IMAGE),
             ("load", &load::COMMAND),
             ("ls", &images::COMMAND),
             ("list", &images::COMMAND),
+            ("prune", &prune::IMAGES),
             ("pull", &pull::COMMAND),
             ("rm", &rmi::COMMAND),
             ("remove", &rmi::COMMAND),
+            ("save", &save::COMMAND),
             ("tag", &tag::COMMAND),
         ],
     },
-    Group { name: "system", short: "Manage the engine", members: &[("events", &events::COMMAND), ("info", &info::COMMAND)] },
+    Group {
+        name: "system",
+        short: "Manage the engine",
+        members: &[("df", &df::COMMAND), ("events", &events::COMMAND), ("info", &info::COMMAND), ("prune", &system_prune::COMMAND)],
+    },
 ];
 
 /// What words name.

@@ -38,7 +38,7 @@ static FLAGS: &[Flag] = &[
     switch("size", "Show sizes").short('s'),
 ];
 
-const HEADINGS: &[(&str, &str)] = &[
+pub(super) const HEADINGS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Names", "NAMES"),
     ("Image", "IMAGE"),
@@ -87,7 +87,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     say(&list::render(list, &format)?)
 }
 
-fn row(container: &ContainerSummary, no_trunc: bool) -> Map<String, Value> {
+pub(super) fn row(container: &ContainerSummary, no_trunc: bool) -> Map<String, Value> {
     let cut = |text: &str, columns| if no_trunc { text.to_owned() } else { ellipsis(text, columns) };
     let command = crate::flags::quote(&cut(&container.command, 20));
     let volumes = container.mounts.iter().filter(|mount| mount.driver == "local").count();

@@ -101,6 +101,10 @@ pub(crate) const fn duration(long: &'static str, help: &'static str) -> Flag {
 pub(crate) const fn filter(help: &'static str) -> Flag {
     Flag::new("filter", "filter", help, checks::filter).short('f')
 }
+/// `key=value` of a prune, which has no letter.
+pub(crate) const fn condition(help: &'static str) -> Flag {
+    Flag::new("filter", "filter", help, checks::filter)
+}
 /// A flag whose value the help calls by a name of its own.
 pub(crate) const fn special(long: &'static str, value: &'static str, help: &'static str, check: Check) -> Flag {
     Flag::new(long, value, help, check)

@@ -1,5 +1,6 @@
 //! What goes to the person: tables, templates, JSON, progress.
 
+pub(crate) mod file;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod progress;

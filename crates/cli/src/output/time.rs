@@ -12,6 +12,18 @@ pub(crate) fn show_seconds(seconds: i64) -> String {
     }
 }
 
+/// Seconds since 1970 in RFC 3339, in local time.
+pub(crate) fn show_rfc3339(seconds: i64) -> String {
+    match Timestamp::from_second(seconds) {
+        Ok(instant) => {
+            let zoned = instant.to_zoned(TimeZone::system());
+            let zone = if zoned.offset().is_zero() { "Z".to_owned() } else { zoned.strftime("%:z").to_string() };
+            format!("{}{zone}", zoned.strftime("%Y-%m-%dT%H:%M:%S"))
+        }
+        Err(_) => String::new(),
+    }
+}
+
 /// How long ago a second of the clock was.
 pub(crate) fn ago(seconds: i64) -> String {
     let age = Timestamp::now().as_second().saturating_sub(seconds).max(0);

@@ -1,0 +1,172 @@
+//! `container prune` and `image prune`, and the pieces that `system prune` is made of.
+
+use std::io::{BufRead, Write};
+
+use dhow_api::Filters;
+use dhow_api::client::Request;
+use dhow_api::size::human;
+use dhow_api::types::{ImageDeleteItem, PruneContainers, PruneImages};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::command::{Arity, Command};
+use crate::error::Error;
+use crate::flags::{Flag, Parsed, condition, switch};
+use crate::output::say;
+
+/// `container prune`.
+pub(super) static CONTAINERS: Command = Command {
+    names: &["container prune"],
+    usage: "[OPTIONS]",
+    short: "Remove all stopped containers",
+    flags: &[FILTER, FORCE],
+    arity: Arity::None,
+    stop_early: false,
+    run: |app, parsed| one(app, parsed, Kind::Containers, "WARNING! This will remove all stopped containers.\n"),
+};
+
+/// `image prune`.
+pub(super) static IMAGES: Command = Command {
+    names: &["image prune"],
+    usage: "[OPTIONS]",
+    short: "Remove images that nobody uses",
+    flags: &[switch("all", "All that no container uses, not only those without a name").short('a'), FILTER, FORCE],
+    arity: Arity::None,
+    stop_early: false,
+    run: |app, parsed| {
+        let warning = match parsed.is("all") {
+            true => "WARNING! This will remove all images without at least one container associated to them.\n",
+            false => "WARNING! This will remove all dangling images.\n",
+        };
+        one(app, parsed, Kind::Images, warning)
+    },
+};
+
+pub(super) const FILTER: Flag = condition("Remove only what a condition (key=value) holds for");
+pub(super) const FORCE: Flag = switch("force", "Do not ask").short('f');
+
+/// What can be pruned, in the order in which `system prune` does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Containers,
+    Networks,
+    Volumes,
+    Images,
+    BuildCache,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Others {
+    networks_deleted: Option<Vec<String>>,
+    volumes_deleted: Option<Vec<String>>,
+    caches_deleted: Option<Vec<String>>,
+    space_reclaimed: i64,
+}
+
+/// What was removed, as text (empty where nothing was), and bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) text: String,
+    pub(super) reclaimed: i64,
+}
+
+fn one(app: &App, parsed: &Parsed, kind: Kind, warning: &str) -> Result<(), Error> {
+    if !parsed.is("force") && !confirm(&format!("{warning}Are you sure you want to continue?"))? {
+        return Ok(());
+    }
+    let outcome = app.block_on(prune(app, kind, parsed.is("all"), &parsed.all("filter")))?;
+    if !outcome.text.is_empty() {
+        say(&format!("{}\n", outcome.text))?;
+    }
+    say(&total(outcome.reclaimed))
+}
+
+/// The line that ends every prune.
+pub(super) fn total(reclaimed: i64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
+    let size = human(reclaimed as f64);
+    format!("Total reclaimed space: {size}\n")
+}
+
+/// Asks a question; only yes is yes.
+pub(super) fn confirm(question: &str) -> Result<bool, Error> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{question} [y/N] ").and_then(|()| out.flush()).map_err(Error::output)?;
+    let mut answer = String::new();
+    match std::io::stdin().lock().read_line(&mut answer) {
+        Ok(_) => Ok(answer.trim().eq_ignore_ascii_case("y")),
+        Err(error) => Err(Error::new(format!("read the answer: {error}"))),
+    }
+}
+
+/// Lets the engine prune one kind.
+pub(super) async fn prune(app: &App, kind: Kind, all: bool, conditions: &[String]) -> Result<Outcome, Error> {
+    let mut filters = Filters::new();
+    for condition in conditions.iter().filter(|text| !text.is_empty()) {
+        let (key, value) = dhow_api::filters::parse_flag(condition).map_err(|error| Error::new(error.message))?;
+        filters.add(&key, &value);
+    }
+    if kind == Kind::Images {
+        filters.add("dangling", if all { "false" } else { "true" });
+    }
+    let path = match kind {
+        Kind::Containers => "/containers/prune",
+        Kind::Networks => "/networks/prune",
+        Kind::Volumes => "/volumes/prune",
+        Kind::Images => "/images/prune",
+        Kind::BuildCache => "/build/prune",
+    };
+    let mut request = Request::post(path).query_opt("filters", (!filters.is_empty()).then(|| filters.to_json()));
+    if kind == Kind::BuildCache {
+        request = request.flag("all", all);
+    }
+    let client = app.client().await?;
+    Ok(match kind {
+        Kind::Containers => {
+            let answer: PruneContainers = client.json(request).await?;
+            listed("Deleted Containers:", &answer.containers_deleted.unwrap_or_default(), answer.space_reclaimed)
+        }
+        Kind::Images => {
+            let answer: PruneImages = client.json(request).await?;
+            let lines: Vec<String> = answer.images_deleted.unwrap_or_default().iter().map(line).collect();
+            listed("Deleted Images:", &lines, answer.space_reclaimed)
+        }
+        Kind::Networks | Kind::Volumes | Kind::BuildCache => {
+            let answer: Others = client.json(request).await?;
+            let (heading, list) = match kind {
+                Kind::Networks => ("Deleted Networks:", answer.networks_deleted),
+                Kind::Volumes => ("Deleted Volumes:", answer.volumes_deleted),
+                _ => ("Deleted build cache objects:", answer.caches_deleted),
+            };
+            listed(heading, &list.unwrap_or_default(), answer.space_reclaimed)
+        }
+    })
+}
+
+fn line(item: &ImageDeleteItem) -> String {
+    if item.untagged.is_empty() { format!("deleted: {}", item.deleted) } else { format!("untagged: {}", item.untagged) }
+}
+
+fn listed(heading: &str, lines: &[String], reclaimed: i64) -> Outcome {
+    if lines.is_empty() {
+        return Outcome { text: String::new(), reclaimed };
+    }
+    let mut text = format!("{heading}\n");
+    lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+    Outcome { text, reclaimed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        assert_eq!(total(4_261_502), "Total reclaimed space: 4.262MB\n");
+        assert_eq!(listed("Deleted Networks:", &[], 0), Outcome::default());
+        let gone = |untagged: &str, deleted: &str| ImageDeleteItem { untagged: untagged.into(), deleted: deleted.into() };
+        let lines: Vec<String> = [gone("x:1", ""), gone("", "sha256:1")].iter().map(line).collect();
+        assert_eq!(listed("Deleted Images:", &lines, 1).text, "Deleted Images:\nuntagged: x:1\ndeleted: sha256:1\n");
+    }
+}
