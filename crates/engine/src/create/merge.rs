@@ -10,7 +10,7 @@ pub(crate) fn image(request: &mut Request, image: &ImageConfiguration, id: &str)
     if let Some(config) = image.config() {
         command(request, config.entrypoint().as_deref(), config.cmd().as_deref());
         merge_env(&mut request.env, config.env().as_deref().unwrap_or_default());
-        for (key, value) in config.labels().iter().flatten() {
+        for (key, value) in config.labels().iter().flatten().filter(|(key, _)| !is_reserved(key)) {
             request.labels.entry(key.clone()).or_insert_with(|| value.clone());
         }
         fill(&mut request.user, config.user().as_deref());
@@ -27,6 +27,14 @@ pub(crate) fn image(request: &mut Request, image: &ImageConfiguration, id: &str)
     let mut words = request.entrypoint.iter().flatten().chain(request.command.iter().flatten()).cloned();
     let first = words.next().ok_or_else(|| Error::new(Kind::Invalid, "no command specified"))?;
     Ok((first, words.collect()))
+}
+
+/// Labels that engines and runtimes act on. A person may set them; an image may not (class 23: CVE-2026-53488, a label became a log's address).
+fn is_reserved(label: &str) -> bool {
+    let label = label.to_ascii_lowercase();
+    ["io.dhow.", "dhow.", "containerd.io/", "io.containerd.", "io.cri-containerd.", "io.kubernetes.cri", "nerdctl/"]
+        .iter()
+        .any(|prefix| label.starts_with(prefix))
 }
 
 fn fill(field: &mut String, from: Option<&str>) {
@@ -69,6 +77,18 @@ mod tests {
     use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn class_23_cve_2026_53488_an_image_sets_no_reserved_label() {
+        let labels =
+            ["io.containerd.log", "containerd.io/restart.loguri", "IO.DHOW.x", "own"].map(|key| (key.to_owned(), "binary:///x".to_owned()));
+        let config = ConfigBuilder::default().labels(std::collections::HashMap::from(labels)).cmd(words("sh")).build().unwrap();
+        let image_config = ImageConfigurationBuilder::default().config(config).build().unwrap();
+        let asked = ("io.dhow.mine".to_owned(), "1".to_owned());
+        let mut request = Request { labels: [asked].into(), ..Request::default() };
+        image(&mut request, &image_config, ID).unwrap();
+        assert_eq!(request.labels.keys().map(String::as_str).collect::<Vec<_>>(), ["io.dhow.mine", "own"]);
+    }
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
