@@ -17,13 +17,14 @@ use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, prune, roots, signal, stats, top};
-use dhow_image::{DiskUsage, Image, Images, Removed};
+use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_shim::handle::Spawner;
 use dhow_storage::{LayerStore, SnapshotKey};
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,6 +90,7 @@ impl Engine {
             filters: Filters::default(),
             stats: stats::board::Board::default(),
             prunes: crate::turn::Guards::default(),
+            burials: crate::burials::Burials::default(),
             actors: Tasks::default(),
             background: Tasks::default(),
             closing: AtomicBool::new(false),
@@ -448,7 +450,7 @@ impl Engine {
     pub async fn load(
         &self,
         archive: Box<dyn std::io::Read + Send>,
-        platform: Option<dhow_image::Platform>,
+        platform: Option<Platform>,
         report: Box<dyn FnMut(dhow_image::LoadStep) + Send>,
     ) -> Result<()> {
         images::load(&self.parts, archive, platform, report).await

@@ -111,6 +111,8 @@ fn users(parts: &Parts) -> Vec<User> {
 }
 
 pub(crate) async fn remove(parts: &Arc<Parts>, name: &str, force: bool, prune: bool) -> Result<Vec<Removed>> {
+    // A layer that a removed container still holds is not answered as deleted.
+    parts.burials.settled(crate::burials::PATIENCE).await;
     let users = users(parts);
     let image = resolve(parts, name)?;
     let wanted = name.to_owned();

@@ -5,6 +5,7 @@ mod accounts;
 mod adopt;
 mod apart;
 mod attach;
+mod burials;
 mod cdi;
 pub mod client;
 mod clock;

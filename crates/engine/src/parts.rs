@@ -37,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) filters: Filters,
     pub(crate) stats: Board,
     pub(crate) prunes: crate::turn::Guards,
+    pub(crate) burials: crate::burials::Burials,
     /// One for each container.
     pub(crate) actors: Tasks,
     /// Clean-up that nobody waits for.

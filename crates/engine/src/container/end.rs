@@ -170,7 +170,9 @@ impl Actor {
         let parts = self.parts.clone();
         let id = self.container.id.clone();
         let image = self.container.image_id.clone();
+        let burial = self.parts.burials.begin(&id);
         self.parts.background.spawn(async move {
+            let _until_the_end = burial;
             if let Some(after) = after
                 && let Err(error) = after.await
             {
