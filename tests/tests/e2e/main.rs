@@ -20,6 +20,7 @@ mod export;
 mod health;
 mod hello;
 mod help;
+mod image_verbs;
 mod images;
 mod inherited;
 mod isolation;
