@@ -11,7 +11,6 @@ mod frame;
 pub mod handle;
 pub mod health;
 mod log;
-pub mod packed;
 mod process;
 pub mod protocol;
 pub mod spawner;

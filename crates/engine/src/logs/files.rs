@@ -34,12 +34,9 @@ impl LogFile {
         }
     }
 
-    /// Its inode, by which it is known under another name; of a compressed file that of the file that it was.
+    /// Its inode, by which it is known under another name.
     pub(super) fn inode(&self) -> std::io::Result<u64> {
-        match self {
-            Self::Plain(file) => Ok(file.metadata()?.ino()),
-            Self::Compressed(file) => original(file),
-        }
+        Ok(self.file().metadata()?.ino())
     }
 
     /// A reader from a place on; of a compressed file places are counted as if it were not.
@@ -88,18 +85,8 @@ impl Reader {
     pub(super) fn inode(&self) -> std::io::Result<u64> {
         match self {
             Self::Plain { file, .. } => Ok(file.metadata()?.ino()),
-            Self::Compressed(decoder) => original(decoder.get_ref()),
+            Self::Compressed(decoder) => Ok(decoder.get_ref().metadata()?.ino()),
         }
-    }
-}
-
-/// The inode of the file that a compressed one was: a reader that is behind may still read that, and must not read it again.
-fn original(packed: &File) -> std::io::Result<u64> {
-    let mut head = [0; dhow_shim::packed::HEAD];
-    let length = packed.read_at(&mut head, 0)?;
-    match dhow_shim::packed::inode(head.get(..length).unwrap_or_default()) {
-        Some(inode) => Ok(inode),
-        None => Ok(packed.metadata()?.ino()),
     }
 }
 

@@ -234,27 +234,6 @@ fn compressed_files_are_read_like_others() {
     assert_eq!(collect(since::positions(open_all(&path), 0).unwrap()), all);
 }
 
-#[test]
-fn what_was_read_before_it_was_compressed_is_not_read_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("l");
-    write(&path, &[record("a", 1)]);
-    let current = LogFile::Plain(File::open(&path).unwrap()).inode().unwrap();
-    let names = |files: Vec<LogFile>| collect(files.into_iter().map(|file| (file, 0)).collect());
-    assert!(files::newer(&path, Some(current)).unwrap().is_empty());
-    // It is rotated and compressed, another one too, and a third is begun.
-    for (text, n) in [("a", 2), ("b", 1)] {
-        let inode = if n == 2 { current } else { current + 1_000_000 };
-        let packed = File::create(dir.path().join(format!("l.{n}.gz"))).unwrap();
-        let mut encoder = flate2::GzBuilder::new().extra(dhow_shim::packed::extra(inode)).write(packed, flate2::Compression::fast());
-        encoder.write_all(record(text, 1).as_bytes()).unwrap();
-        encoder.finish().unwrap();
-    }
-    std::fs::remove_file(&path).unwrap();
-    write(&path, &[record("c", 3)]);
-    assert_eq!(names(files::newer(&path, Some(current)).unwrap()), ["b", "c"]);
-}
-
 #[tokio::test]
 async fn until_ends_a_follow() {
     let dir = tempfile::tempdir().unwrap();
