@@ -35,6 +35,18 @@ pub struct Error {
 }
 
 impl Error {
+    /// The disk was full: an [`std::io::Error`] among the causes says so.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// An error without a cause.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }

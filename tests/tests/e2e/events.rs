@@ -7,12 +7,13 @@ fn log(engine: &Engine) -> PathBuf {
     engine.data_root().join("events/log")
 }
 
-/// Waits until the last event of this action is on disk: what comes before it is there too.
+/// Waits until the last event is this action of this container, and is on disk: what comes before it is there too.
 #[track_caller]
-fn until_written(engine: &Engine, action: &str) {
+fn until_written(engine: &Engine, action: &str, name: &str) {
     until(&format!("{action} is written"), || {
         let text = std::fs::read_to_string(log(engine)).unwrap_or_default();
-        text.lines().last().is_some_and(|line| line.contains(&format!("\"action\":\"{action}\"")))
+        let last = text.lines().last().unwrap_or_default();
+        last.contains(&format!("\"action\":\"{action}\"")) && last.contains(&format!("\"name\":\"{name}\""))
     });
 }
 
@@ -30,7 +31,7 @@ fn history_outlives_the_daemon_however_it_ends() {
 
     engine.ok("create --name second busybox");
     engine.ok("rm second");
-    until_written(&engine, "destroy");
+    until_written(&engine, "destroy", "second");
     engine.kill_daemon();
     // A crash in the middle of a line.
     let mut torn = std::fs::read(log(&engine)).unwrap();
@@ -41,7 +42,7 @@ fn history_outlives_the_daemon_however_it_ends() {
     assert_eq!(engine.events(), second);
 
     engine.ok("create --name third busybox");
-    until_written(&engine, "create");
+    until_written(&engine, "create", "third");
     assert_eq!(engine.events(), [second, vec!["create".to_owned()]].concat());
 }
 
@@ -95,7 +96,7 @@ fn ranges_of_time_and_filters() {
     assert_eq!(show(&["--until", &moment(at - 1), "-f", "type=container"]), "container create one");
     assert_eq!(show(&["--since", "0", "--until", &next_second(), "-f", "label=a"]), "container create one");
     let wrong = engine.dhow(["events", "--since", "2", "--until", "1"]).run().fails(1);
-    assert_eq!(wrong, "Error response from daemon: `since` time (2) cannot be after `until` time (1)");
+    assert_eq!(wrong, "Error response from daemon: `since` time (2) cannot be after `until` time (1)\n");
 }
 
 /// The end of this second, as a query says it.

@@ -6,6 +6,7 @@ mod log_attrs;
 mod merge;
 pub(crate) mod validate;
 
+use crate::burials::PATIENCE;
 use crate::container;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
@@ -48,7 +49,13 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         graph: std::collections::BTreeMap::new(),
         request,
     };
-    let container = match make(parts, container, image.chain.as_ref()).await {
+    let mut made = make(parts, container.clone(), image.chain.as_ref()).await;
+    if made.as_ref().is_err_and(Error::is_disk_full) {
+        // What was removed last may not be off the disk yet.
+        parts.burials.settled(PATIENCE).await;
+        made = make(parts, container, image.chain.as_ref()).await;
+    }
+    let container = match made {
         Ok(container) => container,
         Err(error) => {
             parts.registry.release(&name, &id);

@@ -61,7 +61,10 @@ const KNOWN: &[Known] = &[
     says("Unable to find group", "unable to find group"),
     says("can't join IPC of container *: non-shareable", "failed to join IPC namespace: container *: non-shareable"),
     says("can't join IPC of container *: container ID is not running", "failed to join IPC namespace: container ID is not running"),
-    says("daemon: container ID is not running", "daemon: failed to join PID namespace: container ID is not running"),
+    says(
+        "docker: Error response from daemon: container ID is not running",
+        "docker: Error response from daemon: failed to join PID namespace: container ID is not running",
+    ),
     says(
         "cannot join network of a non running container: ID",
         "cannot join network namespace of a non running container: container two is created",
