@@ -17,18 +17,17 @@ use std::path::{Path, PathBuf};
 use dhow_tests::peer::Dockerd;
 use dhow_tests::{Cmd, Engine, Output, paths, skip};
 
-const SCENES: &[(&str, &str)] = &[
-    ("session", include_str!("scenes/session.txt")),
-    ("containers", include_str!("scenes/containers.txt")),
-    ("listing", include_str!("scenes/listing.txt")),
-    ("copying", include_str!("scenes/copying.txt")),
-    ("images", include_str!("scenes/images.txt")),
-    ("system", include_str!("scenes/system.txt")),
-    ("events", include_str!("scenes/events.txt")),
-    ("usage", include_str!("scenes/usage.txt")),
-    ("isolation", include_str!("scenes/isolation.txt")),
-    ("watching", include_str!("scenes/watching.txt")),
-];
+/// A test for each file of scenes.
+macro_rules! scenes {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            compare(&lines(include_str!(concat!("scenes/", stringify!($name), ".txt"))));
+        }
+    )*};
+}
+
+scenes! { session containers listing copying images system events usage isolation watching }
 
 /// Which sides of a line are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,15 +146,8 @@ fn differences(line: Line, original: Option<Shown>, ours: &Shown, own: &Shown) -
     found
 }
 
-/// The lines that the run is about: all, or those of scenes that `DHOW_SCENES` names.
-fn wanted() -> Vec<Line> {
-    let wanted = std::env::var("DHOW_SCENES").unwrap_or_default();
-    let chosen = SCENES.iter().filter(|(name, _)| wanted.is_empty() || wanted.split(',').any(|word| word == *name));
-    chosen.flat_map(|(_, text)| lines(text)).collect()
-}
-
-#[test]
-fn slow_the_same_lines_on_docker_and_on_us() {
+/// Plays `lines` on the three sides at once.
+fn compare(lines: &[Line]) {
     let Some(docker) = paths::program("docker") else { return skip("the docker client is not installed") };
     let Some(original) = Dockerd::start() else { return };
     original.docker(&["load", "-q", "-i"]).args([paths::image("busybox")]).ok();
@@ -165,9 +157,7 @@ fn slow_the_same_lines_on_docker_and_on_us() {
         Side::new(behind_docker.dir(), behind_docker.socket(), &docker),
         Side::new(behind_us.dir(), behind_us.socket(), &paths::dhow()),
     ];
-    let lines = wanted();
     let [theirs, ours, own] = std::thread::scope(|scope| {
-        let lines = &lines;
         let run = |side: &'static str, at: usize, skipped| {
             let side_of = &sides[at];
             std::thread::Builder::new().name(side.to_owned()).spawn_scoped(scope, move || side_of.play(lines, skipped)).expect("a thread")
