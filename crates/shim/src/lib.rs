@@ -11,6 +11,7 @@ mod frame;
 pub mod handle;
 pub mod health;
 mod log;
+pub mod packed;
 mod process;
 pub mod protocol;
 pub mod spawner;

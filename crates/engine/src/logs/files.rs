@@ -1,7 +1,8 @@
 //! The files of a log: `PATH`, and rotated ones `PATH.1` (newest) to `PATH.N` (oldest), each perhaps compressed (`PATH.1.gz`).
 
+use dhow_shim::packed::Origin;
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -34,9 +35,17 @@ impl LogFile {
         }
     }
 
-    /// Its inode, by which it is known under another name.
-    pub(super) fn inode(&self) -> std::io::Result<u64> {
-        Ok(self.file().metadata()?.ino())
+    /// Whether the two are one file: under another name, or compressed since. Both are open, so an inode is not another's by now.
+    fn is(&self, other: &Self) -> std::io::Result<bool> {
+        match (self, other) {
+            (Self::Plain(plain), Self::Compressed(packed)) | (Self::Compressed(packed), Self::Plain(plain)) => {
+                let mut head = [0; dhow_shim::packed::HEAD];
+                let length = packed.read_at(&mut head, 0)?;
+                let was = Origin::read(head.get(..length).unwrap_or_default());
+                Ok(was == Some(Origin::of(&plain.metadata()?)))
+            }
+            (Self::Plain(a), Self::Plain(b)) | (Self::Compressed(a), Self::Compressed(b)) => Ok(a.metadata()?.ino() == b.metadata()?.ino()),
+        }
     }
 
     /// A reader from a place on; of a compressed file places are counted as if it were not.
@@ -82,11 +91,18 @@ impl Reader {
         Ok(cut)
     }
 
-    pub(super) fn inode(&self) -> std::io::Result<u64> {
+    /// The file, open a second time.
+    pub(super) fn file(&self) -> std::io::Result<LogFile> {
         match self {
-            Self::Plain { file, .. } => Ok(file.metadata()?.ino()),
-            Self::Compressed(decoder) => Ok(decoder.get_ref().metadata()?.ino()),
+            Self::Plain { file, .. } => Ok(LogFile::Plain(file.try_clone()?)),
+            Self::Compressed(decoder) => Ok(LogFile::Compressed(decoder.get_ref().try_clone()?)),
         }
+    }
+
+    /// Whether it reads this file.
+    pub(super) fn reads(&self, found: &Metadata) -> std::io::Result<bool> {
+        let Self::Plain { file, .. } = self else { return Ok(false) };
+        Ok(file.metadata()?.ino() == found.ino())
     }
 }
 
@@ -126,28 +142,29 @@ fn newest_first(path: &Path) -> impl Iterator<Item = LogFile> + '_ {
 
 /// All files of a log, oldest first. One that is rotated away meanwhile is read under its new name or is passed over, never twice.
 pub(super) fn open_all(path: &Path) -> Vec<LogFile> {
-    let mut found: Vec<(u64, LogFile)> = Vec::new();
+    let mut found: Vec<LogFile> = Vec::new();
     for file in newest_first(path) {
-        let Ok(inode) = file.inode() else { break };
-        if found.iter().all(|(seen, _)| *seen != inode) {
-            found.push((inode, file));
+        let known = found.iter().map(|seen| seen.is(&file)).find(|same| !matches!(same, Ok(false)));
+        match known {
+            None => found.push(file),
+            Some(Ok(_)) => {}
+            Some(Err(_)) => break,
         }
     }
-    found.into_iter().rev().map(|(_, file)| file).collect()
+    found.reverse();
+    found
 }
 
-/// The files that came after the one with this inode, oldest first; with none only the newest.
-pub(super) fn newer(path: &Path, current: Option<u64>) -> std::io::Result<Vec<LogFile>> {
+/// The files that came after the one that is read, oldest first; with none only the newest.
+pub(super) fn newer(path: &Path, current: Option<&LogFile>) -> std::io::Result<Vec<LogFile>> {
     let mut found = Vec::new();
     for file in newest_first(path) {
-        if current == Some(file.inode()?) {
+        // Nothing was read yet: only the newest file is of interest.
+        let Some(current) = current else { return Ok(vec![file]) };
+        if current.is(&file)? {
             break;
         }
         found.push(file);
-        // Nothing was read yet: only the newest file is of interest.
-        if current.is_none() {
-            break;
-        }
     }
     found.reverse();
     Ok(found)

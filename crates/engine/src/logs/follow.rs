@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::logs::model::LogRequest;
 use crate::model::Container;
 use rustix::fs::inotify;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,14 +102,11 @@ async fn at(until: Option<i64>) {
 /// The files that came after the one being read, oldest first.
 async fn newer(path: &Path, lines: &Lines) -> Result<Vec<LogFile>> {
     let failed = |e| Error::internal("look at", path.display(), e);
-    let current = lines.inode().map_err(failed)?;
-    let unchanged = match path.metadata() {
-        Ok(found) => current == Some(found.ino()),
-        Err(_) => true,
-    };
-    if unchanged {
+    // Most often nothing came.
+    if path.metadata().map_or(Ok(true), |found| lines.reads(&found)).map_err(failed)? {
         return Ok(Vec::new());
     }
+    let current = lines.file().map_err(failed)?;
     let path = path.to_owned();
-    blocking(move || files::newer(&path, current).map_err(|e| Error::internal("look at", path.display(), e))).await
+    blocking(move || files::newer(&path, current.as_ref()).map_err(|e| Error::internal("look at", path.display(), e))).await
 }

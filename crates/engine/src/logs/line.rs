@@ -5,6 +5,7 @@ use crate::logs::model::LogLine;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -83,9 +84,14 @@ impl Lines {
         Ok(Self { reader: Some(file.reader(position)?), cutter: Cutter::default() })
     }
 
-    /// The file's inode; `None` where nothing is read.
-    pub(super) fn inode(&self) -> std::io::Result<Option<u64>> {
-        self.reader.as_ref().map(Reader::inode).transpose()
+    /// The file that is read.
+    pub(super) fn file(&self) -> std::io::Result<Option<LogFile>> {
+        self.reader.as_ref().map(Reader::file).transpose()
+    }
+
+    /// Whether this file is read.
+    pub(super) fn reads(&self, found: &Metadata) -> std::io::Result<bool> {
+        self.reader.as_ref().map_or(Ok(false), |reader| reader.reads(found))
     }
 
     /// The next lines; none at the end of the file as it is now. A file that became shorter is read from its beginning.

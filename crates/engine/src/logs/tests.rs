@@ -2,6 +2,7 @@
 
 use super::files::{open_all, rotated};
 use super::*;
+use dhow_shim::packed::Origin;
 use proptest::prelude::*;
 use std::fs::File;
 use std::io::Write;
@@ -232,6 +233,50 @@ fn compressed_files_are_read_like_others() {
         assert_eq!(got, all[all.len().saturating_sub(wanted)..], "{wanted}");
     }
     assert_eq!(collect(since::positions(open_all(&path), 0).unwrap()), all);
+}
+
+/// Compresses a file as the shim does.
+fn pack(path: &Path, to: &Path) {
+    let extra = Origin::of(&path.metadata().unwrap()).extra();
+    let mut encoder = flate2::GzBuilder::new().extra(extra).write(File::create(to).unwrap(), flate2::Compression::fast());
+    encoder.write_all(&std::fs::read(path).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn what_was_read_before_it_was_compressed_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    let packed = |n: u32| dir.path().join(format!("l.{n}.gz"));
+    let texts = |files: Vec<LogFile>| collect(files.into_iter().map(|file| (file, 0)).collect());
+    write(&path, &[record("a", 1)]);
+    let current = LogFile::Plain(File::open(&path).unwrap());
+    assert!(files::newer(&path, Some(&current)).unwrap().is_empty());
+    // It is rotated and compressed, another one too, and a third is begun.
+    pack(&path, &packed(2));
+    write(&path, &[record("b", 2)]);
+    pack(&path, &packed(1));
+    write(&path, &[record("c", 3)]);
+    assert_eq!(texts(files::newer(&path, Some(&current)).unwrap()), ["b", "c"]);
+    assert_eq!(texts(files::newer(&path, None).unwrap()), ["c"]);
+    // A reader that came later reads the compressed one, and goes on from there.
+    let later = LogFile::Compressed(File::open(packed(2)).unwrap());
+    assert_eq!(texts(files::newer(&path, Some(&later)).unwrap()), ["b", "c"]);
+}
+
+#[test]
+fn a_number_that_is_given_away_again_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("l");
+    write(&path, &[record("b", 2)]);
+    // Compressed long ago, and its inode is now the newest file's.
+    let origin = Origin { length: 1, ..Origin::of(&path.metadata().unwrap()) };
+    let packed = File::create(dir.path().join("l.1.gz")).unwrap();
+    let mut encoder = flate2::GzBuilder::new().extra(origin.extra()).write(packed, flate2::Compression::fast());
+    encoder.write_all(record("a", 1).as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    assert_eq!(collect(open_all(&path).into_iter().map(|file| (file, 0)).collect()), ["a", "b"]);
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use dhow_sys::clone::{Forked, fork};
 use dhow_sys::process::{close_from, exit_now, pidfd_signal};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -79,7 +78,8 @@ fn compress(path: &Path) -> io::Result<()> {
     let mut from = File::from(rustix::fs::open(path, OFlags::RDONLY | common, Mode::empty())?);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | common;
     let to = File::from(rustix::fs::open(unfinished(path), flags, Mode::from_raw_mode(0o640))?);
-    let mut encoder = GzEncoder::new(to, Compression::fast());
+    let extra = crate::packed::Origin::of(&from.metadata()?).extra();
+    let mut encoder = GzBuilder::new().extra(extra).write(to, Compression::fast());
     let done = io::copy(&mut from, &mut encoder).and_then(|_| encoder.finish());
     match done.and_then(|_| std::fs::rename(unfinished(path), packed(path))) {
         // Readers look for the plain name first: there is always one of both.
@@ -102,7 +102,9 @@ mod tests {
         let path = dir.path().join("l.1");
         let text = "a line\n".repeat(10_000);
         std::fs::write(&path, &text).unwrap();
+        let origin = crate::packed::Origin::of(&path.metadata().unwrap());
         compress(&path).unwrap();
+        assert_eq!(crate::packed::Origin::read(&std::fs::read(packed(&path)).unwrap()), Some(origin));
         assert!(!path.exists() && !unfinished(&path).exists());
         let mut back = String::new();
         flate2::read::MultiGzDecoder::new(File::open(packed(&path)).unwrap()).read_to_string(&mut back).unwrap();
