@@ -7,6 +7,7 @@ mod class02_descriptors;
 mod class03_symlink_race;
 mod class04_devices;
 mod class05_proc;
+mod class17_sockets;
 mod class19_users;
 mod class20_cgroups;
 mod class21_kernel_surface;
