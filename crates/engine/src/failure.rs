@@ -79,6 +79,7 @@ fn detail(failure: &Failure) -> String {
         _ if failure.step == Step::Cwd => {
             return format!("chdir to cwd (\"{object}\") set in config.json failed: {}", failure.message);
         }
+        _ if failure.step == Step::Hook => return format!("error running {object}: {}", failure.message),
         _ if failure.step == Step::Sysctl => return format!("open /proc/{object}: {}", failure.message),
         _ if failure.step == Step::Mount => return format!("error mounting \"{object}\": {}", failure.message),
         _ if failure.step == Step::Exec => failure.message.clone(),

@@ -111,6 +111,12 @@ impl Poised<'_> {
         signal::reset().at(Step::Exec, "signals")?;
         // After this the filter may forbid to speak.
         sync::say(socket, &Message::Exec, fds)?;
+        self.confine(filter)?;
+        self.executable.exec(self.plan)
+    }
+
+    /// Loads the filter and drops the last privileges.
+    pub(crate) fn confine(&self, filter: Option<&Filter>) -> Result<()> {
         if self.plan.no_new_privs {
             rustix::thread::set_no_new_privs(true).at(Step::Seccomp, "no_new_privs")?;
         }
@@ -121,7 +127,7 @@ impl Poised<'_> {
         if self.wanted.ambient != 0 {
             caps::set_ambient(self.wanted.ambient).at(Step::Capabilities, "ambient set")?;
         }
-        self.executable.exec(self.plan)
+        Ok(())
     }
 }
 

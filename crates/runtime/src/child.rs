@@ -4,6 +4,7 @@ use crate::become_process::{self as become_, Poised};
 use crate::cgroup::Cgroup;
 use crate::create::Stdio;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::hooks::{Hooks, Moment};
 use crate::masks::{self, Cover};
 use crate::procfs::Procfs;
 use crate::seccomp::Program;
@@ -16,7 +17,7 @@ use dhow_sys::{fdpass, net, process};
 use rustix::fs::{Mode, OFlags};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the child takes with it from its parent.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Luggage<'a> {
     pub(crate) stdio: &'a Stdio,
     pub(crate) filter: Option<&'a Program>,
     pub(crate) socket: &'a OwnedFd,
+    pub(crate) hooks: Option<&'a Hooks>,
 }
 
 impl Luggage<'_> {
@@ -43,6 +45,9 @@ impl Luggage<'_> {
         let netns = self.namespaces()?;
         if in_userns {
             userns::become_root()?;
+        }
+        if self.hooks.is_some_and(|hooks| hooks.has(Moment::CreateRuntime)) {
+            sync::say(self.socket, &Message::Entered, &[])?;
         }
         clock.mark("namespaces");
         self.kernel_settings()?;
@@ -66,6 +71,9 @@ impl Luggage<'_> {
         fds.extend(terminal.as_ref().map(AsFd::as_fd));
         sync::say(self.socket, &Message::Ready(clock.phases), &fds)?;
         self.gate()?;
+        if let Some(hooks) = self.hooks {
+            hooks.run_confined(Moment::StartContainer, own_pid(), || poised.confine(self.filter))?;
+        }
         poised.exec(self.filter, self.socket, &[])
     }
 
@@ -93,9 +101,11 @@ impl Luggage<'_> {
 
     fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
         let plan = self.plan;
-        let host_root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
-        mount::attach(root, &host_root).at(Step::Root, "attach")?;
-        drop(host_root);
+        // Nobody looks for it but hooks, who were told where.
+        let place = self.hooks.map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
+        let below = mount::open_path(&place).at_path(Step::Root, &place)?;
+        mount::attach(root, &below).at(Step::Root, "attach")?;
+        drop(below);
         // A bound directory is still a peer of what it was bound from.
         mount::set_attr_attached(root, true, 0, 0, Some(Propagation::Private)).at(Step::Root, "propagation")?;
         let procfs = mounts::attach(root, plan, prepared, self.cgroup)?;
@@ -103,6 +113,9 @@ impl Luggage<'_> {
         devices::make(root, plan)?;
         let null = Cover::null(root)?;
         clock.mark("devices");
+        if let Some(hooks) = self.hooks {
+            hooks.run(Moment::CreateContainer, own_pid())?;
+        }
         mount::pivot_root(root).at(Step::Root, "pivot_root")?;
         clock.mark("pivot");
         self.through_procfs(procfs)?;
@@ -164,6 +177,11 @@ impl Luggage<'_> {
             None => Err(Failure::new(Step::Io, "gate", Kind::Other, "was closed")),
         }
     }
+}
+
+/// This process's number in the container.
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 /// Brings descriptors 0 to 2 in place: given ones, or a new terminal, whose master is returned. The caller leads its session.

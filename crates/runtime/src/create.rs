@@ -4,6 +4,7 @@ use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
 use crate::child::Luggage;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::hooks::{Hooks, Moment};
 use crate::seccomp::{self, Program};
 use crate::sync;
 use crate::timing::Clock;
@@ -16,7 +17,7 @@ use dhow_sys::{fdpass, idmapped, process};
 use oci_spec::runtime::Spec;
 use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the root filesystem comes about.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Create<'a> {
     pub seccomp: Option<&'a Program>,
     /// Descriptors 0 to 2.
     pub stdio: Stdio,
+    /// The specification's hooks, which need a bundle. Those of the creation and of the start are run here; the others are the caller's.
+    pub hooks: Option<&'a Hooks>,
 }
 
 /// A container whose first process stands before its exec.
@@ -114,6 +117,9 @@ impl Create<'_> {
         let mut clock = Clock::start();
         let plan = validate::plan(self.spec)?;
         agree(plan.process.terminal, &self.stdio)?;
+        if self.hooks.is_none() && Hooks::of(self.spec, "", Path::new(""))?.is_some() {
+            return Err(Failure::invalid("hooks", "need a bundle"));
+        }
         let compiled = self.compile()?;
         let filter = self.seccomp.or(compiled.as_ref());
         let (join, pid_namespace) = open_namespaces(&plan)?;
@@ -126,9 +132,9 @@ impl Create<'_> {
         }?;
         let Forked::Parent { pid, pidfd } = forked else {
             drop(ours);
-            let (plan, cgroup, stdio) = (&plan, self.cgroup, &self.stdio);
+            let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
-            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs };
+            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
@@ -163,6 +169,10 @@ impl Create<'_> {
         clock: &mut Clock,
     ) -> std::result::Result<(OwnedFd, Ready), Option<Failure>> {
         let attended = plan.userns.as_ref().map(|ns| userns::attend(ns, plan, pid, self.cgroup, socket)).transpose()?;
+        if let Some(hooks) = self.hooks.filter(|hooks| hooks.has(Moment::CreateRuntime)) {
+            sync::until_entered(socket)?.ok_or(None)?;
+            hooks.run(Moment::CreateRuntime, pid)?;
+        }
         let root = self.root.mount(attended.as_ref())?;
         clock.mark("overlay");
         // Where the child has failed meanwhile, its own words follow below.

@@ -13,6 +13,7 @@ mod enter;
 pub mod error;
 pub mod exec;
 mod foreign;
+pub mod hooks;
 pub mod idmap;
 pub mod init;
 mod masks;

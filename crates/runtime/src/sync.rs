@@ -3,6 +3,7 @@
 //! ```text
 //!   child                                   parent
 //!                                   <-      in a user namespace: mapped, and later its mounts from outside
+//!   Entered                         ->      where there are hooks for that moment
 //!                                   <-      the root filesystem, a descriptor (create only)
 //!   Ready {timings} + descriptors   ->
 //!                                   <-      one packet: go on   (create only; the end of the stream means: end)
@@ -21,6 +22,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// What a child says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
+    /// The child is in its namespaces. Said only to a parent with hooks for that moment.
+    Entered,
     /// All is made; the child waits for leave to execute. Descriptors: the network namespace, the terminal's master if any.
     Ready(Vec<(String, u64)>),
     /// The child executes now. Descriptors: the terminal's master if it was not sent before.
@@ -44,6 +47,16 @@ pub(crate) fn hear(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> 
     Ok(Some((message, fds)))
 }
 
+/// Waits for `Entered`; `None` if the child ended without a word.
+pub(crate) fn until_entered(socket: &OwnedFd) -> Result<Option<()>> {
+    match hear(socket)? {
+        Some((Message::Entered, _)) => Ok(Some(())),
+        Some((Message::Failed(failure), _)) => Err(failure),
+        Some(_) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        None => Ok(None),
+    }
+}
+
 /// What a child said before its stream ended.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
@@ -58,7 +71,7 @@ pub(crate) fn until_ready(socket: &OwnedFd) -> Result<Option<(Vec<(String, u64)>
     match hear(socket)? {
         Some((Message::Ready(timings), fds)) => Ok(Some((timings, fds))),
         Some((Message::Failed(failure), _)) => Err(failure),
-        Some((Message::Exec | Message::Born(_), _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        Some((Message::Exec | Message::Born(_) | Message::Entered, _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
         None => Ok(None),
     }
 }
@@ -74,7 +87,7 @@ pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
             Message::Exec => heard.executed = Some(fds),
             Message::Failed(failure) => return Err(failure),
             Message::Ready(timings) => heard.ready = Some((timings, fds)),
-            Message::Born(_) => {}
+            Message::Born(_) | Message::Entered => {}
         }
     }
     if heard.executed.is_none() {

@@ -81,7 +81,7 @@ const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
 pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Failure::invalid("linux", "is missing"))?;
     let process = spec.process().as_ref().ok_or_else(|| Failure::invalid("process", "is missing"))?;
-    refuse_unsupported(spec, linux)?;
+    refuse_unsupported(linux)?;
     let Namespaces { new, new_cgroup, join, user } = namespaces(linux)?;
     let process = procplan::plan(process)?;
     let own = |kind: u64| new & kind != 0 || join.iter().any(|(joined, _)| *joined == kind);
@@ -120,12 +120,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     })
 }
 
-fn refuse_unsupported(spec: &Spec, linux: &Linux) -> Result<()> {
-    let hooks = spec.hooks().as_ref().and_then(|hooks| serde_json::to_value(hooks).ok());
-    let has_hooks = hooks
-        .is_some_and(|value| value.as_object().is_some_and(|map| map.values().any(|list| list.as_array().is_some_and(|l| !l.is_empty()))));
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
     let fields = [
-        ("hooks", has_hooks),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
@@ -379,7 +375,6 @@ mod tests {
         refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "linux.namespaces.mnt");
         refused("/linux/namespaces", json!([{"type": "mount"}]), "hostname");
         refused("/hostname", json!("x".repeat(65)), "hostname");
-        refused("/hooks", json!({"prestart": [{"path": "/x"}]}), "hooks");
         refused("/linux/maskedPaths", json!(["/a", "b"]), "linux.maskedPaths[1]");
         refused("/linux/rootfsPropagation", json!("odd"), "linux.rootfsPropagation");
         refused("/mounts", json!([{"destination": "/../", "type": "tmpfs"}]), "mounts[0].destination");
@@ -390,11 +385,6 @@ mod tests {
         refused("/linux/sysctl", json!({"kernel.panic": "1"}), "linux.sysctl.kernel.panic");
         refused("/linux/sysctl", json!({"kernel.sem": "1"}), "linux.sysctl.kernel.sem");
         refused("/linux/sysctl", json!({"net/../kernel/panic": "1"}), "linux.sysctl.net/../kernel/panic");
-    }
-
-    #[test]
-    fn empty_hooks_are_none() {
-        assert!(with("/hooks", json!({"prestart": []})).is_ok());
     }
 
     proptest::proptest! {

@@ -134,7 +134,7 @@ pub fn clean_up(dir: &Path) -> io::Result<()> {
             }
             result = result.and(record.cgroup.kill().map_err(io::Error::other));
             result = result.and(undo(&record.cgroup, record.pin.as_deref()));
-            if record.runtime.is_some() {
+            if record.runtime.is_some() || dir.join(foreign::BUNDLE).exists() {
                 result = result.and(foreign::remove_files(dir));
             }
         }

@@ -21,6 +21,7 @@ mod export;
 mod health;
 mod hello;
 mod help;
+mod hooks;
 mod image_verbs;
 mod images;
 mod inherited;

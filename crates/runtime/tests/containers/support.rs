@@ -99,7 +99,7 @@ impl Place {
         let overlay =
             Overlay { lower: vec![self.lower()], upper: Some(self.upper()), work: Some(self.dir.path().join("work")), volatile: false };
         let root = if self.mapped() { Root::Mapped(overlay) } else { Root::Overlay(overlay) };
-        run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio })
+        run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio, hooks: None })
     }
 
     /// Starts `sh -c script` and hands back the container and what reads its output and errors.

@@ -11,7 +11,7 @@
 //! The container's processes come to the shim, a subreaper, when the runtime's own process has ended; so everything above is as with
 //! containers of our own making: streams, log, exit, adoption.
 
-mod bundle;
+pub(crate) mod bundle;
 mod program;
 mod terminal;
 mod words;
@@ -34,7 +34,8 @@ const STATE: &str = "runtime";
 /// The runtime's words.
 const LOG: &str = "runtime.log";
 const PID: &str = "runtime.pid";
-const BUNDLE: &str = "bundle";
+/// The bundle, which hooks are told of, too.
+pub(crate) const BUNDLE: &str = "bundle";
 const PROCESS: &str = "process.json";
 const RESOURCES: &str = "resources.json";
 const TERMINAL: &str = "tty.sock";

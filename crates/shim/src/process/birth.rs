@@ -168,8 +168,10 @@ fn make(
     phases.done("announce");
     announce(&mut shim, control, phases.list)?;
     undo.armed = false;
-    shim.launcher = std::mem::replace(&mut undo.launcher, Launcher::Own);
+    shim.launcher = std::mem::replace(&mut undo.launcher, Launcher::Own(None));
 
+    let hooked = launched.complaint.map_or(Ok(()), |failure| Err(io::Error::other(failure)));
+    shim.warn(hooked, "run the hooks after the start");
     record.pid = Some(shim.container.pid);
     record.start_time = Some(shim.container.start_time);
     record.at = Some(at);
@@ -260,7 +262,7 @@ fn assemble(
         memory: None,
         id: config.id.clone(),
         dir: config.dir.clone(),
-        launcher: Launcher::Own,
+        launcher: Launcher::Own(None),
         container: Container {
             pid,
             pidfd: None,

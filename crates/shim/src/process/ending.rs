@@ -117,7 +117,7 @@ impl Shim {
     pub(super) fn bury(&mut self) {
         self.listener = None;
         let forgotten = self.launcher.forget(&self.dir);
-        self.launcher = Launcher::Own;
+        self.launcher = Launcher::Own(None);
         let undone = files::undo(&self.container.cgroup, self.container.pin.as_deref());
         let removed = forgotten.and(undone).and_then(|()| files::remove_files(&self.dir));
         self.container.root = None;

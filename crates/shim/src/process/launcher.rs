@@ -3,7 +3,8 @@
 use crate::config::ShimConfig;
 use crate::foreign::{self, Driver};
 use dhow_runtime::cgroup::Cgroup;
-use dhow_runtime::{Create, Failure, Root, Stdio};
+use dhow_runtime::hooks::{Hooks, Moment};
+use dhow_runtime::{Create, Failure, Root, Stdio, Step};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -12,8 +13,8 @@ use std::time::Instant;
 /// Makes the container, and afterwards does what must be asked of whoever made it.
 #[derive(Debug)]
 pub(crate) enum Launcher {
-    /// The runtime in this program.
-    Own,
+    /// The runtime in this program, and the container's hooks.
+    Own(Option<Box<Hooks>>),
     /// Another one, by its command line.
     Foreign(Box<Driver>),
 }
@@ -28,13 +29,15 @@ pub(crate) struct Launched {
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) console: Option<OwnedFd>,
     pub(crate) timings: Vec<(String, u64)>,
+    /// What hooks have failed at that does not concern the program.
+    pub(crate) complaint: Option<Failure>,
 }
 
 impl Launcher {
     /// The one that the configuration asks for.
     pub(crate) fn of(config: &ShimConfig) -> Self {
         match &config.runtime {
-            None => Self::Own,
+            None => Self::Own(None),
             Some(runtime) => Self::Foreign(Box::new(Driver::new(runtime.clone(), &config.id, &config.dir))),
         }
     }
@@ -42,7 +45,7 @@ impl Launcher {
     /// The foreign one.
     pub(crate) fn foreign(&self) -> Option<&Driver> {
         match self {
-            Self::Own => None,
+            Self::Own(_) => None,
             Self::Foreign(driver) => Some(driver),
         }
     }
@@ -51,7 +54,7 @@ impl Launcher {
     pub(crate) fn cgroup(&self, path: &str, config: &ShimConfig) -> Result<Cgroup, Failure> {
         let linux = config.spec.linux().as_ref();
         match self {
-            Self::Own => Cgroup::create(path, linux.and_then(|linux| linux.resources().as_ref())),
+            Self::Own(_) => Cgroup::create(path, linux.and_then(|linux| linux.resources().as_ref())),
             Self::Foreign(_) => Cgroup::at(path),
         }
     }
@@ -66,16 +69,25 @@ impl Launcher {
         root: &mut Option<OwnedFd>,
     ) -> Result<Launched, Failure> {
         match self {
-            Self::Own => own(config, cgroup, stdio, root),
+            Self::Own(kept) => {
+                let hooks = hooks(config)?;
+                // From here on there is something that `poststop` can look after.
+                *kept = hooks.map(Box::new);
+                own(config, cgroup, stdio, root, kept.as_deref())
+            }
             Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio),
         }
     }
 
-    /// Removes what a foreign runtime has of the container, which has ended.
+    /// Runs the last hooks and removes what a foreign runtime has of the container, which has ended.
     pub(crate) fn forget(&self, dir: &Path) -> io::Result<()> {
-        let Self::Foreign(driver) = self else { return Ok(()) };
-        // Its hooks may still need the bundle, so that goes after.
-        let deleted = driver.delete(true).map_err(io::Error::other);
+        // Hooks may still need the bundle, so that goes after.
+        let deleted = match self {
+            Self::Own(None) => return Ok(()),
+            Self::Own(Some(hooks)) => hooks.run(Moment::Poststop, 0),
+            Self::Foreign(driver) => driver.delete(true),
+        };
+        let deleted = deleted.map_err(io::Error::other);
         deleted.and(foreign::remove_files(dir))
     }
 }
@@ -84,9 +96,20 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>) -> Result<Launched, Failure> {
+/// The hooks of the specification, with their bundle.
+fn hooks(config: &ShimConfig) -> Result<Option<Hooks>, Failure> {
+    let dir = config.dir.join(foreign::BUNDLE);
+    let hooks = Hooks::of(&config.spec, &config.id, &dir)?;
+    if hooks.is_some() {
+        foreign::bundle::write(&dir, &config.spec).map_err(|e| Failure::io(Step::Io, dir.to_string_lossy(), e))?;
+    }
+    Ok(hooks)
+}
+
+fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>, hooks: Option<&Hooks>) -> Result<Launched, Failure> {
     let begun = Instant::now();
-    let create = Create { spec: &config.spec, root: Root::Mapped(config.root.clone()), cgroup, seccomp: config.seccomp.as_ref(), stdio };
+    let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
+    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, hooks };
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
@@ -96,6 +119,8 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
         return Err(failure);
     }
     timings.push(("start".to_owned(), micros(begun)));
+    // The program runs: it is too late to undo that.
+    let complaint = hooks.and_then(|hooks| hooks.run(Moment::Poststart, created.pid).err());
     Ok(Launched {
         pid: created.pid,
         pidfd: created.pidfd,
@@ -104,6 +129,7 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
         netns: Some(created.netns),
         console: created.console,
         timings,
+        complaint,
     })
 }
 
@@ -117,5 +143,5 @@ fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup,
     driver.start()?;
     let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];
     let foreign::Made { pid, pidfd, start_time, root, netns, console } = made;
-    Ok(Launched { pid, pidfd, start_time, root, netns, console, timings })
+    Ok(Launched { pid, pidfd, start_time, root, netns, console, timings, complaint: None })
 }
