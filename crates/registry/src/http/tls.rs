@@ -1,0 +1,168 @@
+//! TLS: whom to trust, and who we are.
+
+use super::target::Trust;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How to speak TLS with a host: the machine's authorities and what `certs.d` has for it. Reads files.
+pub(super) fn config(host: &str, directories: &[PathBuf], trust: Trust) -> io::Result<Arc<ClientConfig>> {
+    let found = Found::read(host, directories)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let builder = match trust {
+        Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+        Trust::Checked => builder.with_root_certificates(roots(found.authorities)),
+    };
+    let config = match found.identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(io::Error::other)?,
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+fn roots(own: Vec<CertificateDer<'static>>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let machine = rustls_native_certs::load_native_certs();
+    for error in &machine.errors {
+        tracing::debug!(%error, "a certificate of the machine cannot be read");
+    }
+    roots.add_parsable_certificates(machine.certs.into_iter().chain(own));
+    roots
+}
+
+/// What `certs.d/HOST` has.
+#[derive(Default)]
+struct Found {
+    authorities: Vec<CertificateDer<'static>>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl Found {
+    /// From the first directory that has the host.
+    fn read(host: &str, directories: &[PathBuf]) -> io::Result<Self> {
+        if host.contains(['/', '\0']) || host.starts_with('.') {
+            return Ok(Self::default());
+        }
+        match directories.iter().map(|directory| directory.join(host)).find(|directory| directory.is_dir()) {
+            Some(directory) => Self::of(&directory),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn of(directory: &Path) -> io::Result<Self> {
+        let mut found = Self::default();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(directory)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        files.sort();
+        let has = |path: &Path| files.iter().any(|other| other == path);
+        for path in &files {
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("crt") => found.authorities.extend(certificates(path)?),
+                Some("cert") => {
+                    let key = path.with_extension("key");
+                    if !has(&key) {
+                        return Err(io::Error::other(format!(
+                            "missing key {} for client certificate {}. CA certificates must use the extension .crt",
+                            shown(&key),
+                            shown(path)
+                        )));
+                    }
+                    let key = PrivateKeyDer::from_pem_file(&key).map_err(|error| unreadable(&key, &error))?;
+                    found.identity = Some((certificates(path)?, key));
+                }
+                Some("key") if !has(&path.with_extension("cert")) => {
+                    let certificate = path.with_extension("cert");
+                    return Err(io::Error::other(format!("missing client certificate {} for key {}", shown(&certificate), shown(path))));
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))?;
+    all.collect::<Result<_, _>>().map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
+
+fn shown(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The words of Go's library for what people meet most.
+pub(super) fn explain(error: &io::Error, host: &str) -> (String, bool) {
+    use rustls::CertificateError as Certificate;
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return (error.to_string(), false);
+    };
+    let failed = "tls: failed to verify certificate: x509:";
+    match tls {
+        rustls::Error::InvalidMessage(_) => ("http: server gave HTTP response to HTTPS client".into(), true),
+        rustls::Error::InvalidCertificate(reason) => (
+            match reason {
+                Certificate::UnknownIssuer => format!("{failed} certificate signed by unknown authority"),
+                Certificate::Expired
+                | Certificate::ExpiredContext { .. }
+                | Certificate::NotValidYet
+                | Certificate::NotValidYetContext { .. } => {
+                    format!("{failed} certificate has expired or is not yet valid")
+                }
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                    format!("{failed} certificate is not valid for {host}")
+                }
+                other => format!("{failed} {other}"),
+            },
+            false,
+        ),
+        other => (format!("tls: {other}"), false),
+    }
+}
+
+/// For registries that the person called insecure: any certificate will do. The handshake's signatures are still checked.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
