@@ -13,6 +13,7 @@ const BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Blobs {
     blobs: PathBuf,
+    ingest: PathBuf,
     tmp: PathBuf,
 }
 
@@ -65,14 +66,15 @@ impl Drop for Spooled {
 impl Blobs {
     /// Makes the directories where missing and empties `tmp`.
     pub(crate) fn open(root: &Path) -> Result<Self> {
-        let this = Self { blobs: root.join("blobs/sha256"), tmp: root.join("tmp") };
+        let this = Self { blobs: root.join("blobs/sha256"), ingest: root.join("ingest"), tmp: root.join("tmp") };
         match fs::remove_dir_all(&this.tmp) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("empty", this.tmp.display())(e)),
             _ => {}
         }
-        for dir in [&this.blobs, &this.tmp] {
+        for dir in [&this.blobs, &this.ingest, &this.tmp] {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir.display()))?;
         }
+        Self::sweep_ingests(&this.ingest)?;
         Ok(this)
     }
 
@@ -154,6 +156,12 @@ impl Blobs {
             all.push(format!("sha256:{}", entry.file_name().to_string_lossy()));
         }
         Ok(all)
+    }
+
+    /// Where content of this digest is received, and where it is kept.
+    pub(crate) fn ingest_paths(&self, digest: &str) -> Result<(PathBuf, PathBuf)> {
+        let target = self.path(digest)?;
+        Ok((self.ingest.join(target.file_name().unwrap_or_default()), target))
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf> {

@@ -84,6 +84,11 @@ pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<
 
 /// Records an image with its blobs (and the diff ids of those that are layers), in one commit; one that is there stays, with the blobs added.
 pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>) -> Result<()> {
+    insert_named(c, row, blobs, &[])
+}
+
+/// As [`insert`], and points names to it in the same commit.
+pub(crate) fn insert_named(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>, names: &[String]) -> Result<()> {
     let tx = c.transaction()?;
     tx.execute(
         "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
@@ -91,6 +96,12 @@ pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Opt
     )?;
     for (digest, diff) in blobs {
         tx.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![row.id, digest, diff])?;
+    }
+    for name in names {
+        tx.execute(
+            "INSERT INTO name (name, image) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image = excluded.image",
+            params![name, row.id],
+        )?;
     }
     tx.commit()?;
     Ok(())

@@ -26,6 +26,8 @@ pub enum Error {
     Storage(dhow_storage::Error),
     #[error("{op} {object}: {source}")]
     Io { op: &'static str, object: String, source: std::io::Error },
+    #[error("the transfer was broken off")]
+    Aborted,
     #[error("image database: {0}")]
     Database(String),
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/images.db          images, their blobs, their names (SQLite)
 //! ROOT/blobs/sha256/HEX   content as it came: configurations, manifests, layers (compressed or not)
+//! ROOT/ingest/HEX         content on its way in, to be continued
 //! ROOT/tmp/               half-received content, emptied at open
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! without a row is removed at the next open.
 
 mod archive;
+mod arrive;
 mod blobs;
 mod commit;
 mod db;
@@ -17,6 +19,7 @@ mod embedded;
 mod error;
 mod hello;
 mod index;
+mod ingest;
 mod install;
 mod model;
 mod prune;
@@ -25,8 +28,10 @@ mod save;
 mod store;
 mod usage;
 
+pub use arrive::{Arrival, Bring};
 pub use commit::CommitConfig;
 pub use error::{Error, Result};
+pub use ingest::{Arrived, Ingest};
 pub use model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 pub use store::Images;
 pub use usage::DiskUsage;
