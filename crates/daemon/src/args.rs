@@ -59,6 +59,8 @@ pub(crate) struct Args {
     pub(crate) userns_remap: Option<String>,
     #[command(flatten)]
     pub(crate) containers: crate::container_defaults::Flags,
+    #[command(flatten)]
+    pub(crate) registries: crate::registries::Flags,
     /// Print version information and quit
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) version: bool,

@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
 use crate::http::address::Address;
+use crate::registries::{self, Registries};
 use crate::runtimes::{self, Runtimes};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) runtimes: Runtimes,
     /// Whose subordinate ids containers get; empty: none.
     pub(crate) userns_remap: String,
+    pub(crate) registries: Registries,
     pub(crate) config_file: PathBuf,
     /// For containers that say nothing themselves.
     pub(crate) containers: Defaults,
@@ -65,6 +67,8 @@ struct File {
     debug: bool,
     #[serde(flatten)]
     containers: container_defaults::Keys,
+    #[serde(flatten)]
+    registries: registries::Keys,
     #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
 }
@@ -129,6 +133,7 @@ impl Settings {
             group: args.group.or(file.group),
             runtimes,
             userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
+            registries: registries::merge(args.registries, file.registries, &|name| std::env::var(name).ok())?,
             background: args.background,
             containers: container_defaults::merge(args.containers, file.containers)?,
             data_root,

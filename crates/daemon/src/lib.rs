@@ -14,6 +14,7 @@ mod http;
 mod images;
 mod networks;
 mod process;
+mod registries;
 mod remap;
 mod route;
 mod run;

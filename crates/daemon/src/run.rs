@@ -102,6 +102,8 @@ fn options(settings: &Settings) -> Result<Options> {
         cgroup_parent: settings.cgroup_parent.clone(),
         cdi_dirs: settings.containers.cdi_dirs.clone(),
         log_options: settings.log_opts.clone(),
+        registry: settings.registries.client.clone(),
+        max_downloads: settings.registries.downloads,
         runtimes: settings.runtimes.foreign(),
         userns: remap::load(&settings.userns_remap)?,
     })

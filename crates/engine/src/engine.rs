@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, prune, roots, signal, stats, top};
+use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, prune, pull, roots, signal, stats, top};
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -76,6 +76,7 @@ impl Engine {
         let spawner = spawner.map_err(|e| Error::internal("start", "the spawner", e))?;
         let events = Arc::new(events);
         let parts = Arc::new(Parts {
+            transfers: pull::transfer::Transfers::new(options.max_downloads),
             options,
             host: Host::read(),
             layers,
@@ -466,9 +467,9 @@ impl Engine {
         images::import(&self.parts, tar, config, target).await
     }
 
-    /// Gets an image that is not here. Until registries arrive, that is the one embedded in the program.
-    pub async fn pull(&self, name: &Reference) -> Result<Arc<Image>> {
-        images::pull(&self.parts, name).await
+    /// Pulls. The first step is told when the registry has answered: an error before it is one about the name. Dropped, it ends.
+    pub async fn pull(&self, request: pull::model::PullRequest, tell: &pull::model::Tell) -> Result<()> {
+        pull::pull(&self.parts, request, tell).await
     }
 
     /// Watches what a container uses. The samples come once a second.

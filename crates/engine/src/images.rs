@@ -178,18 +178,8 @@ pub(crate) async fn commit(
     Ok(image.id.clone())
 }
 
-/// Until registries arrive there is one image to be had: the one in the program.
-pub(crate) async fn pull(parts: &Arc<Parts>, name: &Reference) -> Result<Arc<Image>> {
-    let wanted = name.clone().or_latest();
-    let asked = wanted.clone();
-    match blocking(parts, move |images| images.embedded(&asked)).await? {
-        Some(image) => {
-            tell(parts, "pull", &wanted.familiar(), &wanted.familiar_name());
-            Ok(image)
-        }
-        None => Err(Error::new(
-            Kind::NotFound,
-            format!("pull access denied for {}, repository does not exist or may require 'docker login'", wanted.familiar_name()),
-        )),
-    }
+/// The image of this name that is embedded in the program, if there is one.
+pub(crate) async fn embedded(parts: &Arc<Parts>, name: &Reference) -> Result<Option<Arc<Image>>> {
+    let wanted = name.clone();
+    blocking(parts, move |images| images.embedded(&wanted)).await
 }

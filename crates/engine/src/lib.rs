@@ -34,6 +34,7 @@ mod parts;
 mod paths;
 pub mod policy;
 mod prune;
+pub mod pull;
 mod registry;
 mod restart;
 mod roots;
@@ -58,3 +59,8 @@ pub use engine::Engine;
 pub use error::{Error, Kind};
 pub use files::ArchiveWrite;
 pub use options::Options;
+
+/// How registries are reached, and who asks them: for front ends, which reach them only through the engine.
+pub mod registries {
+    pub use dhow_registry::{Credentials, Proxies, Settings};
+}

@@ -17,6 +17,10 @@ pub struct Options {
     pub cdi_dirs: Vec<PathBuf>,
     /// Options of json-file logs where the container sets none.
     pub log_options: std::collections::BTreeMap<String, String>,
+    /// How registries are reached.
+    pub registry: dhow_registry::Settings,
+    /// Layers fetched at once.
+    pub max_downloads: usize,
     /// OCI runtimes that containers may ask for instead of our own, by name.
     pub runtimes: std::collections::BTreeMap<String, Foreign>,
     /// The ids of containers that do not ask for the host's user namespace; `None`: all live in the host's.

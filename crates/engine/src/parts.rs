@@ -6,6 +6,7 @@ use crate::events::Hub;
 use crate::execs::Execs;
 use crate::host::Host;
 use crate::options::Options;
+use crate::pull::transfer::Transfers;
 use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::stats::board::Board;
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) images: Arc<Images>,
+    pub(crate) transfers: Transfers,
     pub(crate) spawner: Spawner,
     pub(crate) store: Store,
     pub(crate) registry: Registry,

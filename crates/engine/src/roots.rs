@@ -68,6 +68,8 @@ mod tests {
     fn options(dir: &Path) -> Options {
         Options {
             cdi_dirs: Vec::new(),
+            registry: Default::default(),
+            max_downloads: 3,
             data_root: dir.join("data"),
             exec_root: dir.join("exec"),
             cgroup_parent: "/dhow-test".into(),

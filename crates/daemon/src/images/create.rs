@@ -1,7 +1,7 @@
 //! `POST /images/create`: pull, or import of a root filesystem.
 
 use super::progress::Meter;
-use super::{error_line, fetch, progress_line, target};
+use super::{error_line, fetch, progress_line, pull, target};
 use crate::convert::changes;
 use crate::error::{Failure, Result};
 use crate::http::body::{BlockingBody, Body};
@@ -17,7 +17,7 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
         ("", _) => import(cx).await,
         (image, _) => {
             let name = pull_name(image, cx.query.get("tag"))?;
-            pull(&cx, name).await
+            pull::post(&cx, name).await
         }
     }
 }
@@ -28,21 +28,7 @@ fn pull_name(image: &str, tag: &str) -> Result<Reference> {
         _ if tag.contains(':') => format!("{image}@{tag}"),
         _ => format!("{image}:{tag}"),
     };
-    Ok(Reference::parse(&text)?.or_latest())
-}
-
-/// Nothing is sent before the engine answers, so that an error has its status.
-async fn pull(cx: &Cx, name: Reference) -> Result<Reply> {
-    let before = cx.app.engine.image(&name.familiar()).await.ok().map(|image| image.id.clone());
-    let image = cx.app.engine.pull(&name).await?;
-    let news = if before.as_ref() == Some(&image.id) { "Image is up to date for" } else { "Downloaded newer image for" };
-    let status = |status: String, id: &str| progress_line(&Progress { status, id: id.into(), ..Progress::default() });
-    let mut lines = status(format!("Pulling from {}", name.path()), name.tag().or(name.digest()).unwrap_or_default());
-    if let Some(digest) = image.digests.iter().find(|d| d.familiar_name() == name.familiar_name()).and_then(Reference::digest) {
-        lines.extend(status(format!("Digest: {digest}"), ""));
-    }
-    lines.extend(status(format!("Status: {news} {}", name.familiar()), ""));
-    Ok(reply::stream("application/json", Body::full(lines)))
+    Ok(Reference::parse(&text)?)
 }
 
 /// The request's body, or what a URL has. The head of the answer is sent once there is something to tell: the download's begin, or the
@@ -88,7 +74,8 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(pull_name("hello", "").unwrap().familiar(), "hello:latest");
+        // Without a tag, all of them.
+        assert_eq!(pull_name("hello", "").unwrap().familiar(), "hello");
         assert_eq!(pull_name("hello", "1").unwrap().familiar(), "hello:1");
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod load;
 mod progress;
 pub(crate) mod prune;
+mod pull;
 pub(crate) mod remove;
 pub(crate) mod save;
 

@@ -6,10 +6,9 @@ use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
 use dhow_api::types::Info;
-use dhow_api::types::system::{Commit, DiscoveredDevice, IndexConfig, Plugins, RegistryConfig, Swarm};
+use dhow_api::types::system::{Commit, DiscoveredDevice, Plugins, Swarm};
 use dhow_api::version::Shape;
 use dhow_engine::model::Status;
-use std::collections::BTreeMap;
 
 /// What is known of engine and host.
 pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
@@ -54,7 +53,7 @@ fn info(app: &App, images: usize) -> Info {
         os_type: "linux".into(),
         architecture: host.machine.clone(),
         index_server_address: "https://index.docker.io/v1/".into(),
-        registry_config: Some(registry()),
+        registry_config: Some(app.settings.registries.info()),
         ncpu: host.cpus,
         mem_total: host.memory,
         docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),
@@ -89,15 +88,6 @@ fn driver_status() -> Vec<[String; 2]> {
 fn plugins() -> Plugins {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Plugins { volume: Vec::new(), network: list(&["host", "null"]), authorization: None, log: list(&["json-file", "none"]) }
-}
-
-fn registry() -> RegistryConfig {
-    let hub = IndexConfig { mirrors: Vec::new(), name: "docker.io".into(), official: true, secure: true };
-    RegistryConfig {
-        insecure_registry_cidrs: vec!["::1/128".into(), "127.0.0.0/8".into()],
-        index_configs: BTreeMap::from([("docker.io".to_owned(), hub)]),
-        mirrors: None,
-    }
 }
 
 fn security(app: &App) -> Vec<String> {

@@ -53,6 +53,8 @@ pub(crate) fn options(root: &Path) -> Options {
         exec_root: root.join("x"),
         cgroup_parent: format!("/dhow-engine-test-{name}"),
         log_options: Default::default(),
+        registry: Default::default(),
+        max_downloads: 3,
         runtimes: Default::default(),
         userns: None,
     }
