@@ -11,6 +11,7 @@ pub mod http;
 pub mod leaks;
 pub mod paths;
 pub mod peer;
+pub mod registry;
 pub mod skip;
 pub mod tmux;
 pub mod wait;

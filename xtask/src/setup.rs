@@ -24,7 +24,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Peers to measure and compare with.
-const PEERS: &[&str] = &["crun", "docker.io", "podman", "runc"];
+const PEERS: &[&str] = &["crun", "docker-registry", "docker.io", "podman", "runc"];
 
 /// Installs what is missing.
 fn run_packages(peers: bool) -> Result<()> {

@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod pull;
 mod resilience;
 mod running;
 mod runtimes;
