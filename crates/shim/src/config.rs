@@ -1,6 +1,7 @@
 //! All that a shim is told at its birth.
 
 use crate::health::Plan;
+use dhow_network::ports::Protocol;
 use dhow_runtime::seccomp::Program;
 use dhow_sys::overlay::Overlay;
 use oci_spec::runtime::{LinuxResources, Spec};
@@ -54,6 +55,29 @@ pub struct ShimConfig {
     /// The health check, where there is one. The shim runs its probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthConfig>,
+    /// Its places in networks, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkConfig>,
+}
+
+/// A container's places in networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkConfig {
+    /// What is made before the program runs.
+    pub plan: dhow_network::endpoint::Plan,
+    /// Published ports that the shim holds. Their sockets, listening or bound, come with the message, after those of `attach` and in
+    /// this order.
+    #[serde(default)]
+    pub relays: Vec<RelayConfig>,
+}
+
+/// A published port. What comes to its socket (the packet filter sends nearly all past it) is relayed to the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayConfig {
+    /// Its protocol. SCTP is held and not relayed.
+    pub protocol: Protocol,
+    /// The container's address and port.
+    pub target: std::net::SocketAddr,
 }
 
 /// A health check.

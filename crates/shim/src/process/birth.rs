@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
 use super::probes::Monitor;
+use super::relay::Relays;
 use super::session::{Ends, Session};
 use super::stdio::{self, Wanted};
 use super::{Container, Life, Shim, fail, now, pin};
@@ -114,15 +115,17 @@ pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, phases: 
 fn make(
     config: &mut ShimConfig,
     control: &OwnedFd,
-    clients: Vec<OwnedFd>,
+    mut clients: Vec<OwnedFd>,
     mut phases: Phases,
     root: &mut Option<OwnedFd>,
 ) -> Result<Shim, Failure> {
     defaults(&mut config.spec);
-    if clients.len() != config.attach.len() {
-        let what = format!("{} sockets for {} clients", clients.len(), config.attach.len());
+    let ports = config.network.as_ref().map_or(0, |network| network.relays.len());
+    if clients.len() != config.attach.len() + ports {
+        let what = format!("{} sockets for {} clients and {ports} ports", clients.len(), config.attach.len());
         return Err(fail(Step::Io, &config.id, &io::Error::new(io::ErrorKind::InvalidInput, what)));
     }
+    let ports = clients.split_off(config.attach.len());
     phases.done("received");
 
     let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
@@ -165,6 +168,9 @@ fn make(
     shim.container.root = Some(launched.root);
     shim.container.map = map;
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
+    if let Some(network) = config.network.take().filter(|network| !network.relays.is_empty()) {
+        shim.relays = Some(Box::new(Relays::new(&shim.poll, network.relays, ports)));
+    }
     phases.done("announce");
     announce(&mut shim, control, phases.list)?;
     undo.armed = false;
@@ -280,6 +286,7 @@ fn assemble(
         sessions: BTreeMap::from([(0, session)]),
         execs: Vec::new(),
         health: None,
+        relays: None,
         next: 1,
         scratch: Vec::new(),
         idle_after: None,

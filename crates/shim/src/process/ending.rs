@@ -87,6 +87,8 @@ impl Shim {
             self.peers.announce(&FromShim::Oom, true);
         }
         let exit = Exit { code, at, oom };
+        // Whoever hears of the exit may publish the same ports.
+        self.relays = None;
         let recorded = files::write(&self.dir, files::EXIT, &exit);
         self.container.life = Life::Exited(exit.clone());
         // A later daemon is greeted with it.

@@ -1,12 +1,12 @@
 //! Who makes the container: this program itself, or a foreign runtime.
 
-use crate::config::ShimConfig;
+use crate::config::{NetworkConfig, ShimConfig};
 use crate::foreign::{self, Driver};
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::hooks::{Hooks, Moment};
-use dhow_runtime::{Create, Failure, Root, Stdio, Step};
+use dhow_runtime::{Create, Failure, Kind, Root, Stdio, Step};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -92,6 +92,17 @@ impl Launcher {
     }
 }
 
+/// Makes its places in networks. Where that fails what was made goes with the namespace.
+fn connect(network: &NetworkConfig, netns: BorrowedFd<'_>) -> Result<(), Failure> {
+    dhow_network::endpoint::apply(&network.plan, netns).map_err(|error| Failure {
+        step: Step::Network,
+        object: format!("{} {}", error.operation, error.object),
+        kind: Kind::Other,
+        errno: error.source.raw_os_error().unwrap_or(0),
+        message: error.source.to_string(),
+    })
+}
+
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -113,6 +124,14 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
+    if let Some(network) = &config.network {
+        let begun = Instant::now();
+        if let Err(failure) = connect(network, created.netns.as_fd()) {
+            *root = Some(created.root);
+            return Err(failure);
+        }
+        timings.push(("network".to_owned(), micros(begun)));
+    }
     let begun = Instant::now();
     if let Err(failure) = created.start() {
         *root = Some(created.root);
@@ -139,6 +158,9 @@ fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup,
     // What it has not made is not there to be asked.
     cgroup.dirs.retain(|(_, dir)| dir.exists());
     let created = micros(begun);
+    if let (Some(network), Some(netns)) = (&config.network, &made.netns) {
+        connect(network, netns.as_fd())?;
+    }
     let begun = Instant::now();
     driver.start()?;
     let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];

@@ -20,6 +20,7 @@ mod peers;
 mod pin;
 mod poll;
 mod probes;
+mod relay;
 mod requests;
 mod session;
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub(crate) struct Shim {
     execs: Vec<Exec>,
     /// The health check, where there is one.
     health: Option<Box<probes::Monitor>>,
+    /// Published ports, where there are some.
+    relays: Option<Box<relay::Relays>>,
     /// Next number of a session or client.
     next: u32,
     /// What was read last. Kept for its room.
@@ -192,6 +195,9 @@ impl Shim {
         if let Some(memory) = &mut self.memory {
             memory.arm()?;
         }
+        if let Some(relays) = &mut self.relays {
+            relays.arm()?;
+        }
         self.sessions.values_mut().try_for_each(Session::arm)
     }
 
@@ -209,6 +215,11 @@ impl Shim {
             Token::Stderr(number) => self.output(number, Stream::Stderr),
             Token::Client(number) => self.client(number, ready.flags),
             Token::Memory => self.short_of_memory(),
+            Token::Relay(number) => {
+                if let Some(relays) = &mut self.relays {
+                    relays.ready(number, &mut self.scratch);
+                }
+            }
         }
     }
 
@@ -216,6 +227,11 @@ impl Shim {
         match token {
             Token::Client(number) => self.sessions.values_mut().for_each(|session| session.drop_client(number)),
             Token::Peer(number) => self.peers.remove(number),
+            Token::Relay(number) => {
+                if let Some(relays) = &mut self.relays {
+                    relays.expel(number);
+                }
+            }
             _ => {}
         }
         self.warn(Err(io::Error::other("a bug; whoever brought it to light was dropped")), &format!("handle {token:?}"));

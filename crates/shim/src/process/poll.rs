@@ -28,6 +28,8 @@ pub(crate) enum Token {
     Client(u32),
     /// The kernel's notice of memory events.
     Memory,
+    /// A published port, or a connection to one.
+    Relay(u32),
 }
 
 impl Token {
@@ -41,6 +43,7 @@ impl Token {
             Self::Stderr(n) => (5, n),
             Self::Client(n) => (6, n),
             Self::Memory => (7, 0),
+            Self::Relay(n) => (8, n),
         };
         kind << 32 | u64::from(number)
     }
@@ -56,6 +59,7 @@ impl Token {
             5 => Self::Stderr(number),
             6 => Self::Client(number),
             7 => Self::Memory,
+            8 => Self::Relay(number),
             _ => return None,
         })
     }
@@ -168,6 +172,7 @@ mod tests {
             Token::Stderr(1),
             Token::Client(9),
             Token::Memory,
+            Token::Relay(3),
         ] {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

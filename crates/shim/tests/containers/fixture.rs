@@ -89,6 +89,7 @@ impl Place {
             runtime: None,
             attach: Vec::new(),
             health: None,
+            network: None,
         }
     }
 

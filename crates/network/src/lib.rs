@@ -1,0 +1,19 @@
+//! Networks of containers: addresses, links, the packet filter's table, published ports.
+//!
+//! Plans are pure ([`ipam`], [`ports`], [`table`], [`endpoint::Plan`]); effects are thin functions over netlink, spoken in process
+//! ([`link`], [`nft`], [`endpoint::apply`]). Knows nothing of containers or of Docker's JSON.
+
+pub mod endpoint;
+pub mod error;
+pub mod forward;
+pub mod ipam;
+pub mod link;
+pub mod netlink;
+pub mod nft;
+pub mod ports;
+pub mod resolv;
+pub mod subnet;
+pub mod table;
+
+pub use error::{Error, Result};
+pub use subnet::Subnet;

@@ -1,0 +1,185 @@
+//! What the plans do, in network namespaces of the tests' own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dhow_network::endpoint::{self, Place, Plan};
+use dhow_network::netlink::Socket;
+use dhow_network::nft::{self, Family};
+use dhow_network::ports::{Mapping, Protocol};
+use dhow_network::table::{self, Network};
+use dhow_network::{forward, link};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+
+const NEWNET: u64 = 0x4000_0000;
+
+/// Runs on a thread of its own, in a fresh namespace. Says why where that is not allowed.
+fn alone(act: impl FnOnce() + Send + 'static) {
+    let run = move || match dhow_sys::process::unshare(NEWNET) {
+        Ok(()) => {
+            dhow_sys::net::loopback_up().unwrap();
+            act();
+        }
+        Err(error) => assert!(!rustix::process::geteuid().is_root(), "a network namespace: {error}"),
+    };
+    std::thread::spawn(run).join().unwrap();
+}
+
+/// A further namespace.
+fn namespace() -> File {
+    let make = || {
+        dhow_sys::process::unshare(NEWNET).unwrap();
+        dhow_sys::net::loopback_up().unwrap();
+        File::open("/proc/thread-self/ns/net").unwrap()
+    };
+    std::thread::spawn(make).join().unwrap()
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn place(port: &str, at: &str) -> Place {
+    let IpAddr::V4(v4) = address(at) else { panic!("IPv4") };
+    Place {
+        bridge: "br0".into(),
+        port: port.into(),
+        name: "eth0".into(),
+        mac: endpoint::mac_of(v4),
+        mtu: 1500,
+        addresses: vec![(address(at), 24)],
+        gateways: vec![address("10.9.0.1")],
+    }
+}
+
+fn bridge() {
+    let mut socket = Socket::route().unwrap();
+    link::add_bridge(&mut socket, "br0", endpoint::mac_of([10, 9, 0, 1].into()), 1500).unwrap();
+    let index = link::find(&mut socket, "br0").unwrap().unwrap().index;
+    link::add_address(&mut socket, index, address("10.9.0.1"), 24).unwrap();
+    link::add_address(&mut socket, index, address("10.9.0.1"), 24).unwrap();
+    assert_eq!(link::addresses(&mut socket, index).unwrap(), [(address("10.9.0.1"), 24)]);
+    let routes = link::routes(&mut socket).unwrap();
+    assert_eq!(routes, [("10.9.0.0/24".parse().unwrap(), index)]);
+    assert!(link::add_bridge(&mut socket, "br0", [2, 0, 0, 0, 0, 1], 1500).unwrap_err().to_string().contains("File exists"));
+}
+
+/// Answers one connection with `hello` and the address of who asked.
+fn serve(inside: &File, port: u16) -> std::thread::JoinHandle<String> {
+    let (ready, listening) = std::sync::mpsc::channel();
+    let inside = inside.try_clone().unwrap();
+    let server = std::thread::spawn(move || {
+        endpoint::inside(inside.as_fd(), || {
+            let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+            ready.send(()).unwrap();
+            let (mut stream, from) = listener.accept().unwrap();
+            stream.write_all(b"hello").unwrap();
+            Ok(from.ip().to_string())
+        })
+        .unwrap()
+    });
+    listening.recv().unwrap();
+    server
+}
+
+fn hear(to: (&str, u16)) -> String {
+    let mut text = String::new();
+    let limit = std::time::Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&std::net::SocketAddr::new(address(to.0), to.1), limit).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn an_endpoint_is_reached_and_closed() {
+    alone(|| {
+        bridge();
+        let inside = namespace();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        let server = serve(&inside, 80);
+        assert_eq!(hear(("10.9.0.2", 80)), "hello");
+        assert_eq!(server.join().unwrap(), "10.9.0.1");
+        endpoint::close(&["veth1".into(), "gone".into()]).unwrap();
+        // The address is another's now, and that one is reached although the first still has it.
+        let other = namespace();
+        endpoint::apply(&Plan { places: vec![place("veth2", "10.9.0.2")] }, other.as_fd()).unwrap();
+        let server = serve(&other, 80);
+        assert_eq!(hear(("10.9.0.2", 80)), "hello");
+        server.join().unwrap();
+        endpoint::take_away("veth2").unwrap();
+        endpoint::take_away("veth2").unwrap();
+        let missing = endpoint::apply(&Plan { places: vec![Place { bridge: "none".into(), ..place("v3", "10.9.0.3") }] }, other.as_fd());
+        assert!(missing.unwrap_err().to_string().starts_with("find the bridge none: "));
+    });
+}
+
+fn network() -> Network {
+    Network { bridge: "br0".into(), subnet: Some("10.9.0.0/24".parse().unwrap()), internal: false, icc: true, masquerade: true }
+}
+
+#[test]
+fn a_port_is_published_by_the_table() {
+    alone(|| {
+        bridge();
+        forward::disable().unwrap();
+        assert!(forward::enable().unwrap() && !forward::enable().unwrap());
+        let mut filter = Socket::netfilter().unwrap();
+        let inside = namespace();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        let mut mapping = Mapping {
+            protocol: Protocol::Tcp,
+            host: address("0.0.0.0"),
+            host_port: 8080,
+            target: address("10.9.0.2"),
+            target_port: 80,
+        };
+        let put = |filter: &mut Socket, mappings: &[Mapping]| {
+            let table = table::table("t", &[network()], mappings, true);
+            nft::commit(filter, nft::put(&table), "put the table", "t").unwrap();
+        };
+        put(&mut filter, &[mapping.clone()]);
+        put(&mut filter, &[mapping.clone()]);
+        let server = serve(&inside, 80);
+        // From this namespace by an address of its own.
+        assert_eq!(hear(("10.9.0.1", 8080)), "hello");
+        server.join().unwrap();
+        // As an element that comes and goes.
+        mapping.host_port = 8081;
+        let (anywhere, _) = table::elements(&[mapping]);
+        let change = |add| nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, add);
+        nft::commit(&mut filter, change(true), "publish", "t").unwrap();
+        let server = serve(&inside, 80);
+        assert_eq!(hear(("10.9.0.1", 8081)), "hello");
+        server.join().unwrap();
+        nft::commit(&mut filter, change(false), "withdraw", "t").unwrap();
+        assert!(TcpStream::connect(("10.9.0.1", 8081)).is_err());
+        assert_eq!(nft::tables(&mut filter, Family::Inet).unwrap(), ["t"]);
+        nft::commit(&mut filter, nft::remove("t", Family::Inet), "remove the table", "t").unwrap();
+        nft::commit(&mut filter, nft::remove("t", Family::Inet), "remove the table", "t").unwrap();
+        assert!(nft::tables(&mut filter, Family::Inet).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn ten_thousand_ports_in_one_transaction() {
+    alone(|| {
+        let mappings: Vec<Mapping> = (10_000..20_000)
+            .map(|port| Mapping {
+                protocol: Protocol::Udp,
+                host: address("0.0.0.0"),
+                host_port: port,
+                target: address("10.9.0.2"),
+                target_port: port,
+            })
+            .collect();
+        let mut filter = Socket::netfilter().unwrap();
+        nft::commit(&mut filter, nft::put(&table::table("t", &[network()], &mappings, false)), "put", "t").unwrap();
+        // What fails leaves everything as it was.
+        let (anywhere, _) = table::elements(&mappings[..1]);
+        let mut messages = nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false);
+        messages.extend(messages.clone());
+        assert!(nft::commit(&mut filter, messages, "withdraw", "t").is_err());
+        nft::commit(&mut filter, nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false), "withdraw", "t").unwrap();
+    });
+}
