@@ -22,6 +22,9 @@ pub struct Options {
     pub small_disk: Option<String>,
     /// Load no image.
     pub empty: bool,
+    /// Give it a bridge network, in a network namespace of its own that stands for the host. Without, `--bridge none` keeps it away from
+    /// the machine's links.
+    pub network: bool,
 }
 
 /// A running daemon and its client's settings. Dropping it checks that nothing is left behind.
@@ -33,6 +36,8 @@ pub struct Engine {
     daemon: Mutex<Option<Child>>,
     links: std::collections::BTreeSet<String>,
     tables: std::collections::BTreeSet<String>,
+    /// The namespace that stands for the host.
+    host: Option<crate::netns::Netns>,
     finished: bool,
 }
 
@@ -60,6 +65,7 @@ impl Engine {
             daemon: Mutex::new(None),
             links: leaks::links(),
             tables: leaks::tables(),
+            host: options.network.then(crate::netns::Netns::new),
             finished: false,
             options,
         };
@@ -86,7 +92,14 @@ impl Engine {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a copy")).stderr(log);
         // A group of its own: what is typed at the terminal of the test run is not for it.
         command.process_group(0);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        if self.host.is_none() {
+            command.args(["--bridge", "none"]);
+        }
+        let mut spawn = || command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        let mut child = match &self.host {
+            Some(host) => host.run(&mut spawn),
+            None => spawn(),
+        };
         let answered = within(crate::wait::patience(), &mut || {
             if let Some(status) = child.try_wait().expect("wait for the daemon") {
                 return Some(Err(status));
@@ -249,6 +262,12 @@ impl Engine {
         text.lines().map(str::to_string).collect()
     }
 
+    /// The namespace that stands for the host, of an engine with a network.
+    #[track_caller]
+    pub fn host(&self) -> &crate::netns::Netns {
+        self.host.as_ref().expect("an engine with a network")
+    }
+
     /// The container's first process, as the host counts.
     #[track_caller]
     pub fn container_pid(&self, name: &str) -> i32 {
@@ -324,6 +343,11 @@ impl Engine {
         left.extend(
             [self.socket(), self.dir.join("p")].into_iter().filter(|path| path.exists()).map(|path| format!("file: {}", path.display())),
         );
+        if let Some(host) = &self.host {
+            let links = host.run(leaks::links).into_iter().filter(|name| name != "lo" && name != "outside");
+            left.extend(links.map(|name| format!("link: {name}")));
+            left.extend(host.run(leaks::tables).into_iter().map(|name| format!("nft: {name}")));
+        }
         // Other tests run beside this one, so only names that an engine of ours would give count.
         let ours = |name: &&String| name.contains("dhow");
         left.extend(leaks::links().difference(&self.links).filter(ours).map(|name| format!("link: {name}")));

@@ -69,11 +69,10 @@ pub fn tree(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Names of the network links of the host.
+/// Names of the network links in the thread's namespace.
 pub fn links() -> BTreeSet<String> {
-    std::fs::read_dir("/sys/class/net")
-        .map(|dir| dir.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect())
-        .unwrap_or_default()
+    let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_string())).collect()
 }
 
 /// nft tables of the host, where nft is installed.

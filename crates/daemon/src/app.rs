@@ -26,6 +26,7 @@ impl App {
             id,
             made,
             log_driver: settings.log_driver.clone(),
+            bridged: settings.network.bridge.is_some(),
             runtimes: settings.runtimes.clone(),
             containers: settings.containers.clone(),
         };

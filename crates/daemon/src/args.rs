@@ -45,9 +45,21 @@ pub(crate) struct Args {
     /// Keep containers running when the daemon stops
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) live_restore: Option<bool>,
-    /// Attach containers to a network bridge (this release knows only "none")
+    /// Attach containers to a network bridge ("none": containers that name no network have none)
     #[arg(short, long, value_name = "string")]
     pub(crate) bridge: Option<String>,
+    /// IPv4 address for the default bridge
+    #[arg(long, value_name = "string")]
+    pub(crate) bip: Option<String>,
+    /// Default address pools for node specific local networks
+    #[arg(long = "default-address-pool", value_name = "pool-options")]
+    pub(crate) address_pools: Vec<String>,
+    /// Default IP address for containers to use when binding ports
+    #[arg(long, value_name = "ip")]
+    pub(crate) ip: Option<String>,
+    /// Set the MTU for the default "bridge" network (default 1500)
+    #[arg(long, value_name = "int")]
+    pub(crate) mtu: Option<u32>,
     /// Register an additional OCI compatible runtime
     #[arg(long = "add-runtime", value_name = "runtime")]
     pub(crate) runtimes: Vec<String>,

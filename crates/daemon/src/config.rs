@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     /// Whose subordinate ids containers get; empty: none.
     pub(crate) userns_remap: String,
     pub(crate) registries: Registries,
+    pub(crate) network: dhow_engine::network::Settings,
     pub(crate) config_file: PathBuf,
     /// For containers that say nothing themselves.
     pub(crate) containers: Defaults,
@@ -70,6 +71,8 @@ struct File {
     #[serde(flatten)]
     registries: registries::Keys,
     #[serde(flatten)]
+    network: crate::network_config::File,
+    #[serde(flatten)]
     others: BTreeMap<String, serde_json::Value>,
 }
 
@@ -91,17 +94,15 @@ impl Settings {
                 file.hosts.unwrap_or_default().join(" ")
             );
         }
-        if let Some(bridge) = args.bridge.as_deref().filter(|bridge| *bridge != "none") {
-            bail!("--bridge {bridge}: this release has no bridge network yet; only \"none\" is accepted");
-        }
+        let given = crate::network_config::File::of(&args)?;
         let data_root = absolute(args.data_root.or(file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
         let exec_root = absolute(args.exec_root.or(file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
         let own_roots = data_root == Path::new(DATA_ROOT) && exec_root == Path::new(EXEC_ROOT);
-        let given = if args.hosts.is_empty() { file.hosts.unwrap_or_default() } else { args.hosts };
-        let hosts = if given.is_empty() {
+        let given_hosts = if args.hosts.is_empty() { file.hosts.unwrap_or_default() } else { args.hosts };
+        let hosts = if given_hosts.is_empty() {
             vec![Address::Unix(exec_root.join("dhow.sock"))]
         } else {
-            given.iter().map(|text| Ok(Address::parse(text)?)).collect::<Result<_>>()?
+            given_hosts.iter().map(|text| Ok(Address::parse(text)?)).collect::<Result<_>>()?
         };
         let level =
             if args.debug || file.debug { "debug".into() } else { args.log_level.or(file.log_level).unwrap_or_else(|| "info".into()) };
@@ -120,9 +121,11 @@ impl Settings {
         }));
         let default_runtime = args.default_runtime.or(file.default_runtime);
         let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
-        let default_parent = if own_roots { "/dhow".to_owned() } else { format!("/dhow-{:08x}", hash(&data_root, &exec_root)) };
+        let name = if own_roots { None } else { Some(format!("dhow-{:08x}", hash(&data_root, &exec_root))) };
+        let network = given.over(file.network).settings(name.as_deref())?;
+        let default_parent = format!("/{}", name.as_deref().unwrap_or("dhow"));
         Ok(Self {
-            docker_socket: given.is_empty() && own_roots,
+            docker_socket: given_hosts.is_empty() && own_roots,
             hosts,
             pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
             level: parse_level(&level)?,
@@ -134,6 +137,7 @@ impl Settings {
             runtimes,
             userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
             registries: registries::merge(args.registries, file.registries, &|name| std::env::var(name).ok())?,
+            network,
             background: args.background,
             containers: container_defaults::merge(args.containers, file.containers)?,
             data_root,
@@ -218,19 +222,20 @@ mod tests {
 
     #[test]
     fn flags_stand_over_the_file() {
-        let json = r#"{"data-root":"/f","log-level":"error","live-restore":false,"log-opts":{"max-size":"1m"},"bip":"10.0.0.1/8"}"#;
+        let json = r#"{"data-root":"/f","log-level":"error","live-restore":false,"log-opts":{"max-size":"1m"},"iptables":true}"#;
         let args = Args { data_root: Some("/g".into()), log_opts: vec!["max-file=2".into()], ..Args::default() };
         let settings = merge(args, json).unwrap();
         assert_eq!(settings.data_root, Path::new("/g"));
         assert_eq!((settings.level, settings.live_restore), (Level::ERROR, false));
         assert_eq!(settings.log_opts.len(), 2);
-        assert_eq!(settings.warnings, ["/etc/dhow/daemon.json: the key \"bip\" has no effect in this release"]);
+        assert_eq!(settings.warnings, ["/etc/dhow/daemon.json: the key \"iptables\" has no effect in this release"]);
     }
 
     #[test]
     fn refusals() {
         assert!(merge(Args { log_level: Some("loud".into()), ..Args::default() }, "{}").is_err());
         assert!(merge(Args { hosts: vec!["unix:///a".into()], ..Args::default() }, r#"{"hosts":["unix:///b"]}"#).is_err());
-        assert!(merge(Args { bridge: Some("br0".into()), ..Args::default() }, "{}").is_err());
+        assert!(merge(Args { bridge: Some("a name that is too long".into()), ..Args::default() }, "{}").is_err());
+        assert!(merge(Args::default(), r#"{"bip":"10.0.0.1"}"#).is_err());
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) made: i64,
     /// Log driver of containers that name none.
     pub(crate) log_driver: String,
+    /// Containers that name no network are in one.
+    pub(crate) bridged: bool,
     /// OCI runtimes.
     pub(crate) runtimes: Runtimes,
     /// For containers that say nothing themselves.

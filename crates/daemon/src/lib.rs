@@ -12,6 +12,7 @@ mod exec;
 mod facts;
 mod http;
 mod images;
+mod network_config;
 mod networks;
 mod process;
 mod registries;

@@ -1,10 +1,11 @@
-//! The two networks there are without a bridge: `host` and `none`.
+//! `/networks`.
 
-use crate::convert::network::{self, BuiltIn};
+use crate::convert::network;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::NetworkInspect;
 use dhow_api::{ApiError, Filters};
+use dhow_engine::network::Driver;
 use serde::Deserialize;
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -13,22 +14,34 @@ const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope"
 pub(crate) fn list(cx: &Cx) -> Result<Reply> {
     let filters = Filters::parse(cx.query.get("filters"))?;
     filters.validate(&FILTERS)?;
-    let wanted = |network: &NetworkInspect| {
-        filters.matches_exactly("driver", &network.driver)
-            && filters.matches_prefix("id", &network.id)
-            && filters.matches_pattern("name", &network.name)
-            && filters.matches_exactly("scope", &network.scope)
-            && filters.matches_exactly("type", "builtin")
-            && !filters.contains("label")
-            && (!filters.contains("dangling") || !filters.boolean("dangling", false).unwrap_or(false))
-    };
-    let all: Vec<NetworkInspect> = BuiltIn::ALL.iter().map(|n| network::inspect(*n, &cx.app.facts, &[])).filter(wanted).collect();
+    if let Some(kind) = filters.values("type").find(|kind| !matches!(*kind, "custom" | "builtin")) {
+        return Err(Failure::invalid(format!("invalid filter: 'type'='{kind}'")));
+    }
+    let containers = cx.app.engine.containers();
+    let dangling = filters.contains("dangling").then(|| filters.boolean("dangling", false)).transpose()?;
+    let mut all: Vec<NetworkInspect> = Vec::new();
+    for found in cx.app.engine.networks() {
+        let shown = network::inspect(&found, &cx.app.facts, &containers);
+        let used = containers.iter().any(|c| c.networks.values().any(|m| m.network == found.id && m.place.is_some()));
+        let wanted = filters.matches_exactly("driver", &shown.driver)
+            && filters.matches_prefix("id", &shown.id)
+            && filters.matches_pattern("name", &shown.name)
+            && filters.matches_exactly("scope", &shown.scope)
+            && filters.matches_exactly("type", if found.built_in { "builtin" } else { "custom" })
+            && filters.matches_labels("label", &found.labels)
+            && dangling.is_none_or(|dangling| dangling == (!used && !found.built_in));
+        if wanted {
+            // Who is in it is told by inspect alone.
+            all.push(NetworkInspect { containers: Default::default(), ..shown });
+        }
+    }
     reply::json(&all)
 }
 
 /// `GET /networks/{name}`.
 pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
-    reply::json(&network::inspect(find(cx, name)?, &cx.app.facts, &cx.app.engine.containers()))
+    let found = cx.app.engine.network(name)?;
+    reply::json(&network::inspect(&found, &cx.app.facts, &cx.app.engine.containers()))
 }
 
 /// `POST /networks/create`.
@@ -47,26 +60,21 @@ pub(crate) async fn create(cx: Cx) -> Result<Reply> {
 
 /// `POST /networks/{name}/connect` and `disconnect`.
 pub(crate) fn connect(cx: &Cx, name: &str) -> Result<Reply> {
-    let network = find(cx, name)?;
-    Err(Failure(ApiError::new(
-        403,
-        match network {
-            BuiltIn::Host => "container cannot be connected to host network with other networks, or disconnected from it",
-            BuiltIn::None => "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-        },
-    )))
+    let network = cx.app.engine.network(name)?;
+    Err(match network.driver {
+        Driver::Host => {
+            Failure(ApiError::new(403, "container cannot be connected to host network with other networks, or disconnected from it"))
+        }
+        Driver::Null => Failure(ApiError::new(
+            403,
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+        )),
+        Driver::Bridge => Failure::unsupported("connecting a container to a network"),
+    })
 }
 
 /// `DELETE /networks/{name}`.
 pub(crate) fn remove(cx: &Cx, name: &str) -> Result<Reply> {
-    let network = find(cx, name)?;
-    Err(Failure(ApiError::new(403, format!("{} is a pre-defined network and cannot be removed", network.name()))))
-}
-
-fn find(cx: &Cx, name: &str) -> Result<BuiltIn> {
-    let matches = |network: &&BuiltIn| {
-        let id = network::id(**network, &cx.app.facts.id);
-        network.name() == name || (!name.is_empty() && id.starts_with(name))
-    };
-    BuiltIn::ALL.iter().find(matches).copied().ok_or_else(|| Failure::not_found(format!("network {name} not found")))
+    let network = cx.app.engine.network(name)?;
+    Err(Failure(ApiError::new(403, format!("{} is a pre-defined network and cannot be removed", network.name))))
 }

@@ -106,6 +106,7 @@ fn options(settings: &Settings) -> Result<Options> {
         max_downloads: settings.registries.downloads,
         runtimes: settings.runtimes.foreign(),
         userns: remap::load(&settings.userns_remap)?,
+        network: settings.network.clone(),
     })
 }
 

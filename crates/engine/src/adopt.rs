@@ -9,7 +9,7 @@ use crate::container::tell::tell;
 use crate::error::Result;
 use crate::model::{Container, NetworkMode, Status};
 use crate::parts::Parts;
-use crate::{clock, health, ids, restart, sandbox};
+use crate::{clock, health, ids, network, restart, sandbox};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use futures_util::StreamExt;
@@ -77,6 +77,7 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
                 }
                 State::Exited(_) | State::Starting | State::Unknown => {}
             }
+            network::adopt(&parts.networks, &container);
             tracing::info!(container = container.id, shim = running.shim.pid(), "adopted");
             let slot = container::spawn(parts, container, Some(running));
             parts.registry.insert(slot);
@@ -96,6 +97,17 @@ fn complete(parts: &Parts, container: &mut Container) {
     }
     if container.log_path.is_empty() && container.request.host.log.driver != "none" {
         container.log_path = parts.log_file(&container.id).to_string_lossy().into_owned();
+    }
+}
+
+/// Makes the host what the networks need, now that all is known that runs.
+pub(crate) async fn bring_networks_up(parts: &Arc<Parts>) {
+    let all: Vec<Arc<Container>> = parts.registry.all().iter().map(|slot| slot.get()).collect();
+    let places = all.iter().flat_map(|container| container.networks.values()).filter_map(|membership| membership.place.as_ref());
+    let known: HashSet<String> = places.map(|place| place.port.clone()).collect();
+    let work = parts.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || work.networks.bring_up(&known)).await {
+        tracing::error!(%error, "networks were not brought up");
     }
 }
 
@@ -133,7 +145,8 @@ async fn start_one(parts: &Parts, id: &str) {
 }
 
 /// It does not run. One that was to be removed at its end, and has ended, is.
-async fn at_rest(parts: &Arc<Parts>, container: Container) {
+async fn at_rest(parts: &Arc<Parts>, mut container: Container) {
+    network::forget(&mut container);
     if container.request.auto_remove || container.state.status == Status::Removing {
         return remove(parts, container).await;
     }

@@ -10,6 +10,7 @@ use crate::execs::Execs;
 use crate::host::Host;
 use crate::logs::model::{LogLine, LogRequest};
 use crate::model::{Container, ExecRequest, ExecState, Request, Resources};
+use crate::network::Networks;
 use crate::options::Options;
 use crate::parts::Parts;
 use crate::registry::Registry;
@@ -43,6 +44,7 @@ pub struct Engine {
 struct Stores {
     store: Store,
     containers: Vec<Container>,
+    networks: Vec<crate::network::Network>,
     layers: Arc<dyn LayerStore>,
     images: Images,
     events: Hub,
@@ -51,14 +53,14 @@ struct Stores {
 
 fn open_stores(options: &Options) -> Result<Stores> {
     let lock = roots::open(options)?;
-    let (store, containers) = Store::open(&options.data_root.join("state.db"))?;
+    let (store, containers, networks) = Store::open(&options.data_root.join("state.db"))?;
     let layers = dhow_storage::dir::DirStore::open(&options.data_root.join("layers"))?;
     let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
     let images = Images::open(&options.data_root.join("images"), layers.clone())?;
     let events = Hub::open(&options.data_root.join("events"))?;
-    Ok(Stores { store, containers, layers, images, events, lock })
+    Ok(Stores { store, containers, networks, layers, images, events, lock })
 }
 
 impl Engine {
@@ -71,9 +73,11 @@ impl Engine {
         };
         // Side by side: the spawner copies the program into memory meanwhile.
         let (stores, spawner) = tokio::join!(stores, Spawner::start());
-        let Stores { store, containers, layers, images, events, lock } =
+        let Stores { store, containers, networks, layers, images, events, lock } =
             stores.map_err(|e| Error::internal("open", options.data_root.display(), e))??;
         let spawner = spawner.map_err(|e| Error::internal("start", "the spawner", e))?;
+        let (networks, fresh) = Networks::open(options.network.clone(), options.exec_root.join("forwards"), networks)?;
+        fresh.iter().for_each(|network| store.network_later(network));
         let events = Arc::new(events);
         let parts = Arc::new(Parts {
             transfers: pull::transfer::Transfers::new(options.max_downloads),
@@ -84,6 +88,7 @@ impl Engine {
             spawner,
             store,
             registry: Registry::default(),
+            networks,
             writer: events.spawn_writer().abort_handle(),
             events,
             execs: Execs::default(),
@@ -99,6 +104,7 @@ impl Engine {
             lock,
         });
         adopt::adopt(&parts, containers).await?;
+        adopt::bring_networks_up(&parts).await;
         adopt::start_again(&parts);
         Ok(Self { parts })
     }
@@ -139,6 +145,7 @@ impl Engine {
     /// Takes away what containers of this engine had in common, where nothing is in it.
     fn leave_no_trace(&self) {
         let options = &self.parts.options;
+        self.parts.networks.take_down();
         if let Err(error) = Cgroup::remove_parent_if_empty(&options.cgroup_parent) {
             tracing::warn!(cgroup = options.cgroup_parent, %error, "the parent cgroup was not removed");
         }
@@ -480,6 +487,16 @@ impl Engine {
     /// The processes of a running container, by arguments of `ps`.
     pub async fn top(&self, name: &str, ps: &str) -> Result<top::Table> {
         top::list(&self.parts, name, ps).await
+    }
+
+    /// All networks, oldest first.
+    pub fn networks(&self) -> Vec<Arc<crate::network::Network>> {
+        self.parts.networks.all()
+    }
+
+    /// One network, by id, name, or unique id prefix.
+    pub fn network(&self, name: &str) -> Result<Arc<crate::network::Network>> {
+        self.parts.networks.get(name)
     }
 
     /// What was told in a range of time (nothing where it has neither end), and what will be: no gap between the two, and nothing twice.

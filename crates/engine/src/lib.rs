@@ -29,6 +29,7 @@ mod init;
 pub mod logs;
 pub mod model;
 mod names;
+pub mod network;
 mod options;
 mod parts;
 mod paths;

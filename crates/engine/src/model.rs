@@ -2,6 +2,8 @@
 
 pub use crate::devices::{BlockValue, Device, DeviceRequest};
 
+pub mod network;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +50,8 @@ pub struct Request {
     pub console_size: Option<(u16, u16)>,
     /// Host side of the container.
     pub host: Host,
+    /// What it asks of networks.
+    pub network: network::Wishes,
     /// The front end's own document, kept word for word, never read here (Docker's Config, HostConfig, NetworkingConfig with defaults filled in).
     pub document: String,
 }
@@ -80,7 +84,7 @@ pub struct Host {
     pub read_only: bool,
     /// Our init as the first process.
     pub init: bool,
-    /// Network mode: `none`, `host`, `container:ID`.
+    /// Network mode: `none`, `host`, `container:ID`, or the networks that it is in.
     pub network: NetworkMode,
     /// Pid namespace.
     pub pid: NamespaceMode,
@@ -178,6 +182,8 @@ pub enum NetworkMode {
     Host,
     /// Another container's, by full id.
     Container(String),
+    /// Its own, with a place in each of its networks.
+    Networks,
 }
 
 /// Whose namespace.
@@ -438,6 +444,12 @@ pub struct Container {
     /// Sandbox it refers to.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// The networks that it is in, by name.
+    #[serde(default)]
+    pub networks: BTreeMap<String, network::Membership>,
+    /// Ports that are published while it runs.
+    #[serde(default)]
+    pub published: Vec<dhow_network::ports::Mapping>,
     /// json-file path, empty before the first start or with driver `none`.
     #[serde(default)]
     pub log_path: String,

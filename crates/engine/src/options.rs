@@ -25,4 +25,6 @@ pub struct Options {
     pub runtimes: std::collections::BTreeMap<String, Foreign>,
     /// The ids of containers that do not ask for the host's user namespace; `None`: all live in the host's.
     pub userns: Option<IdMap>,
+    /// Names and defaults of networks.
+    pub network: crate::model::network::Settings,
 }

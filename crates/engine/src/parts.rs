@@ -33,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) spawner: Spawner,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
+    pub(crate) networks: crate::network::Networks,
     pub(crate) events: Arc<Hub>,
     pub(crate) execs: Execs,
     pub(crate) accounts: accounts::Cache,

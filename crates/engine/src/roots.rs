@@ -76,6 +76,7 @@ mod tests {
             log_options: std::collections::BTreeMap::new(),
             runtimes: std::collections::BTreeMap::new(),
             userns: None,
+            network: crate::model::network::Settings::default(),
         }
     }
 

@@ -12,14 +12,14 @@ use crate::ids;
 use crate::model::{Container, NetworkMode, Sandbox};
 use crate::parts::Parts;
 use crate::userns::Userns;
-use std::fmt::Write as _;
+use dhow_network::resolv::{self, Form, Overrides, Resolv};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where a container's own namespace is pinned; `None` where it has none of its own.
 pub(crate) fn pin(parts: &Parts, container: &Container) -> Option<PathBuf> {
-    let own = container.request.host.network == NetworkMode::None;
+    let own = matches!(container.request.host.network, NetworkMode::None | NetworkMode::Networks);
     own.then(|| parts.options.exec_root.join("netns").join(ids::short(&container.id)))
 }
 
@@ -32,14 +32,18 @@ pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sand
     }
     let dir = parts.container_dir(&container.id);
     let fresh = container.state.started_at.is_none();
-    for (name, text) in [
-        ("hostname", format!("{}\n", container.request.hostname)),
-        ("hosts", hosts(container)),
-        ("resolv.conf", resolv_conf(container.request.host.network == NetworkMode::Host)),
-    ] {
-        let path = dir.join(name);
-        write(&path, text.as_bytes(), fresh)?;
-        if let Some((uid, gid)) = userns.and_then(Userns::root) {
+    write(&dir.join("hostname"), format!("{}\n", container.request.hostname).as_bytes(), fresh)?;
+    if container.request.host.network == NetworkMode::Networks {
+        // The address is another one at each start.
+        write(&dir.join("hosts"), hosts(parts, container).as_bytes(), true)?;
+        rewrite(&dir.join("resolv.conf"), &resolv_conf(container))?;
+    } else {
+        write(&dir.join("hosts"), hosts(parts, container).as_bytes(), fresh)?;
+        write(&dir.join("resolv.conf"), resolv_conf(container).as_bytes(), fresh)?;
+    }
+    if let Some((uid, gid)) = userns.and_then(Userns::root) {
+        for name in ["hostname", "hosts", "resolv.conf"] {
+            let path = dir.join(name);
             std::os::unix::fs::lchown(&path, Some(uid), Some(gid)).map_err(|e| Error::internal("give away", path.display(), e))?;
         }
     }
@@ -75,7 +79,19 @@ fn write(path: &Path, bytes: &[u8], anew: bool) -> Result<()> {
     }
 }
 
-fn hosts(container: &Container) -> String {
+/// The container's name as its own hosts file has it, with its domain where it has one.
+fn own_names(container: &Container) -> String {
+    let request = &container.request;
+    match (request.hostname.as_str(), request.domainname.as_str()) {
+        (host, "") => match host.split_once('.') {
+            Some((first, _)) => format!("{host} {first}"),
+            None => host.to_owned(),
+        },
+        (host, domain) => format!("{host}.{domain} {host}"),
+    }
+}
+
+fn hosts(parts: &Parts, container: &Container) -> String {
     let host = &container.request.host;
     if host.network == NetworkMode::Host
         && host.extra_hosts.is_empty()
@@ -83,62 +99,62 @@ fn hosts(container: &Container) -> String {
     {
         return text;
     }
-    let mut text = String::from(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-    );
-    for line in &host.extra_hosts {
-        if let Some((name, address)) = line.split_once(':') {
-            // Without a bridge of ours the gateway to the host is the host itself.
-            let address = if address == "host-gateway" { "127.0.0.1" } else { address };
-            let _ = writeln!(text, "{address}\t{name}");
-        }
-    }
-    text
+    let gateway = || {
+        // Without a bridge of ours the gateway to the host is the host itself.
+        let gateway = parts.networks.host_gateway().filter(|_| host.network == NetworkMode::Networks);
+        gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string())
+    };
+    let extra = host.extra_hosts.iter().filter_map(|line| line.split_once(':')).map(|(name, address)| {
+        let address = if address == "host-gateway" { gateway() } else { address.to_owned() };
+        (address, name.to_owned())
+    });
+    let places = container.networks.values().filter_map(|membership| membership.place.as_ref());
+    let own = places.flat_map(|place| place.ipv4.iter().chain(&place.ipv6)).map(|(address, _)| (*address, own_names(container)));
+    resolv::hosts(&extra.collect::<Vec<_>>(), &own.collect::<Vec<_>>(), true)
 }
 
 /// The host's resolver file, where systemd-resolved hides it too.
-fn host_resolv_conf() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let text = read("/etc/resolv.conf");
-    let servers: Vec<&str> = nameservers(&text).collect();
-    if servers == ["127.0.0.53"] {
+fn host_resolv_conf() -> Resolv {
+    let read = |path: &str| resolv::parse(&std::fs::read_to_string(path).unwrap_or_default());
+    let found = read("/etc/resolv.conf");
+    if found.servers == ["127.0.0.53"] {
         let behind = read("/run/systemd/resolve/resolv.conf");
-        if !behind.is_empty() {
+        if behind != Resolv::default() {
             return behind;
         }
     }
-    text
+    found
 }
 
-fn nameservers(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).map(str::trim)
+/// Who answers a container's questions for names.
+fn resolver(container: &Container) -> Form {
+    if container.request.host.network == NetworkMode::Host { Form::Host } else { Form::Legacy }
 }
 
-fn resolv_conf(host_network: bool) -> String {
-    compose_resolv_conf(&host_resolv_conf(), host_network)
+fn resolv_conf(container: &Container) -> String {
+    let [servers, search, options] = container.request.network.dns.clone();
+    resolv::compose(&host_resolv_conf(), &Overrides { servers, search, options }, resolver(container)).0
 }
 
-/// The host's servers (those on its own loopback are out of reach but for its own network), search domains and options.
-fn compose_resolv_conf(host: &str, host_network: bool) -> String {
-    let mut out = String::from(
-        "# Generated by Docker Engine.\n# This file can be edited; Docker Engine will not make further changes once it\n# has been modified.\n\n",
-    );
-    for line in host.lines().map(str::trim) {
-        let keep = match line.split_whitespace().next() {
-            Some("nameserver") => {
-                let address = line.trim_start_matches("nameserver").trim();
-                host_network || !(address.starts_with("127.") || address == "::1")
-            }
-            Some("search" | "options" | "domain") => true,
-            _ => false,
-        };
-        if keep {
-            out.push_str(line);
-            out.push('\n');
-        }
+/// Rewrites a file whose content depends on the networks, unless somebody else has changed it since we wrote it.
+fn rewrite(path: &Path, text: &str) -> Result<()> {
+    let mark = path.with_extension("hash");
+    let ours = match (std::fs::read(path), std::fs::read_to_string(&mark)) {
+        (Ok(now), Ok(mark)) => mark == digest(&now),
+        (Err(_), _) => true,
+        (Ok(_), Err(_)) => false,
+    };
+    if !ours {
+        return Ok(());
     }
-    out.push_str("\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: []\n");
-    out
+    write(path, text.as_bytes(), true)?;
+    write(&mark, digest(text.as_bytes()).as_bytes(), true)
+}
+
+/// Tells our own text from another's, nothing more (FNV-1a).
+fn digest(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
 }
 
 #[cfg(test)]
@@ -146,12 +162,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_servers_are_left_out_but_for_the_hosts_own_network() {
-        let host = "# c\nnameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch example.org\noptions edns0\njunk\n";
-        let none = compose_resolv_conf(host, false);
-        assert!(none.contains("\nnameserver 9.9.9.9\nsearch example.org\noptions edns0\n"));
-        assert!(!none.contains("127.0.0.53") && !none.contains("junk"));
-        assert!(compose_resolv_conf(host, true).contains("nameserver 127.0.0.53\n"));
+    fn what_somebody_changed_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resolv.conf");
+        rewrite(&path, "one").unwrap();
+        rewrite(&path, "two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        std::fs::write(&path, "mine").unwrap();
+        rewrite(&path, "three").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! object. What survives what is said with each request; the write-ahead log is folded back by a second connection while nothing else
 //! happens, so that no request waits for the disk because of it.
 
+mod networks;
+
 use crate::error::{Error, Result};
+use crate::model::network::Network;
 use crate::model::{Container, State};
 use dhow_db::Durability;
 use rusqlite::{Connection, params};
@@ -13,7 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE containers (
         id      TEXT PRIMARY KEY NOT NULL,
         name    TEXT NOT NULL UNIQUE,
@@ -21,7 +25,9 @@ const MIGRATIONS: &[&str] = &["
         record  TEXT NOT NULL,
         state   TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    networks::MIGRATION,
+];
 
 /// Requests after which it is folded back all the same.
 const BUSY: usize = 2000;
@@ -34,6 +40,7 @@ enum Request {
     State { id: String, state: Box<State>, reply: Option<Reply> },
     Rename { id: String, name: String, reply: Reply },
     Delete { id: String, reply: Reply },
+    Network { change: networks::Change, durability: Durability, reply: Option<Reply> },
     Stop { reply: oneshot::Sender<()> },
 }
 
@@ -46,10 +53,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the database and reads every container.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Container>)> {
+    /// Opens the database and reads every container and network.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Container>, Vec<Network>)> {
         let connection = dhow_db::open(path, MIGRATIONS).map_err(|e| Error::internal("open", path.display(), e))?;
         let containers = load(&connection)?;
+        let networks = networks::load(&connection)?;
         let (queue, requests) = channel();
         let path = path.to_owned();
         std::thread::Builder::new()
@@ -57,7 +65,7 @@ impl Store {
             .stack_size(512 * 1024)
             .spawn(move || serve(&connection, &path, &requests))
             .map_err(|e| Error::internal("start the thread of", "state.db", e))?;
-        Ok((Self { queue }, containers))
+        Ok((Self { queue }, containers, networks))
     }
 
     /// A new container. With [`Durability::Power`] it survives a power cut.
@@ -104,6 +112,12 @@ impl Store {
     pub(crate) async fn delete(&self, id: &str) -> Result<()> {
         let id = id.to_owned();
         self.ask(|reply| Request::Delete { id, reply }).await
+    }
+
+    /// A network of the engine's own, without waiting for it to be written.
+    pub(crate) fn network_later(&self, network: &Network) {
+        let change = networks::Change::Put(Box::new(network.clone()));
+        self.later(&network.id, Request::Network { change, durability: Durability::Process, reply: None });
     }
 
     /// Writes what was asked for, folds the log back and ends the thread.
@@ -188,6 +202,7 @@ fn handle(connection: &Connection, request: Request) {
             (done, Some(reply))
         }
         Request::Delete { id, reply } => (execute(connection, "DELETE FROM containers WHERE id = ?1", params![id]), Some(reply)),
+        Request::Network { change, durability, reply } => (with(connection, durability, || networks::change(connection, &change)), reply),
         Request::Stop { reply } => {
             let _ = reply.send(());
             return;
@@ -213,14 +228,17 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 }
 
 fn insert(connection: &Connection, container: &Container, durability: Durability) -> Result<()> {
+    let values = params![container.id, container.name, container.created, json(container)?, json(&container.state)?];
+    let sql = "INSERT INTO containers (id, name, created, record, state) VALUES (?1, ?2, ?3, ?4, ?5)";
+    with(connection, durability, || execute(connection, sql, values))
+}
+
+/// Does something so that it survives what it must.
+fn with(connection: &Connection, durability: Durability, act: impl FnOnce() -> Result<()>) -> Result<()> {
     if durability == Durability::Power {
         dhow_db::set_durability(connection, Durability::Power).map_err(database("set up"))?;
     }
-    let done = execute(
-        connection,
-        "INSERT INTO containers (id, name, created, record, state) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![container.id, container.name, container.created, json(container)?, json(&container.state)?],
-    );
+    let done = act();
     if durability == Durability::Power {
         dhow_db::set_durability(connection, Durability::Process).map_err(database("set up"))?;
     }
@@ -266,7 +284,7 @@ mod tests {
     async fn what_is_saved_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
-        let (store, found) = Store::open(&path).unwrap();
+        let (store, found, _) = Store::open(&path).unwrap();
         assert!(found.is_empty());
         let mut one = container(&"1".repeat(64), "one");
         store.insert(&one, Durability::Power).await.unwrap();
@@ -279,7 +297,7 @@ mod tests {
         store.delete(&"2".repeat(64)).await.unwrap();
         store.close().await;
 
-        let (_store, found) = Store::open(&path).unwrap();
+        let (_store, found, _) = Store::open(&path).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].name, "uno");
         assert_eq!(found[0].state, one.state);

@@ -81,8 +81,7 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<()> {
     for place in &plan.places {
         let bridge = link::find(&mut host, &place.bridge)?
             .ok_or_else(|| Error::of("find the bridge", &place.bridge)(rustix::io::Errno::NODEV.into()))?;
-        let pair =
-            Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
+        let pair = Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
         link::add_pair(&mut host, &pair)?;
     }
     inside(namespace, || {

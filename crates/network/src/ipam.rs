@@ -170,12 +170,7 @@ mod tests {
     }
 
     fn addresses(subnet: &str, gateway: &str) -> Addresses {
-        let pool = Pool {
-            subnet: subnet.parse().unwrap(),
-            range: None,
-            gateway: gateway.parse().unwrap(),
-            auxiliary: BTreeMap::new(),
-        };
+        let pool = Pool { subnet: subnet.parse().unwrap(), range: None, gateway: gateway.parse().unwrap(), auxiliary: BTreeMap::new() };
         Addresses::new(pool)
     }
 

@@ -108,15 +108,18 @@ pub fn compose(host: &Resolv, asked: &Overrides, form: Form) -> (String, Vec<Str
         .collect();
     let (kind, external) = match form {
         Form::Internal => {
-            let shown: Vec<String> = servers
-                .iter()
-                .map(|server| if asked.servers.is_empty() { format!("host({server})") } else { server.clone() })
-                .collect();
+            let shown: Vec<String> =
+                servers.iter().map(|server| if asked.servers.is_empty() { format!("host({server})") } else { server.clone() }).collect();
             ("internal resolver", (!shown.is_empty()).then(|| format!("# ExtServers: {}\n", list(&shown))))
         }
         _ => ("legacy", None),
     };
-    let _ = write!(text, "\n# Based on host file: '/etc/resolv.conf' ({kind})\n{}# Overrides: {}\n", external.unwrap_or_default(), list(&overrides));
+    let _ = write!(
+        text,
+        "\n# Based on host file: '/etc/resolv.conf' ({kind})\n{}# Overrides: {}\n",
+        external.unwrap_or_default(),
+        list(&overrides)
+    );
     (text, servers)
 }
 
@@ -164,7 +167,11 @@ mod tests {
 
     #[test]
     fn own_names_come_last() {
-        let text = hosts(&[("db".into(), "10.0.0.9".into())].map(|(n, a): (String, String)| (a, n)), &[("10.0.0.2".parse().unwrap(), "web".into())], true);
+        let text = hosts(
+            &[("db".into(), "10.0.0.9".into())].map(|(n, a): (String, String)| (a, n)),
+            &[("10.0.0.2".parse().unwrap(), "web".into())],
+            true,
+        );
         assert!(text.starts_with("127.0.0.1\tlocalhost\n::1\t") && text.ends_with("\n10.0.0.9\tdb\n10.0.0.2\tweb\n"), "{text}");
     }
 }

@@ -107,9 +107,7 @@ fn publish() -> Vec<Vec<Expr>> {
 }
 
 fn forward() -> Vec<Vec<Expr>> {
-    let has = |expr: fn(u32) -> Expr, bits: u32| {
-        [expr(0), Expr::Mask(0, bits.to_ne_bytes().to_vec()), Expr::IsNot(0, vec![0; 4])]
-    };
+    let has = |expr: fn(u32) -> Expr, bits: u32| [expr(0), Expr::Mask(0, bits.to_ne_bytes().to_vec()), Expr::IsNot(0, vec![0; 4])];
     let from = || [Expr::InName(0), Expr::In("bridges", 0)];
     let to = || [Expr::OutName(4), Expr::In("bridges", 4)];
     let end = |verdict| [Expr::Do(verdict)];
@@ -172,13 +170,7 @@ mod tests {
     use super::*;
 
     fn mapping(host: &str, host_port: u16) -> Mapping {
-        Mapping {
-            protocol: Protocol::Tcp,
-            host: host.parse().unwrap(),
-            host_port,
-            target: "172.17.0.2".parse().unwrap(),
-            target_port: 80,
-        }
+        Mapping { protocol: Protocol::Tcp, host: host.parse().unwrap(), host_port, target: "172.17.0.2".parse().unwrap(), target_port: 80 }
     }
 
     #[test]
@@ -191,13 +183,8 @@ mod tests {
 
     #[test]
     fn an_internal_network_has_no_way_out() {
-        let network = Network {
-            bridge: "br-1".into(),
-            subnet: Some("10.0.0.0/24".parse().unwrap()),
-            internal: true,
-            icc: true,
-            masquerade: true,
-        };
+        let network =
+            Network { bridge: "br-1".into(), subnet: Some("10.0.0.0/24".parse().unwrap()), internal: true, icc: true, masquerade: true };
         assert_eq!(masquerade(&network), None);
         let table = table("t", &[network], &[], true);
         assert_eq!(table.sets[1].elements, [(name16("br-1"), None)]);

@@ -127,13 +127,8 @@ fn a_port_is_published_by_the_table() {
         let mut filter = Socket::netfilter().unwrap();
         let inside = namespace();
         endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
-        let mut mapping = Mapping {
-            protocol: Protocol::Tcp,
-            host: address("0.0.0.0"),
-            host_port: 8080,
-            target: address("10.9.0.2"),
-            target_port: 80,
-        };
+        let mut mapping =
+            Mapping { protocol: Protocol::Tcp, host: address("0.0.0.0"), host_port: 8080, target: address("10.9.0.2"), target_port: 80 };
         let put = |filter: &mut Socket, mappings: &[Mapping]| {
             let table = table::table("t", &[network()], mappings, true);
             nft::commit(filter, nft::put(&table), "put the table", "t").unwrap();

@@ -17,7 +17,7 @@ fn starts_the_engine_by_itself() {
     if paths::program("unshare").is_none() {
         return skip("unshare is not installed");
     }
-    // The default places, seen by nobody else: mounts of our own on them, and a pid namespace that takes the engine along at its end.
+    // The default places, seen by nobody else: mounts of our own on them, no network, and a pid namespace that takes the engine along at its end.
     let script = "mount -t tmpfs t /run && mount -t tmpfs t /var/lib || exit 90
         mkdir -p /run/home; cd /run/home
         \"$DHOW\" run --rm hello >first 2>said || { cat said; exit 91; }
@@ -29,7 +29,7 @@ fn starts_the_engine_by_itself() {
         cat first";
     let existed = leaks::cgroups("/dhow");
     let out = Cmd::new("unshare")
-        .args(["-m", "-p", "-f", "--mount-proc", "sh", "-c", script])
+        .args(["-m", "-n", "-p", "-f", "--mount-proc", "sh", "-c", script])
         .env("DHOW", paths::dhow())
         .env("HOME", "/run/home")
         .run();

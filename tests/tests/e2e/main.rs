@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod network;
 mod pull;
 mod resilience;
 mod running;

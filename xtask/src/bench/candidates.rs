@@ -127,6 +127,8 @@ impl Dhow {
         let mut command = Command::new(program);
         command.arg("daemon").arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
         command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
+        // The machine's own links and rules are left alone.
+        command.args(["--bridge", "none"]);
         let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"))?;
         let dhow = Self { program: program.into(), daemon };
         load(&dhow, archive)?;

@@ -1,6 +1,6 @@
 //! Verbs that change where a container stands.
 
-use crate::convert::{network, request};
+use crate::convert::request;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{UpdateBody, WarningsAnswer};
@@ -13,15 +13,7 @@ pub(crate) async fn start(cx: Cx, id: &str) -> Result<Reply> {
     if crate::http::request::read(cx.body).await?.len() > 7 {
         return Err(Failure::invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"));
     }
-    let container = app.engine.container(id)?;
-    if let Err(failure) = network::check_start(&container) {
-        // As after every failed start: a client that asked for --rm waits for the removal.
-        if container.request.auto_remove {
-            app.engine.remove(&container.id, true, true).await?;
-        }
-        return Err(failure);
-    }
-    app.engine.start(&container.id).await?;
+    app.engine.start(id).await?;
     reply::no_content()
 }
 
@@ -38,7 +30,6 @@ pub(crate) async fn stop(cx: &Cx, id: &str) -> Result<Reply> {
 
 /// `POST /containers/{id}/restart`.
 pub(crate) async fn restart(cx: &Cx, id: &str) -> Result<Reply> {
-    network::check_start(&*cx.app.engine.container(id)?)?;
     cx.app.engine.restart(id, signal(cx), cx.query.integer("t")?).await?;
     reply::no_content()
 }

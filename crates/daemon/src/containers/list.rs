@@ -4,7 +4,6 @@ use crate::app::App;
 use crate::convert::document::Document;
 use crate::convert::inspect;
 use crate::error::{Failure, Result};
-use crate::facts::Facts;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::version::Shape;
 use dhow_api::{ApiError, Filters};
@@ -49,11 +48,11 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
             break;
         }
         let document = Document::of(&container);
-        if !wanted.matches(&container, &document, &cx.app.facts) {
+        if !wanted.matches(&container, &document) {
             continue;
         }
         let moved = images.moved(&cx.app, &container).await;
-        let mut summary = inspect::summary(&container, &document, &cx.app.facts, now, moved);
+        let mut summary = inspect::summary(&container, &document, now, moved);
         if cx.query.boolean("size") {
             let (own, all) = cx.app.engine.sizes(&container.id).await?;
             summary.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
@@ -119,7 +118,7 @@ impl Wanted {
         Ok(Self { all, limit, exited, before, since, ancestors, filters })
     }
 
-    fn matches(&self, container: &Container, document: &Document, facts: &Facts) -> bool {
+    fn matches(&self, container: &Container, document: &Document) -> bool {
         let filters = &self.filters;
         let status = container.state.status;
         let running = matches!(status, Status::Running | Status::Paused | Status::Restarting);
@@ -134,17 +133,17 @@ impl Wanted {
             && !filters.boolean("is-task", false).unwrap_or(false)
             && (self.exited.is_empty() || (status == Status::Exited && self.exited.contains(&container.state.exit_code)))
             && self.ancestors.as_ref().is_none_or(|ids| ids.contains(&container.image_id))
-            && self.in_network(document, facts)
+            && self.in_network(container, document)
             && self.has_volume(document)
-            && self.has_port()
+            && self.has_port(container, document)
     }
 
-    fn in_network(&self, document: &Document, facts: &Facts) -> bool {
+    fn in_network(&self, container: &Container, document: &Document) -> bool {
         if !self.filters.contains("network") {
             return true;
         }
         let mode = document.host_config.network_mode.as_str();
-        let networks = crate::convert::network::endpoints(mode, &document.networking, facts);
+        let networks = crate::convert::network::endpoints(container, mode, &document.networking);
         self.filters.values("network").any(|wanted| {
             networks.iter().any(|(name, endpoint)| {
                 let id = endpoint.as_ref().map_or("", |endpoint| endpoint.network_id.as_str());
@@ -163,8 +162,21 @@ impl Wanted {
 
     /// Both filters look at the ports that the list shows, which a container has through its networks: without networks
     /// there are none.
-    fn has_port(&self) -> bool {
-        !self.filters.contains("publish") && !self.filters.contains("expose")
+    fn has_port(&self, container: &Container, document: &Document) -> bool {
+        if !self.filters.contains("publish") && !self.filters.contains("expose") {
+            return true;
+        }
+        let listed = crate::convert::ports::listed(container, &document.config);
+        let any = |key: &str, of: fn(&dhow_api::types::list::Port) -> u16| {
+            !self.filters.contains(key)
+                || self.filters.values(key).any(|text| {
+                    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+                    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+                    let range = first.parse().unwrap_or(1)..=last.parse().unwrap_or(0);
+                    listed.iter().any(|port| port.kind == protocol && range.contains(&of(port)))
+                })
+        };
+        any("publish", |port| port.public_port) && any("expose", |port| port.private_port)
     }
 }
 

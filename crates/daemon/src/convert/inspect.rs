@@ -1,14 +1,11 @@
 //! A container as inspect and ps show it.
 
 use super::document::Document;
-use super::{health, mounts, network, status};
+use super::{health, mounts, network, ports, status};
 use crate::facts::Facts;
 use dhow_api::time;
-use dhow_api::types::{
-    Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, NetworkSettings, SummaryHostConfig, SummaryNetworks, Words,
-};
+use dhow_api::types::{Config, ContainerInspect, ContainerSummary, GraphDriver, HostConfig, SummaryHostConfig, SummaryNetworks, Words};
 use dhow_engine::model::{BlockValue, Container};
-use std::collections::BTreeMap;
 
 /// `GET /containers/{id}/json`.
 pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspect {
@@ -16,7 +13,6 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let sandbox = &container.sandbox;
     let mode = document.host_config.network_mode.clone();
-    let live = container.state.pid != 0;
     ContainerInspect {
         id: container.id.clone(),
         created: time::rfc3339(container.created),
@@ -36,13 +32,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
         graph_driver: graph(container),
         mounts: mounts::points(&document.host_config),
-        network_settings: NetworkSettings {
-            sandbox_id: if live { sandbox.id.clone() } else { String::new() },
-            sandbox_key: if live { sandbox.key.clone() } else { String::new() },
-            ports: Some(BTreeMap::new()),
-            networks: Some(network::endpoints(&mode, &document.networking, facts)),
-            ..NetworkSettings::default()
-        },
+        network_settings: network::settings(container, &mode, &document),
         config: config(document.config, container),
         host_config: host_config(document.host_config, container),
         ..ContainerInspect::default()
@@ -122,7 +112,7 @@ fn host_config(mut host: HostConfig, container: &Container) -> HostConfig {
 }
 
 /// One entry of `GET /containers/json`, without sizes. `image_moved`: the name it was made from means another image now.
-pub(crate) fn summary(container: &Container, document: &Document, facts: &Facts, now: i64, image_moved: bool) -> ContainerSummary {
+pub(crate) fn summary(container: &Container, document: &Document, now: i64, image_moved: bool) -> ContainerSummary {
     let mode = document.host_config.network_mode.clone();
     ContainerSummary {
         id: container.id.clone(),
@@ -131,11 +121,11 @@ pub(crate) fn summary(container: &Container, document: &Document, facts: &Facts,
         image_id: container.image_id.clone(),
         command: command(container),
         created: container.created.div_euclid(1_000_000_000),
-        ports: Vec::new(),
+        ports: ports::listed(container, &document.config),
         labels: container.request.labels.clone(),
         state: container.state.status.as_str().into(),
         status: status::line(&container.state, now),
-        network_settings: SummaryNetworks { networks: Some(network::endpoints(&mode, &document.networking, facts)) },
+        network_settings: SummaryNetworks { networks: Some(network::endpoints(container, &mode, &document.networking)) },
         host_config: SummaryHostConfig { network_mode: mode, annotations: document.host_config.annotations.clone() },
         mounts: mounts::points(&document.host_config),
         ..ContainerSummary::default()

@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod mounts;
 pub(crate) mod network;
+pub(crate) mod ports;
 pub(crate) mod request;
 pub(crate) mod security;
 pub(crate) mod status;

@@ -1,13 +1,14 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
-use super::{console, defaults, devices, health, mounts, network, security};
+use super::{console, defaults, devices, health, mounts, network, ports, security};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use dhow_api::ApiVersion;
 use dhow_api::mount::{clean, parse_bind};
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
 use dhow_engine::model::{self, IpcMode, NamespaceMode, Request};
+use dhow_engine::network::Wishes;
 
 /// Looks a container's id up by name.
 type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
@@ -61,11 +62,14 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     }
     refuse(&config, &host, facts)?;
     let mut warnings = drop_foreign(&mut host.resources);
-    network::check_endpoints(&networking)?;
     health::check(&config)?;
     defaults::host_config(&mut host, facts);
-    warnings.extend(network::warnings(&host));
-    let (mode, network) = network::mode_of(&host, resolve)?;
+    warnings.extend(network::warnings(&host, facts.bridged));
+    let (mode, network) = network::mode_of(&host, facts.bridged, resolve)?;
+    let mut memberships = network::memberships(&mode, &network, &networking)?;
+    if let Some(own) = memberships.get_mut(&mode) {
+        own.mac = own.mac.take().or(network::mac(&config.mac_address)?);
+    }
     host.network_mode = mode;
     let mut engine_host = engine_host(&mut host, network, facts, resolve)?;
     engine_host.runtime = facts.runtimes.engine_name(&host.runtime);
@@ -73,6 +77,10 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     let image = defaults::image_config_of(image);
     defaults::image_config(&mut config, &image);
     request.health = health::to_engine(&config);
+    check_joined(&config, &host)?;
+    let published = if request.host.network == model::NetworkMode::Networks { ports::wanted(&config, &host)? } else { Vec::new() };
+    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    request.network = Wishes { memberships, ports: published, dns: [list(&host.dns), list(&host.dns_search), list(&host.dns_options)] };
     request.document = Document { config, host_config: host, networking }.to_text();
     Ok((request, warnings))
 }
@@ -96,6 +104,7 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
         stop_signal: Some(config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
         stop_timeout: config.stop_timeout,
         health: None,
+        network: Wishes::default(),
         auto_remove: host.auto_remove,
         console_size: console::size_of(host.console_size),
         host: engine_host,
@@ -217,6 +226,25 @@ pub(crate) fn resources(r: &types::Resources) -> model::Resources {
     }
 }
 
+/// What belongs to the network of another container cannot be asked for here.
+fn check_joined(config: &Config, host: &HostConfig) -> Result<()> {
+    if !host.network_mode.starts_with("container:") {
+        return Ok(());
+    }
+    let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let published = host.publish_all_ports || host.port_bindings.as_ref().is_some_and(|bindings| !bindings.is_empty());
+    let checks = [
+        (given(&host.dns), "dns and the network mode"),
+        (!config.mac_address.is_empty(), "mac-address and the network mode"),
+        (published, "port publishing and the container type network mode"),
+        (!config.exposed_ports.is_empty(), "port exposing and the container type network mode"),
+    ];
+    match checks.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Failure::invalid(format!("conflicting options: {what}"))),
+        None => Ok(()),
+    }
+}
+
 /// Refuses, by name, what this release cannot do. Nothing that was asked for is dropped in silence.
 fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
@@ -225,7 +253,6 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
         (config.volumes.iter().flatten().any(|(path, _)| !is_mounted(host, path)), "an anonymous volume"),
         (given(&host.links), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
-        (!config.mac_address.is_empty(), "a MAC address"),
     ];
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
         return Err(Failure::unsupported(what));

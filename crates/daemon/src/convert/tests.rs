@@ -41,6 +41,8 @@ pub(crate) fn container(json: &str) -> Container {
         },
         execs: Vec::new(),
         sandbox: Sandbox::default(),
+        networks: BTreeMap::new(),
+        published: Vec::new(),
         log_path: "/d/x-json.log".into(),
         graph: BTreeMap::new(),
         request,
@@ -59,7 +61,7 @@ fn inspect_in_docker_order() {
 fn list_entry_in_docker_order() {
     let container = container(SMALL);
     let now = 1_700_000_001_500_000_000 + 180_000_000_000;
-    let shown = inspect::summary(&container, &Document::of(&container), &facts(), now, false);
+    let shown = inspect::summary(&container, &Document::of(&container), now, false);
     insta::assert_snapshot!("summary", serde_json::to_string_pretty(&shown).unwrap());
 }
 

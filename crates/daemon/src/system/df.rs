@@ -97,7 +97,7 @@ async fn containers(cx: &Cx, all: &[Arc<Container>]) -> Result<Vec<ContainerSumm
             Err(_) if cx.app.engine.container(&container.id).is_err() => continue,
             Err(error) => return Err(error.into()),
         };
-        let mut summary = inspect::summary(container, &Document::of(container), &cx.app.facts, now, false);
+        let mut summary = inspect::summary(container, &Document::of(container), now, false);
         summary.size_rw = bytes(own);
         summary.size_root_fs = bytes(whole);
         list.push(summary);

@@ -3,11 +3,11 @@
 use super::actor::{Actor, Live};
 use super::machine::{Move, is_active};
 use super::restart::enter_exit;
-use crate::clock;
 use crate::container::command::WaitFor;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
 use crate::parts::Parts;
+use crate::{clock, network};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use dhow_storage::SnapshotKey;
@@ -70,6 +70,8 @@ impl Actor {
         let removed = ending.remove || (self.container.request.auto_remove && !ending.keep);
         let again = enter_exit(&mut self.container, &exit, !removed);
         self.step(if again { Move::Retry } else { Move::Exit });
+        let left = self.container.networks.clone();
+        network::detach(&self.parts.networks, &mut self.container);
         let recorded = if removed {
             self.parts.store.delete(&self.container.id).await
         } else {
@@ -85,6 +87,7 @@ impl Actor {
         self.answer_waiters(removed);
         let seconds = exit.at.saturating_sub(started).max(0) / 1_000_000_000;
         self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
+        network::tell_left(&self.parts.networks, &self.parts.events, &self.container, &left);
         if ending.stop {
             self.tell("stop", &[]);
         }

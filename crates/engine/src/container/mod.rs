@@ -46,6 +46,8 @@ pub(crate) mod testing {
             state: State::default(),
             execs: vec![],
             sandbox: Sandbox::default(),
+            networks: std::collections::BTreeMap::new(),
+            published: vec![],
             log_path: String::new(),
             graph: std::collections::BTreeMap::new(),
         }

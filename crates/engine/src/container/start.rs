@@ -7,10 +7,11 @@ use super::restart::{By, is_restarting};
 use crate::create::{log, validate};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
+use crate::model::network::Held;
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, devices, health, policy, sandbox, userns};
+use crate::{clock, devices, health, network, policy, sandbox, userns};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -56,21 +57,36 @@ impl Actor {
             self.container.state.restarts = Restarts::default();
         }
         let begun = Instant::now();
-        let prepared = match prepare(&self.parts, &self.container) {
-            Ok(prepared) => prepared,
+        let attached = match network::attach(&self.parts.networks, &self.container) {
+            Ok(attached) => attached.map(|attached| (self.hold(attached.held), attached.config, attached.sockets)),
             Err(error) => {
                 let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
                 self.start_failed(not_run, by).await;
                 return Err(error);
             }
         };
+        let prepared = match prepare(&self.parts, &self.container) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                network::detach(&self.parts.networks, &mut self.container);
+                let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
+                self.start_failed(not_run, by).await;
+                return Err(error);
+            }
+        };
         let Prepared { mut config, sandbox, user, log_path } = prepared;
-        let (attach, clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
+        let (attach, mut clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
             .into_iter()
             .filter(|p| !crate::client::hung_up(&p.client.socket))
             .map(|p| (p.config, p.client.socket))
             .unzip();
         config.attach = attach;
+        if let Some(((), network, sockets)) = attached {
+            config.network = Some(network);
+            clients.extend(sockets);
+            // Before the shim is made: whatever becomes of us then, the next engine knows what it has.
+            self.parts.store.update_later(&self.container);
+        }
         let computed = begun.elapsed();
         match self.parts.spawner.spawn(config, clients).await {
             Ok(running) => {
@@ -86,12 +102,19 @@ impl Actor {
                 if !matches!(error, handle::Error::Refused(_) | handle::Error::Spawner(_)) {
                     self.clean_up_half_started().await;
                 }
+                network::detach(&self.parts.networks, &mut self.container);
                 let not_run = not_run(&self.container, &error);
                 let answer = not_run.error();
                 self.start_failed(not_run, by).await;
                 Err(answer)
             }
         }
+    }
+
+    /// What it has of networks is the container's from now on.
+    fn hold(&mut self, held: Held) {
+        self.container.networks = held.memberships;
+        self.container.published = held.published;
     }
 
     async fn started(&mut self, running: Running, user: user::Resolved) {
@@ -116,6 +139,7 @@ impl Actor {
         }
         self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user) });
         self.publish();
+        network::tell_all(&self.parts.networks, &self.parts.events, &self.container, "connect");
         self.tell("start", &[]);
         if let protocol::State::Exited(exit) = running.state {
             self.on_exit(exit).await;
@@ -218,6 +242,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
         runtime: runtime.cloned(),
         attach: Vec::new(),
+        network: None,
         health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities)),
     };
     Ok(Prepared { config, sandbox, user, log_path })

@@ -45,6 +45,8 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         state: State::default(),
         execs: Vec::new(),
         sandbox: Sandbox { id: ids::fresh()?, ..Sandbox::default() },
+        networks: parts.networks.resolve(std::mem::take(&mut request.network.memberships)),
+        published: Vec::new(),
         log_path: String::new(),
         graph: std::collections::BTreeMap::new(),
         request,

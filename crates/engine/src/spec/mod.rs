@@ -192,7 +192,7 @@ fn namespaces(request: &Request, joins: &Joins, userns: Option<&Userns>, host: &
     let h = &request.host;
     let mut list = vec![own(Mount)];
     match h.network {
-        NetworkMode::None => list.push(own(Network)),
+        NetworkMode::None | NetworkMode::Networks => list.push(own(Network)),
         NetworkMode::Container(_) => list.push((Network, joins.network.clone())),
         NetworkMode::Host => {}
     }
@@ -229,7 +229,7 @@ fn namespaces(request: &Request, joins: &Joins, userns: Option<&Userns>, host: &
 /// `mapped`: in a user namespace, where the group that may ping would have to have a name.
 fn sysctls(request: &Request, mapped: bool) -> HashMap<String, String> {
     let mut all = HashMap::new();
-    if request.host.network == NetworkMode::None {
+    if matches!(request.host.network, NetworkMode::None | NetworkMode::Networks) {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         if !mapped {
             all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());

@@ -57,6 +57,7 @@ pub(crate) fn options(root: &Path) -> Options {
         max_downloads: 3,
         runtimes: Default::default(),
         userns: None,
+        network: Default::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables, chains, sets and rules as messages.
 
-use super::{Chain, Element, Family, Set, Table};
+use super::{Chain, Element, Family, Set, Table, types};
 use crate::netlink::Message;
 
 const SUBSYSTEM: u16 = 10 << 8;
@@ -60,6 +60,8 @@ fn new_set(table: &Table, set: &Set, id: u32) -> Message {
     let message = Message::new(NEWSET, CREATE).body(&family(table.family)).text(1, &table.name).text(2, set.name);
     let flags = if set.value.is_some() { SET_MAP } else { 0 };
     let message = message.be32(3, flags).be32(4, set.key.0).be32(5, set.key.1);
+    // For `nft` to show names of links as such: the key is in the host's order.
+    let message = if set.key == types::IFNAME { message.attr(13, &[&[0, 4][..], &1u32.to_ne_bytes()].concat()) } else { message };
     match set.value {
         Some((kind, length)) => message.be32(6, kind).be32(7, length).be32(10, id),
         None => message.be32(10, id),
@@ -69,10 +71,7 @@ fn new_set(table: &Table, set: &Set, id: u32) -> Message {
 fn new_chain(table: &Table, chain: &Chain) -> Message {
     let message = Message::new(NEWCHAIN, CREATE).body(&family(table.family)).text(1, &table.name).text(3, chain.name);
     let Some(hook) = chain.hook else { return message };
-    message
-        .nest(4, |m| m.be32(1, hook.number).attr(2, &hook.priority.to_be_bytes()))
-        .be32(5, u32::from(hook.accept))
-        .text(7, hook.kind)
+    message.nest(4, |m| m.be32(1, hook.number).attr(2, &hook.priority.to_be_bytes())).be32(5, u32::from(hook.accept)).text(7, hook.kind)
 }
 
 /// Adds elements to a set, or deletes them. To add one that is there with the same value is no error; to delete one that is not there is.

@@ -1,0 +1,222 @@
+//! What the engine knows of networks and of the places that containers have in them.
+
+use dhow_network::Subnet;
+use dhow_network::ipam::{Base, Pool};
+use dhow_network::ports::Mapping;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// How the engine's networks are called on the host, and what they get where nobody says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Bridge of the default network; `None`: there is no default network, and containers that name none have a namespace with
+    /// nothing but loopback.
+    pub bridge: Option<String>,
+    /// Address and prefix of that bridge (`--bip`).
+    pub bip: Option<(IpAddr, u8)>,
+    /// Name of the packet filter's table.
+    pub table: String,
+    /// Where subnets come from.
+    pub bases: Vec<Base>,
+    /// Of links, where a network says nothing.
+    pub mtu: u32,
+    /// Where ports are published that name no address (`--ip`); `None`: everywhere.
+    pub publish_at: Option<IpAddr>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// 64 hex.
+    pub id: String,
+    /// Unique.
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    /// What kind.
+    pub driver: Driver,
+    /// One of those that always are.
+    #[serde(default)]
+    pub built_in: bool,
+    /// No way out or in.
+    #[serde(default)]
+    pub internal: bool,
+    /// For front ends.
+    #[serde(default)]
+    pub attachable: bool,
+    /// Has IPv4 addresses.
+    pub ipv4: bool,
+    /// Has IPv6 addresses.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// Subnets.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+    /// The subnet was named by the user, so containers may ask for addresses.
+    #[serde(default)]
+    pub chosen: bool,
+    /// As given.
+    #[serde(default)]
+    pub ipam_options: BTreeMap<String, String>,
+    /// Driver options, as given.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Name of its bridge on the host; empty where it has none.
+    #[serde(default)]
+    pub link: String,
+}
+
+/// Kinds of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "Docker's drivers by their names")]
+pub enum Driver {
+    Bridge,
+    Host,
+    Null,
+}
+
+impl Driver {
+    /// Docker's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::Null => "null",
+        }
+    }
+}
+
+impl Network {
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    fn is_on(&self, name: &str, default: bool) -> bool {
+        self.option(name).map_or(default, |text| matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True"))
+    }
+
+    /// What its links have, where it says so.
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        self.option("com.docker.network.driver.mtu")?.parse().ok().filter(|mtu| *mtu > 0)
+    }
+
+    /// How links in containers are called before their number.
+    pub(crate) fn prefix(&self) -> &str {
+        self.option("com.docker.network.container_iface_prefix").unwrap_or("eth")
+    }
+
+    /// Where its ports are published, where it says so.
+    pub(crate) fn publish_at(&self) -> Option<IpAddr> {
+        self.option("com.docker.network.bridge.host_binding_ipv4")?.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
+    }
+
+    /// As the packet filter sees it.
+    pub(crate) fn filtered(&self) -> Option<dhow_network::table::Network> {
+        (self.driver == Driver::Bridge).then(|| dhow_network::table::Network {
+            bridge: self.link.clone(),
+            subnet: self.pools.iter().map(|pool| pool.subnet).find(Subnet::is_ipv4),
+            internal: self.internal,
+            icc: self.is_on("com.docker.network.bridge.enable_icc", true),
+            masquerade: self.is_on("com.docker.network.bridge.enable_ip_masquerade", true),
+        })
+    }
+}
+
+/// A container in a network: what it asked for, and, while it runs, what it has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Membership {
+    /// Id of the network, once it was found.
+    pub network: String,
+    /// Further names.
+    pub aliases: Vec<String>,
+    /// Links, as given.
+    pub links: Vec<String>,
+    /// The address that it must have.
+    pub ipv4: Option<IpAddr>,
+    /// The IPv6 address that it must have.
+    pub ipv6: Option<IpAddr>,
+    /// The hardware address that it must have.
+    pub mac: Option<String>,
+    /// Driver options, as given.
+    pub options: BTreeMap<String, String>,
+    /// Of several networks the one with the highest has the way to everywhere.
+    pub priority: i64,
+    /// What it has.
+    pub place: Option<Place>,
+}
+
+/// What a running container has in a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// 64 hex.
+    pub endpoint: String,
+    /// IPv4 address and prefix.
+    pub ipv4: Option<(IpAddr, u8)>,
+    /// IPv6 address and prefix.
+    #[serde(default)]
+    pub ipv6: Option<(IpAddr, u8)>,
+    /// The network's address, where it leads anywhere.
+    pub gateway: Option<IpAddr>,
+    /// The same for IPv6.
+    #[serde(default)]
+    pub gateway6: Option<IpAddr>,
+    /// Hardware address; empty where the network has none.
+    pub mac: String,
+    /// The link's name on the host.
+    pub port: String,
+    /// The link's name in the container.
+    pub name: String,
+}
+
+/// What a container asks of networks at create.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// By name or id of the network.
+    pub memberships: BTreeMap<String, Membership>,
+    /// Ports to publish.
+    pub ports: Vec<dhow_network::ports::Wanted>,
+    /// `--dns`, `--dns-search`, `--dns-option`.
+    pub dns: [Vec<String>; 3],
+}
+
+/// What a new network is asked to be.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "Docker's fields by their names")]
+pub struct NetworkRequest {
+    pub name: String,
+    pub driver: String,
+    pub scope: String,
+    pub internal: bool,
+    pub attachable: bool,
+    pub ipv4: Option<bool>,
+    pub ipv6: bool,
+    pub ipam_driver: String,
+    pub ipam_options: BTreeMap<String, String>,
+    pub pools: Vec<PoolRequest>,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One subnet asked for, as text.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "Docker's fields by their names")]
+pub struct PoolRequest {
+    pub subnet: String,
+    pub range: String,
+    pub gateway: String,
+    pub auxiliary: BTreeMap<String, String>,
+}
+
+/// All that a container has of networks while it runs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) memberships: BTreeMap<String, Membership>,
+    pub(crate) published: Vec<Mapping>,
+}

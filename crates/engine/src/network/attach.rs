@@ -1,0 +1,396 @@
+//! Containers in networks: addresses and ports given at the start, given back at the end.
+
+use super::{Inner, Networks};
+use crate::error::{Error, Kind, Result};
+use crate::ids;
+use crate::model::network::{Driver, Held, Membership, Network, Place};
+use crate::model::{Container, NetworkMode};
+use dhow_network::endpoint::{self, Plan};
+use dhow_network::ipam;
+use dhow_network::ports::{self, Mapping, Protocol, Refused, Wanted};
+use dhow_shim::config::{NetworkConfig, RelayConfig};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Sockets that one message to a shim has room for, beside its clients'.
+const SOCKETS: usize = 40;
+
+/// What a start needs.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) held: Held,
+    pub(crate) config: NetworkConfig,
+    /// Of `config.relays`.
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+/// Gives a container its places and ports, or says why it gets none; then nothing is held. `None` where it is in no network of ours.
+pub(crate) fn attach(networks: &Networks, container: &Container) -> Result<Option<Attached>> {
+    if container.request.host.network != NetworkMode::Networks {
+        return Ok(None);
+    }
+    let prefixed = |error: Error| error.prefixed("failed to set up container networking: ");
+    places(networks, container).and_then(|attached| publish(networks, container, attached)).map(Some).map_err(prefixed)
+}
+
+/// The networks in the order of their links: by priority, then by name.
+fn ordered(memberships: &BTreeMap<String, Membership>) -> Vec<String> {
+    let mut names: Vec<&String> = memberships.keys().collect();
+    names.sort_by(|a, b| memberships[*b].priority.cmp(&memberships[*a].priority).then_with(|| a.cmp(b)));
+    names.into_iter().cloned().collect()
+}
+
+fn places(networks: &Networks, container: &Container) -> Result<Attached> {
+    networks.check()?;
+    let mut attached = Attached { held: Held::default(), config: NetworkConfig::default(), sockets: Vec::new() };
+    let mut plan = Plan::default();
+    let mut routed = [false; 2];
+    let given = (|| {
+        for (number, key) in ordered(&container.networks).iter().enumerate() {
+            let asked = container.networks.get(key).cloned().unwrap_or_default();
+            let (network, membership) = take(networks, container, key, asked, number)?;
+            let Some(place) = &membership.place else { continue };
+            plan.places.push(planned(networks, &network, place, &mut routed));
+            attached.held.memberships.insert(network.name.clone(), membership);
+        }
+        Ok(())
+    })();
+    if let Err(error) = given {
+        give_back(networks, &container.id, &attached.held);
+        return Err(error);
+    }
+    attached.config.plan = plan;
+    Ok(attached)
+}
+
+/// One place, as the shim makes it. The first network with a way out has the default route.
+pub(super) fn planned(networks: &Networks, network: &Network, place: &Place, routed: &mut [bool; 2]) -> endpoint::Place {
+    let mut gateways = Vec::new();
+    for (gateway, done) in [place.gateway, place.gateway6].into_iter().zip(routed) {
+        if let (Some(gateway), false) = (gateway, *done) {
+            gateways.push(gateway);
+            *done = true;
+        }
+    }
+    endpoint::Place {
+        bridge: network.link.clone(),
+        port: place.port.clone(),
+        name: place.name.clone(),
+        mac: endpoint::parse_mac(&place.mac).unwrap_or([0x02, 0x42, 0, 0, 0, 2]),
+        mtu: network.mtu().unwrap_or(networks.settings.mtu),
+        addresses: place.ipv4.into_iter().chain(place.ipv6).collect(),
+        gateways,
+    }
+}
+
+/// Takes addresses in one network.
+pub(super) fn take(
+    networks: &Networks,
+    container: &Container,
+    key: &str,
+    mut membership: Membership,
+    number: usize,
+) -> Result<(Arc<Network>, Membership)> {
+    let endpoint = ids::fresh()?;
+    let mut inner = networks.lock();
+    // By the id that was found, unless that network is gone and another one has its name.
+    let network = inner.find(&membership.network).or_else(|_| inner.find(key))?;
+    if network.driver != Driver::Bridge {
+        let text = format!("the network {} has no places for containers that are in other networks", network.name);
+        return Err(Error::new(Kind::Invalid, text));
+    }
+    let ipv4 = inner.take_address(&network, true, membership.ipv4)?;
+    let ipv6 = match inner.take_address(&network, false, membership.ipv6) {
+        Ok(ipv6) => ipv6,
+        Err(error) => {
+            inner.give_address(&network.id, ipv4);
+            return Err(error);
+        }
+    };
+    if let Some(entry) = inner.by_id.get_mut(&network.id) {
+        entry.members.push(container.id.clone());
+    }
+    drop(inner);
+    let gateway = |ipv4: bool| {
+        let pool = network.pools.iter().find(|pool| pool.subnet.is_ipv4() == ipv4)?;
+        (!network.internal).then_some(pool.gateway)
+    };
+    let mac = match (&membership.mac, ipv4) {
+        (Some(mac), _) => mac.to_lowercase().replace('-', ":"),
+        (None, Some((IpAddr::V4(v4), _))) => endpoint::mac_text(endpoint::mac_of(v4)),
+        _ => endpoint::mac_text(random_mac(&endpoint)),
+    };
+    membership.network.clone_from(&network.id);
+    membership.place = Some(Place {
+        port: format!("veth{}", &endpoint[..7]),
+        endpoint,
+        ipv4,
+        ipv6,
+        gateway: gateway(true).filter(|_| ipv4.is_some()),
+        gateway6: gateway(false).filter(|_| ipv6.is_some()),
+        mac,
+        name: format!("{}{number}", network.prefix()),
+    });
+    Ok((network, membership))
+}
+
+/// From an id, which is random.
+fn random_mac(id: &str) -> [u8; 6] {
+    let mut mac = [0x02; 6];
+    for (byte, at) in mac.iter_mut().zip((0..).step_by(2)).skip(1) {
+        *byte = id.get(at..at + 2).and_then(|text| u8::from_str_radix(text, 16).ok()).unwrap_or(0);
+    }
+    mac
+}
+
+impl Inner {
+    /// The address that is asked for, or the next free one; `None` where the network has none of this family.
+    fn take_address(&mut self, network: &Network, ipv4: bool, asked: Option<IpAddr>) -> Result<Option<(IpAddr, u8)>> {
+        let Some(entry) = self.by_id.get_mut(&network.id) else { return Err(super::no_such(&network.name)) };
+        let pools = || network.pools.iter().filter(move |pool| pool.subnet.is_ipv4() == ipv4);
+        if let Some(asked) = asked {
+            if !network.chosen {
+                let text = "invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets";
+                return Err(Error::new(Kind::Invalid, text));
+            }
+            let at = entry.addresses.iter_mut().find(|addresses| addresses.pool().subnet.contains(asked));
+            let at = at.ok_or_else(|| {
+                let subnets: Vec<String> = pools().map(|pool| pool.subnet.to_string()).collect();
+                let text = format!("invalid endpoint settings:\nno configured subnet contains IP address {asked} ({})", subnets.join(" "));
+                Error::new(Kind::Invalid, text)
+            })?;
+            at.take_this(asked).map_err(|refused| Error::new(Kind::Forbidden, refused.text()))?;
+            return Ok(Some((asked, at.pool().subnet.prefix())));
+        }
+        let mut last = None;
+        for addresses in entry.addresses.iter_mut().filter(|addresses| addresses.pool().subnet.is_ipv4() == ipv4) {
+            match addresses.take() {
+                Ok(address) => return Ok(Some((address, addresses.pool().subnet.prefix()))),
+                Err(refused) => last = Some(refused),
+            }
+        }
+        match last {
+            None => Ok(None),
+            Some(_) => {
+                let pool = pools().next().map(|pool| pool.subnet.to_string()).unwrap_or_default();
+                Err(Error::new(
+                    Kind::Internal,
+                    format!(
+                        "no available {} addresses on this network's address pools: {} ({pool})",
+                        if ipv4 { "IPv4" } else { "IPv6" },
+                        network.name
+                    ),
+                ))
+            }
+        }
+    }
+
+    fn give_address(&mut self, network: &str, address: Option<(IpAddr, u8)>) {
+        if let (Some(entry), Some((address, _))) = (self.by_id.get_mut(network), address) {
+            entry.addresses.iter_mut().for_each(|addresses| addresses.give_back(address));
+        }
+    }
+
+    /// Gives back what a place has.
+    pub(super) fn give_place(&mut self, container: &str, membership: &Membership) {
+        let Some(place) = &membership.place else { return };
+        self.give_address(&membership.network, place.ipv4);
+        self.give_address(&membership.network, place.ipv6);
+        if let Some(entry) = self.by_id.get_mut(&membership.network)
+            && let Some(at) = entry.members.iter().position(|member| member == container)
+        {
+            entry.members.swap_remove(at);
+        }
+    }
+}
+
+/// Gives back all that is held, in the engine's books only.
+fn give_back(networks: &Networks, container: &str, held: &Held) {
+    let mut inner = networks.lock();
+    held.memberships.values().for_each(|membership| inner.give_place(container, membership));
+    inner.published.remove(container);
+    held.published.iter().for_each(|mapping| inner.ports.give_back(mapping.protocol, mapping.host, mapping.host_port));
+}
+
+/// Publishes what is asked for: ports in the books, sockets that hold them, elements in the table.
+fn publish(networks: &Networks, container: &Container, mut attached: Attached) -> Result<Attached> {
+    let wanted = &container.request.network.ports;
+    let first = ordered(&attached.held.memberships).into_iter().find_map(|name| {
+        let membership = attached.held.memberships.get(&name)?;
+        let network = networks.get(&membership.network).ok().filter(|network| !network.internal)?;
+        Some((network, membership.place.clone()?))
+    });
+    let Some((network, place)) = first.filter(|_| !wanted.is_empty()) else { return Ok(attached) };
+    let Some((target, _)) = place.ipv4.or(place.ipv6) else { return Ok(attached) };
+    let named = |message: String| {
+        let text =
+            format!("driver failed programming external connectivity on endpoint {} ({}): {message}", container.name, place.endpoint);
+        Error::new(Kind::Internal, text)
+    };
+    let default = network.publish_at().or(networks.settings.publish_at);
+    let done = (|| {
+        for port in wanted {
+            let port = Wanted { host: port.host.or(default), ..port.clone() };
+            publish_one(networks, &port, target, &mut attached).map_err(named)?;
+        }
+        networks.lock().published.insert(container.id.clone(), attached.held.published.clone());
+        networks.change_ports(&attached.held.published, true).map_err(|error| named(error.message))
+    })();
+    match done {
+        Ok(()) => Ok(attached),
+        Err(error) => {
+            give_back(networks, &container.id, &attached.held);
+            Err(error)
+        }
+    }
+}
+
+/// One port: the first number that nobody of ours has and that can be bound.
+fn publish_one(networks: &Networks, wanted: &Wanted, target: IpAddr, attached: &mut Attached) -> std::result::Result<(), String> {
+    let hosts = ports::hosts(wanted);
+    let candidates = networks.lock().ports.candidates(wanted, dhow_network::forward::ephemeral());
+    let candidates = candidates.map_err(|refused| match refused {
+        Refused::Allocated(host, port) => format!("Bind for {} failed: port is already allocated", SocketAddr::new(host, port)),
+        Refused::Exhausted => "all ports are allocated".to_owned(),
+    })?;
+    let mut failure = String::new();
+    for number in candidates {
+        match bind_all(networks, wanted, &hosts, number) {
+            Ok(bound) => {
+                if wanted.range.is_none() {
+                    networks.lock().ports.given(number);
+                }
+                for (host, socket) in bound {
+                    let mapping = Mapping { protocol: wanted.protocol, host, host_port: number, target, target_port: wanted.port };
+                    attached.held.published.push(mapping);
+                    if let Some(socket) = socket.filter(|_| attached.sockets.len() < SOCKETS) {
+                        attached.sockets.push(socket);
+                        let target = SocketAddr::new(target, wanted.port);
+                        attached.config.relays.push(RelayConfig { protocol: wanted.protocol, target });
+                    }
+                }
+                return Ok(());
+            }
+            Err((host, error)) => {
+                let why = match error {
+                    rustix::io::Errno::ADDRINUSE => "address already in use".to_owned(),
+                    rustix::io::Errno::ADDRNOTAVAIL => "cannot assign requested address".to_owned(),
+                    other => other.to_string(),
+                };
+                let at = SocketAddr::new(host, number);
+                let protocol = wanted.protocol;
+                failure = format!("failed to bind host port for {at}:{target}:{}/{protocol}: {why}", wanted.port);
+            }
+        }
+    }
+    Err(failure)
+}
+
+type Bound = Vec<(IpAddr, Option<OwnedFd>)>;
+
+/// Takes a number at all addresses, or at none. Of both families only IPv4's must be there: a host may have IPv6 switched off.
+fn bind_all(
+    networks: &Networks,
+    wanted: &Wanted,
+    hosts: &[IpAddr],
+    number: u16,
+) -> std::result::Result<Bound, (IpAddr, rustix::io::Errno)> {
+    let mut bound: Bound = Vec::new();
+    let undo = |bound: &Bound| {
+        let mut inner = networks.lock();
+        bound.iter().for_each(|(host, _)| inner.ports.give_back(wanted.protocol, *host, number));
+    };
+    for host in hosts {
+        if !networks.lock().ports.take(wanted.protocol, *host, number) {
+            undo(&bound);
+            return Err((*host, rustix::io::Errno::ADDRINUSE));
+        }
+        match hold(wanted.protocol, *host, number) {
+            Ok(socket) => bound.push((*host, socket)),
+            Err(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL) if host.is_ipv6() && hosts.len() > 1 => {
+                networks.lock().ports.give_back(wanted.protocol, *host, number);
+            }
+            Err(error) => {
+                networks.lock().ports.give_back(wanted.protocol, *host, number);
+                undo(&bound);
+                return Err((*host, error));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// A socket that holds a port, so that no other process can have it. `None` where the kernel does not know the protocol.
+fn hold(protocol: Protocol, host: IpAddr, port: u16) -> rustix::io::Result<Option<OwnedFd>> {
+    let family = if host.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SocketType::STREAM, None),
+        Protocol::Udp => (SocketType::DGRAM, None),
+        Protocol::Sctp => (SocketType::STREAM, Some(rustix::net::ipproto::SCTP)),
+    };
+    let socket = match rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, number) {
+        Err(rustix::io::Errno::PROTONOSUPPORT | rustix::io::Errno::SOCKTNOSUPPORT) => return Ok(None),
+        other => other?,
+    };
+    if protocol == Protocol::Tcp {
+        // Connections of the one before that linger do not hold the port.
+        rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    if host.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &SocketAddr::new(host, port))?;
+    if protocol != Protocol::Udp {
+        rustix::net::listen(&socket, 4096)?;
+    }
+    Ok(Some(socket))
+}
+
+/// Takes back what a container that has ended had. What fails is logged: the next opening sweeps up.
+pub(crate) fn detach(networks: &Networks, container: &mut Container) {
+    if container.request.host.network != NetworkMode::Networks {
+        return;
+    }
+    let held = Held { memberships: container.networks.clone(), published: std::mem::take(&mut container.published) };
+    let gone: Vec<String> = held.memberships.values().filter_map(|membership| Some(membership.place.as_ref()?.port.clone())).collect();
+    if let Err(error) = endpoint::close(&gone) {
+        tracing::warn!(container = container.id, %error, "its links were not closed");
+    }
+    networks.lock().published.remove(&container.id);
+    if let Err(error) = networks.change_ports(&held.published, false) {
+        tracing::warn!(container = container.id, %error, "its ports were not taken back");
+    }
+    give_back(networks, &container.id, &held);
+    forget(container);
+}
+
+/// What a container that does not run has: nothing.
+pub(crate) fn forget(container: &mut Container) {
+    container.published.clear();
+    container.networks.values_mut().for_each(|membership| membership.place = None);
+}
+
+/// Enters into the books what a running container has.
+pub(crate) fn adopt(networks: &Networks, container: &Container) {
+    let mut inner = networks.lock();
+    for membership in container.networks.values() {
+        let (Some(place), Some(entry)) = (&membership.place, inner.by_id.get_mut(&membership.network)) else { continue };
+        entry.members.push(container.id.clone());
+        for (address, _) in place.ipv4.iter().chain(&place.ipv6) {
+            let taken = entry.addresses.iter_mut().map(|addresses| addresses.take_this(*address)).any(|taken| taken.is_ok());
+            if !taken {
+                let why = ipam::Refused::InUse.text();
+                tracing::error!(container = container.id, %address, why, "its address is another's too");
+            }
+        }
+    }
+    for mapping in &container.published {
+        inner.ports.take(mapping.protocol, mapping.host, mapping.host_port);
+    }
+    if !container.published.is_empty() {
+        inner.published.insert(container.id.clone(), container.published.clone());
+    }
+}

@@ -1,0 +1,214 @@
+//! Networks on the host: bridges, forwarding, the packet filter's table.
+
+use super::{Driver, Network, Networks};
+use crate::error::{Error, Kind, Result};
+use dhow_network::netlink::Socket;
+use dhow_network::nft::{self, Family};
+use dhow_network::ports::Mapping;
+use dhow_network::{Subnet, endpoint, forward, link, table};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What the engine has of the host.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// One transaction after the other: each is computed from what the one before left. Held for microseconds, as the kernel holds its own.
+    filter: Mutex<Option<Socket>>,
+    /// The table is there.
+    put: AtomicBool,
+    /// We switched forwarding on.
+    forwards: AtomicBool,
+}
+
+fn failed(error: dhow_network::Error) -> Error {
+    Error { kind: Kind::Internal, message: error.to_string(), source: Some(Box::new(error)) }
+}
+
+impl Host {
+    /// Where the host's routes lead.
+    pub(super) fn routes(&self) -> Vec<Subnet> {
+        let routes = Socket::route().map_err(|e| e.to_string()).and_then(|mut socket| link::routes(&mut socket).map_err(|e| e.to_string()));
+        match routes {
+            Ok(routes) => routes.into_iter().map(|(subnet, _)| subnet).collect(),
+            Err(error) => {
+                tracing::warn!(error, "the host's routes are unknown: a network may overlap one");
+                Vec::new()
+            }
+        }
+    }
+
+    fn with_filter<T>(&self, act: impl FnOnce(&mut Socket) -> dhow_network::Result<T>) -> Result<T> {
+        let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = match filter.take() {
+            Some(socket) => filter.insert(socket),
+            None => filter.insert(Socket::netfilter().map_err(|e| Error::internal("open", "a netlink socket of the packet filter", e))?),
+        };
+        act(socket).map_err(failed)
+    }
+}
+
+impl Networks {
+    /// Makes the host what the networks need: bridges with their addresses, forwarding, the table. Removes links that nobody has. Done once
+    /// all running containers were taken up.
+    /// `known` are the names of the links that containers have.
+    pub(crate) fn bring_up(&self, known: &HashSet<String>) {
+        let bridges: Vec<_> = self.all().into_iter().filter(|network| network.driver == Driver::Bridge).collect();
+        if bridges.is_empty() {
+            return;
+        }
+        let done = bridges.iter().try_for_each(|network| self.make_bridge(network)).and_then(|()| {
+            self.forward()?;
+            self.put_table()
+        });
+        let problem = done.err().map(|error| error.message);
+        if let Some(problem) = &problem {
+            tracing::warn!(problem, "there are no bridge networks");
+        }
+        self.lock().problem = problem;
+        self.sweep_ports(&bridges, known);
+    }
+
+    /// Sees to it that the host forwards. That it was we who switched it on is kept for the engine after us: what is no network's is not
+    /// forwarded then.
+    fn forward(&self) -> Result<()> {
+        if forward::enable().map_err(failed)? {
+            std::fs::write(&self.mark, "").map_err(|e| Error::internal("write", self.mark.display(), e))?;
+        }
+        self.host.forwards.store(self.mark.exists(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Switches forwarding off, where we switched it on and nobody else filters what is forwarded.
+    fn stop_forwarding(&self) -> Result<()> {
+        let others = self
+            .host
+            .with_filter(|socket| Ok(!nft::tables(socket, Family::Inet)?.is_empty() || !nft::tables(socket, Family::Ip)?.is_empty()));
+        if !others? {
+            forward::disable().map_err(failed)?;
+        }
+        std::fs::remove_file(&self.mark).map_err(|e| Error::internal("remove", self.mark.display(), e))
+    }
+
+    /// Fails where bridges cannot be.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.lock().problem {
+            Some(problem) => Err(Error::new(Kind::Internal, format!("bridge networks are not possible here: {problem}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a bridge what its network says.
+    pub(super) fn make_bridge(&self, network: &Network) -> Result<()> {
+        let mut socket = Socket::route().map_err(|e| Error::internal("open", "a netlink socket", e))?;
+        let name = &network.link;
+        let index = match link::find(&mut socket, name).map_err(failed)? {
+            Some(found) if found.kind == "bridge" => {
+                link::set_up(&mut socket, found.index).map_err(failed)?;
+                found.index
+            }
+            Some(found) => {
+                return Err(Error::new(Kind::Conflict, format!("the link {name} is there and is no bridge, but {}", found.kind)));
+            }
+            None => {
+                let mac = match network.pools.iter().map(|pool| pool.gateway).next() {
+                    Some(std::net::IpAddr::V4(v4)) => endpoint::mac_of(v4),
+                    _ => [0x02, 0x42, 0, 0, 0, 1],
+                };
+                link::add_bridge(&mut socket, name, mac, network.mtu().unwrap_or(self.settings.mtu)).map_err(failed)?;
+                link::find(&mut socket, name).map_err(failed)?.map(|link| link.index).unwrap_or_default()
+            }
+        };
+        let wanted: Vec<_> = network.pools.iter().map(|pool| (pool.gateway, pool.subnet.prefix())).collect();
+        for (address, prefix) in link::addresses(&mut socket, index).map_err(failed)? {
+            let foreign = address.is_ipv4() && !wanted.contains(&(address, prefix));
+            if foreign {
+                link::delete_address(&mut socket, index, address, prefix).map_err(failed)?;
+            }
+        }
+        wanted.iter().try_for_each(|(address, prefix)| link::add_address(&mut socket, index, *address, *prefix)).map_err(failed)
+    }
+
+    /// Takes a bridge away.
+    pub(super) fn delete_bridge(&self, network: &Network) -> Result<()> {
+        let mut socket = Socket::route().map_err(|e| Error::internal("open", "a netlink socket", e))?;
+        link::delete(&mut socket, &network.link).map_err(failed)
+    }
+
+    /// Puts the whole table, in one transaction.
+    pub(super) fn put_table(&self) -> Result<()> {
+        let only_ours = self.host.forwards.load(Ordering::Relaxed);
+        self.host.with_filter(|socket| {
+            let (networks, mappings) = {
+                let inner = self.lock();
+                let networks: Vec<_> = inner.by_id.values().filter_map(|entry| entry.network.filtered()).collect();
+                (networks, inner.published.values().flatten().cloned().collect::<Vec<_>>())
+            };
+            let name = &self.settings.table;
+            nft::commit(socket, nft::put(&table::table(name, &networks, &mappings, only_ours)), "put the table", name)?;
+            self.host.put.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Publishes ports, or takes them back.
+    pub(super) fn change_ports(&self, mappings: &[Mapping], add: bool) -> Result<()> {
+        let (anywhere, at) = table::elements(mappings);
+        if anywhere.is_empty() && at.is_empty() {
+            return Ok(());
+        }
+        let name = &self.settings.table;
+        let mut messages = nft::change_elements(Family::Inet, name, table::ANYWHERE, &anywhere, add);
+        messages.extend(nft::change_elements(Family::Inet, name, table::AT, &at, add));
+        let operation = if add { "publish ports in the table" } else { "take ports from the table" };
+        let done = self.host.with_filter(|socket| nft::commit(socket, messages, operation, name));
+        match done {
+            // Somebody flushed the table, or took it away: it is put again, with what is published now.
+            Err(error) if is_missing(&error) => self.put_table(),
+            other => other,
+        }
+    }
+
+    /// Removes ports of our bridges that no container has: their namespace may live on without one.
+    fn sweep_ports(&self, bridges: &[std::sync::Arc<Network>], known: &HashSet<String>) {
+        let swept = Socket::route().map_err(|e| e.to_string()).and_then(|mut socket| {
+            let links = link::all(&mut socket).map_err(|e| e.to_string())?;
+            let masters: HashSet<u32> =
+                links.iter().filter(|link| bridges.iter().any(|network| network.link == link.name)).map(|link| link.index).collect();
+            let stale = links.iter().filter(|link| link.kind == "veth" && masters.contains(&link.master) && !known.contains(&link.name));
+            for link in stale {
+                link::delete(&mut socket, &link.name).map_err(|e| e.to_string())?;
+            }
+            Ok(())
+        });
+        if let Err(error) = swept {
+            tracing::warn!(error, "links of containers that are gone may be left");
+        }
+    }
+
+    /// Takes away all that the networks have on the host, when no container runs. Goes on after errors.
+    pub(crate) fn take_down(&self) {
+        if self.host.put.swap(false, Ordering::Relaxed) {
+            let name = &self.settings.table;
+            let removed = self.host.with_filter(|socket| nft::commit(socket, nft::remove(name, Family::Inet), "remove the table", name));
+            if let Err(error) = removed {
+                tracing::warn!(%error, "the packet filter's table was not removed");
+            }
+        }
+        for network in self.all().iter().filter(|network| network.driver == Driver::Bridge) {
+            if let Err(error) = self.delete_bridge(network) {
+                tracing::warn!(network = network.name, %error, "its bridge was not removed");
+            }
+        }
+        if self.host.forwards.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.stop_forwarding()
+        {
+            tracing::warn!(%error, "forwarding was not switched off again");
+        }
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<dhow_network::Error>());
+    source.is_some_and(|error| error.source.kind() == std::io::ErrorKind::NotFound)
+}

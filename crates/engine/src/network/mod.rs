@@ -1,0 +1,211 @@
+//! Networks as objects, and the places of containers in them: who has which address and which port of the host. What is done about it on the
+//! host is in `host.rs` and, for a container's own links, in the shim.
+
+mod attach;
+mod events;
+mod host;
+
+pub use crate::model::network::{Driver, Membership, Network, NetworkRequest, Place, PoolRequest, Settings, Wishes};
+pub(crate) use attach::{adopt, attach, detach, forget};
+pub(crate) use events::{tell_all, tell_left};
+
+use crate::error::{Error, Kind, Result};
+use crate::{clock, ids};
+use dhow_network::ipam::{self, Addresses};
+// What front ends configure with.
+pub use dhow_network::Subnet;
+pub use dhow_network::ipam::{Base, Pool, default_bases};
+use dhow_network::ports::Taken;
+pub use dhow_network::ports::{Mapping, Protocol, Wanted};
+pub use dhow_network::subnet::parse_prefixed;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All networks of an engine.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    pub(crate) settings: Settings,
+    /// A file that is there while forwarding is on because of us.
+    mark: PathBuf,
+    inner: Mutex<Inner>,
+    host: host::Host,
+}
+
+/// Guarded for moments only, never across a system call.
+#[derive(Debug, Default)]
+struct Inner {
+    by_id: BTreeMap<String, Entry>,
+    ports: Taken,
+    /// What each container publishes.
+    published: BTreeMap<String, Vec<Mapping>>,
+    /// Why there can be no bridges here.
+    problem: Option<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    network: Arc<Network>,
+    addresses: Vec<Addresses>,
+    /// Ids of containers that have a place in it.
+    members: Vec<String>,
+}
+
+impl Entry {
+    fn new(network: Network) -> Self {
+        let addresses = network.pools.iter().cloned().map(Addresses::new).collect();
+        Self { network: Arc::new(network), addresses, members: Vec::new() }
+    }
+}
+
+/// Docker's words for a network that is not there.
+pub(crate) fn no_such(name: &str) -> Error {
+    Error::new(Kind::NotFound, format!("network {name} not found"))
+}
+
+impl Networks {
+    /// Takes up what the store knows. Nothing on the host is touched yet. Answers the networks that are new and must be saved.
+    pub(crate) fn open(settings: Settings, mark: PathBuf, known: Vec<Network>) -> Result<(Self, Vec<Network>)> {
+        let mut inner = Inner::default();
+        for network in known {
+            inner.by_id.insert(network.id.clone(), Entry::new(network));
+        }
+        let mut fresh = Vec::new();
+        for (name, driver) in [("host", Driver::Host), ("none", Driver::Null)] {
+            if inner.named(name).is_none() {
+                fresh.push(Network { built_in: true, ..plain(name, driver)? });
+            }
+        }
+        let networks = Self { settings, mark, inner: Mutex::new(inner), host: host::Host::default() };
+        fresh.extend(networks.default_network()?);
+        let mut inner = networks.lock();
+        for network in &fresh {
+            inner.by_id.insert(network.id.clone(), Entry::new(network.clone()));
+        }
+        drop(inner);
+        Ok((networks, fresh))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The default network, where there is to be one and what the store knows of it is not what the settings ask for.
+    fn default_network(&self) -> Result<Option<Network>> {
+        let known = self.lock().named("bridge").cloned();
+        let Some(link) = &self.settings.bridge else {
+            if let Some(known) = known {
+                self.lock().by_id.remove(&known.id);
+            }
+            return Ok(None);
+        };
+        let asked = self.settings.bip.and_then(|(gateway, prefix)| Some((gateway, Subnet::of(gateway, prefix)?)));
+        if let Some(known) = &known {
+            let same =
+                asked.is_none_or(|(gateway, subnet)| known.pools.first().is_some_and(|p| p.gateway == gateway && p.subnet == subnet));
+            if known.link == *link && same {
+                return Ok(None);
+            }
+        }
+        let pool = match asked {
+            Some((gateway, subnet)) => Pool { subnet, range: None, gateway, auxiliary: BTreeMap::new() },
+            None => self.free_pool(known.as_ref().map(|network| network.id.as_str()))?,
+        };
+        let option = |name: &str, value: &str| (format!("com.docker.network.{name}"), value.to_owned());
+        let options = [
+            option("bridge.default_bridge", "true"),
+            option("bridge.enable_icc", "true"),
+            option("bridge.enable_ip_masquerade", "true"),
+            option("bridge.host_binding_ipv4", &self.settings.publish_at.map_or_else(|| "0.0.0.0".to_owned(), |at| at.to_string())),
+            option("bridge.name", link),
+            option("driver.mtu", &self.settings.mtu.to_string()),
+        ];
+        let fresh =
+            Network { built_in: true, pools: vec![pool], options: options.into(), link: link.clone(), ..plain("bridge", Driver::Bridge)? };
+        Ok(Some(Network { id: known.map_or(fresh.id.clone(), |known| known.id.clone()), ..fresh }))
+    }
+
+    /// A subnet that no other network and no route of the host overlaps.
+    fn free_pool(&self, but: Option<&str>) -> Result<Pool> {
+        let mut taken = self.host.routes();
+        let inner = self.lock();
+        let others = inner.by_id.values().filter(|entry| Some(entry.network.id.as_str()) != but);
+        taken.extend(others.flat_map(|entry| entry.network.pools.iter().map(|pool| pool.subnet)));
+        let subnet = ipam::free_subnet(&self.settings.bases, true, &taken);
+        let subnet = subnet.ok_or_else(|| Error::new(Kind::Invalid, "all predefined address pools have been fully subnetted"))?;
+        Ok(Pool { subnet, range: None, gateway: subnet.nth(1).unwrap_or(subnet.address()), auxiliary: BTreeMap::new() })
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Network>> {
+        let mut all: Vec<_> = self.lock().by_id.values().map(|entry| entry.network.clone()).collect();
+        all.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.id.cmp(&b.id)));
+        all
+    }
+
+    /// By id, name, or the start of an id that only one has.
+    pub(crate) fn get(&self, text: &str) -> Result<Arc<Network>> {
+        self.lock().find(text)
+    }
+
+    /// What a new container asks for, under the names of its networks where they are there. What is not there is found missing at the start.
+    pub(crate) fn resolve(&self, asked: BTreeMap<String, Membership>) -> BTreeMap<String, Membership> {
+        let inner = self.lock();
+        let one = |(key, membership): (String, Membership)| match inner.find(&key) {
+            Ok(network) => (network.name.clone(), Membership { network: network.id.clone(), ..membership }),
+            Err(_) => (key, membership),
+        };
+        asked.into_iter().map(one).collect()
+    }
+
+    /// The address by which containers reach the host, `host-gateway`.
+    pub(crate) fn host_gateway(&self) -> Option<IpAddr> {
+        self.lock().named("bridge").and_then(|network| network.pools.first().map(|pool| pool.gateway))
+    }
+}
+
+impl Inner {
+    fn named(&self, name: &str) -> Option<&Arc<Network>> {
+        self.by_id.values().map(|entry| &entry.network).find(|network| network.name == name)
+    }
+
+    fn find(&self, text: &str) -> Result<Arc<Network>> {
+        if let Some(entry) = self.by_id.get(text) {
+            return Ok(entry.network.clone());
+        }
+        if let Some(network) = self.named(text) {
+            return Ok(network.clone());
+        }
+        let mut found = self.by_id.range(text.to_owned()..).take_while(|(id, _)| !text.is_empty() && id.starts_with(text));
+        match (found.next(), found.next()) {
+            (Some((_, entry)), None) => Ok(entry.network.clone()),
+            (Some(_), Some(_)) => {
+                let count = self.by_id.keys().filter(|id| id.starts_with(text)).count();
+                Err(Error::new(Kind::Invalid, format!("network {text} is ambiguous ({count} matches found based on ID prefix)")))
+            }
+            (None, _) => Err(no_such(text)),
+        }
+    }
+}
+
+/// A network without anything.
+fn plain(name: &str, driver: Driver) -> Result<Network> {
+    Ok(Network {
+        id: ids::fresh()?,
+        name: name.to_owned(),
+        created: clock::now(),
+        driver,
+        built_in: false,
+        internal: false,
+        attachable: false,
+        ipv4: true,
+        ipv6: false,
+        pools: Vec::new(),
+        chosen: false,
+        ipam_options: BTreeMap::new(),
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        link: String::new(),
+    })
+}
