@@ -144,11 +144,15 @@ fn signals_are_handed_on() {
 }
 
 fn orphans_are_reaped() {
-    // The inner shell leaves an orphan behind; init takes it over and reaps it, while the command goes on.
-    let script = "sh -c 'sleep 0.05 & echo $!' > /tmp/dhow-orphan-$$; orphan=$(cat /tmp/dhow-orphan-$$); rm /tmp/dhow-orphan-$$;
-        cut -d' ' -f4 /proc/$orphan/stat; echo $PPID; n=0
-        while [ -e /proc/$orphan ] && [ $n -lt 300 ]; do sleep 0.01; n=$((n+1)); done; [ ! -e /proc/$orphan ]";
-    let (code, said, stderr) = run(&["--", "sh", "-c", script]);
+    // The inner shell leaves an orphan behind; init takes it over and reaps it, while the command goes on. It lives until it was looked at.
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "cd {}; mkfifo gate; sh -c 'read x < gate & echo $!' > number; read orphan < number
+        cut -d' ' -f4 /proc/$orphan/stat; echo $PPID; echo > gate; n=0
+        while [ -e /proc/$orphan ] && [ $n -lt 3000 ]; do sleep 0.01; n=$((n+1)); done; [ ! -e /proc/$orphan ]",
+        dir.path().display()
+    );
+    let (code, said, stderr) = run(&["--", "sh", "-c", &script]);
     assert_eq!(code, 0, "{said} {stderr}");
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines[0], lines[1], "the orphan's parent is init: {said}");

@@ -206,11 +206,17 @@ fn a_back_off_outlives_its_engine() {
 /// Ends a container as the end of the machine does: its shim, its processes, and everything under `/run`.
 fn pull_the_plug(engine_root: &Path, pids: &[i32]) {
     use rustix::process::{Pid, Signal, kill_process};
-    for pid in pids {
-        let shim = parent(*pid);
-        for pid in [shim, *pid] {
-            kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    // All shims first: none may see its container end. Who shares another's processes ends with it, and may be gone before its turn.
+    let all: Vec<i32> = pids.iter().map(|pid| parent(*pid)).chain(pids.iter().copied()).collect();
+    for pid in &all {
+        match kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => panic!("kill {pid}: {error}"),
         }
+    }
+    let lives = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    while all.iter().any(lives) {
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let run = engine_root.join("x");
     for pin in std::fs::read_dir(run.join("netns")).into_iter().flatten().flatten() {

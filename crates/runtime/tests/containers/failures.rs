@@ -60,7 +60,7 @@ fn each_names_its_step_and_object() {
     place.push("/mounts", json!({"destination": "/x", "type": "bind", "source": "/no/such/source", "options": ["bind"]}));
     let failure = place.fails(&["true"]);
     assert_eq!((failure.step, failure.object.as_str(), failure.errno), (Step::Mount, "/no/such/source", libc::ENOENT));
-    assert_eq!(host_mounts(), before);
+    place.assert_same_mounts(&before);
 }
 
 fn a_limit_that_leaves_no_room() {

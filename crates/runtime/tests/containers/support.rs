@@ -53,6 +53,19 @@ impl Place {
         Self { dir, cgroup, spec: spec(), filter: None }
     }
 
+    /// Asserts that the host's mounts are as they were. What other tests mount in places of their own below the temporary directory
+    /// may come and go meanwhile.
+    #[track_caller]
+    pub(crate) fn assert_same_mounts(&self, before: &str) {
+        let theirs = |line: &&str| {
+            let at = Path::new(line.split(' ').nth(4).unwrap_or_default());
+            at.starts_with(std::env::temp_dir()) && !at.starts_with(self.dir.path())
+        };
+        let after = host_mounts();
+        let ours = |text| str::lines(text).filter(|line| !theirs(line)).collect::<Vec<_>>();
+        assert_eq!(ours(&after), ours(before));
+    }
+
     pub(crate) fn lower(&self) -> PathBuf {
         self.dir.path().join("lower")
     }
