@@ -1,15 +1,16 @@
 //! Copies into and out of a container's filesystem: where its files are just now, and a helper that works there.
 
 use crate::container::command::{Access, Command};
-use crate::container::slot::Slot;
+use crate::container::slot::{Slot, not_running};
 use crate::container::start::allow_again;
 use crate::container::tell::tell;
 use crate::error::{Error, Kind, Result};
+use crate::held::hold;
 use crate::model::Container;
 use crate::parts::Parts;
 use crate::spec::{mounts, user};
 use dhow_archive::{PathStat, path};
-use dhow_files::handle::{self, DEADLINE};
+use dhow_files::handle::{self, DEADLINE, Running};
 use dhow_files::job::{Cause, Job, Owner, Place, Task};
 use dhow_storage::SnapshotKey;
 use dhow_sys::overlay::Overlay;
@@ -33,18 +34,27 @@ pub struct ArchiveWrite {
 /// The files as they can be reached now, and what is held meanwhile.
 struct Reached {
     place: Place,
-    root: Option<OwnedFd>,
-    keep: (Option<OwnedMutexGuard<()>>, OwnedSemaphorePermit),
+    running: Option<Running>,
+    keep: Keep,
+}
+
+/// What is held until the helper has ended.
+struct Keep {
+    _permit: OwnedSemaphorePermit,
+    /// Whoever writes to a container at rest: nobody else does, and nobody starts it.
+    _turn: Option<OwnedMutexGuard<()>>,
+    /// The mount namespace of a running container: what is mounted there stays when its processes end.
+    _mounts: Option<OwnedFd>,
 }
 
 pub(crate) async fn stat(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) -> Result<PathStat> {
-    let Reached { place, root, keep } = reach(parts, slot, false).await?;
-    handle::stat(job(place, at, Task::Stat), root, keep).await.map_err(|e| failed(e, name, at))
+    let Reached { place, running, keep } = reach(parts, slot, false).await?;
+    handle::stat(job(place, at, Task::Stat), running, keep).await.map_err(|e| failed(e, name, at))
 }
 
 pub(crate) async fn read(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) -> Result<(PathStat, mpsc::Receiver<io::Result<Vec<u8>>>)> {
-    let Reached { place, root, keep } = reach(parts, slot, false).await?;
-    let (stat, mut reader) = handle::read(job(place, at, Task::Read), root, keep).await.map_err(|e| failed(e, name, at))?;
+    let Reached { place, running, keep } = reach(parts, slot, false).await?;
+    let (stat, mut reader) = handle::read(job(place, at, Task::Read), running, keep).await.map_err(|e| failed(e, name, at))?;
     let (sender, pieces) = mpsc::channel(PIECES);
     let id = slot.id.clone();
     tokio::spawn(async move {
@@ -78,11 +88,11 @@ pub(crate) async fn write(
     how: ArchiveWrite,
     mut tar: mpsc::Receiver<io::Result<Vec<u8>>>,
 ) -> Result<()> {
-    let Reached { place, root, keep } = reach(parts, slot, true).await?;
+    let Reached { place, running, keep } = reach(parts, slot, true).await?;
     let container = slot.get();
-    let owner = if how.to_user { user(parts, &container, &place, root.as_ref()).await? } else { None };
+    let owner = if how.to_user { user(parts, &container, &place, running.as_ref().map(|running| &running.root)).await? } else { None };
     let task = Task::Write { owner, keep_kinds: how.keep_kinds, read_only: container.request.host.read_only };
-    let mut writer = handle::write(job(place, at, task), root, keep).await.map_err(|e| failed(e, name, at))?;
+    let mut writer = handle::write(job(place, at, task), running, keep).await.map_err(|e| failed(e, name, at))?;
     while let Some(piece) = tar.recv().await {
         let piece = piece.map_err(|e| Error::new(Kind::Invalid, format!("reading the archive: {e}")))?;
         if !writer.piece(&piece).await.map_err(|e| failed(e, name, at))? {
@@ -109,13 +119,31 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
     let permit = tokio::time::timeout(DEADLINE, slot.helpers.clone().acquire_owned()).await;
     let busy = || Error::new(Kind::Unavailable, format!("too many copies of files of container {} are under way", slot.id));
     let permit = permit.ok().and_then(|permit| permit.ok()).ok_or_else(busy)?;
-    let guard = loop {
+    let mut news = slot.watch();
+    let turn = loop {
+        news.mark_unchanged();
         match slot.ask(|reply| Command::Files { write, reply }).await? {
             Access::Running(shim) => {
-                let root = shim.root().await.map_err(|e| Error::internal("reach the root filesystem of container", &slot.id, e))?;
-                return Ok(Reached { place: Place::Running, root: Some(root), keep: (None, permit) });
+                let container = slot.get();
+                // Held before the root is asked for: what is mounted below the root goes with the last process, the root itself does not.
+                if let Some(held) = hold(&container)? {
+                    match shim.root().await {
+                        Ok(root) => {
+                            let place = Place::Running { userns: held.users.is_some() };
+                            let running = Some(Running { root, userns: held.users });
+                            return Ok(Reached { place, running, keep: Keep { _permit: permit, _turn: None, _mounts: Some(held.mounts) } });
+                        }
+                        Err(error) if hold(&container)?.is_some() => {
+                            return Err(Error::internal("reach the root filesystem of container", &slot.id, error));
+                        }
+                        Err(_) => {}
+                    }
+                }
+                // It has just ended, and soon its actor knows.
+                let told = tokio::time::timeout(DEADLINE, news.changed()).await;
+                told.ok().and_then(|told| told.ok()).ok_or_else(|| not_running(&slot.id))?;
             }
-            Access::Resting(guard) => break guard,
+            Access::Resting(turn) => break turn,
             Access::Busy => slot.turn().await,
         }
     };
@@ -129,7 +157,7 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
         overlay = Overlay { lower, upper: None, work: None, volatile: false };
     }
     let place = Place::Resting { overlay, binds: mounts::binds(&container) };
-    Ok(Reached { place, root: None, keep: (guard, permit) })
+    Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None } })
 }
 
 /// The container's user, as its own account files have it; none where it has none.
@@ -140,11 +168,11 @@ async fn user(parts: &Parts, container: &Container, place: &Place, root: Option<
     }
     let accounts = match (place, root) {
         (Place::Resting { overlay, .. }, _) => parts.accounts.stopped(overlay)?,
-        (Place::Running, Some(root)) => {
+        (Place::Running { .. }, Some(root)) => {
             let root = root.try_clone().map_err(|e| Error::internal("reach the root filesystem of container", &container.id, e))?;
             Arc::new(crate::accounts::running(root).await?)
         }
-        (Place::Running, None) => return Ok(None),
+        (Place::Running { .. }, None) => return Ok(None),
     };
     let found = user::resolve(text, &[], &accounts)?;
     Ok(Some((found.uid, found.gid)))

@@ -22,6 +22,7 @@ mod export;
 mod failure;
 mod files;
 mod health;
+mod held;
 mod host;
 mod ids;
 mod images;

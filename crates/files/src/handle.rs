@@ -35,6 +35,21 @@ pub enum Error {
     Failed { cause: Cause, message: String },
 }
 
+/// Where a running container's files are.
+#[derive(Debug)]
+pub struct Running {
+    /// Its root.
+    pub root: OwnedFd,
+    /// Its user namespace, where that is not the host's.
+    pub userns: Option<OwnedFd>,
+}
+
+impl Running {
+    fn fds(&self) -> impl Iterator<Item = &OwnedFd> {
+        std::iter::once(&self.root).chain(&self.userns)
+    }
+}
+
 /// A helper at work. It is killed when this goes.
 #[derive(Debug)]
 struct Helper {
@@ -55,25 +70,25 @@ impl Drop for Kill {
 const KILL: i32 = 9;
 
 /// What lies at the job's path. `keep` is held until the helper has ended, however long that takes.
-pub async fn stat(job: Job, root: Option<OwnedFd>, keep: impl Any + Send) -> Result<PathStat, Error> {
-    let helper = Helper::start(job, root, None, keep).await?;
+pub async fn stat(job: Job, at: Option<Running>, keep: impl Any + Send) -> Result<PathStat, Error> {
+    let helper = Helper::start(job, at, None, keep).await?;
     found(helper.first().await?)
 }
 
 /// What lies at the job's path, and an archive of it.
-pub async fn read(job: Job, root: Option<OwnedFd>, keep: impl Any + Send) -> Result<(PathStat, Reader), Error> {
+pub async fn read(job: Job, at: Option<Running>, keep: impl Any + Send) -> Result<(PathStat, Reader), Error> {
     let (ours, theirs) = io::pipe().map_err(Error::Start)?;
     let pieces = pipe::Receiver::from_owned_fd(ours.into()).map_err(Error::Start)?;
-    let helper = Helper::start(job, root, Some(theirs.into()), keep).await?;
+    let helper = Helper::start(job, at, Some(theirs.into()), keep).await?;
     let stat = found(helper.first().await?)?;
     Ok((stat, Reader { helper, pieces }))
 }
 
 /// Begins to write: the directory is there and may be written to.
-pub async fn write(job: Job, root: Option<OwnedFd>, keep: impl Any + Send) -> Result<Writer, Error> {
+pub async fn write(job: Job, at: Option<Running>, keep: impl Any + Send) -> Result<Writer, Error> {
     let (theirs, ours) = io::pipe().map_err(Error::Start)?;
     let pieces = pipe::Sender::from_owned_fd(ours.into()).map_err(Error::Start)?;
-    let helper = Helper::start(job, root, Some(theirs.into()), keep).await?;
+    let helper = Helper::start(job, at, Some(theirs.into()), keep).await?;
     match helper.first().await? {
         Answer::Ready => Ok(Writer { helper, pieces }),
         other => Err(refused(other)),
@@ -144,9 +159,9 @@ fn refused(answer: Answer) -> Error {
 }
 
 impl Helper {
-    async fn start(job: Job, root: Option<OwnedFd>, data: Option<OwnedFd>, keep: impl Any + Send) -> Result<Self, Error> {
+    async fn start(job: Job, at: Option<Running>, data: Option<OwnedFd>, keep: impl Any + Send) -> Result<Self, Error> {
         let body = serde_json::to_vec(&job).map_err(|e| Error::Start(e.into()))?;
-        let started = tokio::task::spawn_blocking(move || launch(&body, root.as_ref(), data.as_ref())).await;
+        let started = tokio::task::spawn_blocking(move || launch(&body, at.as_ref(), data.as_ref())).await;
         let Launched { mut child, control, life } = started.map_err(io::Error::other).and_then(|started| started).map_err(Error::Start)?;
         let kill = Kill(process::pidfd_open(child.id() as i32).map_err(Error::Start)?);
         let mut life = pipe::Receiver::from_owned_fd(life).map_err(Error::Start)?;
@@ -186,10 +201,10 @@ struct Launched {
 }
 
 /// Starts the process and gives it its job. Blocks for a moment.
-fn launch(body: &[u8], root: Option<&OwnedFd>, data: Option<&OwnedFd>) -> io::Result<Launched> {
+fn launch(body: &[u8], at: Option<&Running>, data: Option<&OwnedFd>) -> io::Result<Launched> {
     let (control, theirs) = fdpass::pair()?;
     let (life, alive) = io::pipe()?;
-    let fds: Vec<BorrowedFd<'_>> = data.into_iter().chain(root).map(AsFd::as_fd).collect();
+    let fds: Vec<BorrowedFd<'_>> = data.into_iter().chain(at.into_iter().flat_map(Running::fds)).map(AsFd::as_fd).collect();
     // It waits in the socket until there is a helper.
     fdpass::send(&control, body, &fds)?;
     let child = Command::new("/proc/self/exe")

@@ -5,7 +5,7 @@ use dhow_archive::{Context, Extract, Owner, Root, compress, emit, path, root};
 use dhow_sys::mount::{self, Filesystem, Propagation};
 use dhow_sys::overlay::Overlay;
 use dhow_sys::{fdpass, process};
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, Gid, Mode, OFlags, Uid};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 pub const NAME: &str = "dhow-files";
 
 const CLONE_NEWNS: u64 = 0x0002_0000;
+const CLONE_NEWUSER: u64 = 0x1000_0000;
 const PIECE: usize = 128 * 1024;
 
 /// A failure with its words.
@@ -75,9 +76,12 @@ fn run(control: &OwnedFd, job: Job, fds: Vec<OwnedFd>) -> Result<Answer, Failure
     let mut next = || fds.next().ok_or_else(|| Failure(Cause::Other, "a descriptor is missing".into()));
     let data = if job.task == Task::Stat { None } else { Some(next()?) };
     let fd = match &job.place {
-        Place::Running => next()?,
+        Place::Running { .. } => next()?,
         Place::Resting { overlay, binds } => mounted(overlay, binds)?,
     };
+    if job.place == (Place::Running { userns: true }) {
+        become_its_root(&next()?)?;
+    }
     let root = Root::new(fd)?;
     match (job.task, data) {
         (Task::Read, Some(data)) => read(control, &root, &job.path, data),
@@ -90,6 +94,15 @@ fn run(control: &OwnedFd, job: Job, fds: Vec<OwnedFd>) -> Result<Answer, Failure
         }
         _ => Ok(Answer::Found(root.stat(&job.path)?)),
     }
+}
+
+/// Enters a container's user namespace as its root: ids are read and written as the container has them, with its root's rights.
+fn become_its_root(userns: &OwnedFd) -> Result<(), Failure> {
+    let fail = || failed("enter", "the container's user namespace");
+    process::setns(userns, CLONE_NEWUSER).map_err(fail())?;
+    rustix::thread::set_thread_groups(&[]).map_err(|e| fail()(e.into()))?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).map_err(|e| fail()(e.into()))?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(|e| fail()(e.into()))
 }
 
 fn read(control: &OwnedFd, root: &Root, at: &[u8], data: OwnedFd) -> Result<Answer, Failure> {

@@ -20,7 +20,10 @@ pub struct Bind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// The root of a running container: a descriptor comes with the job.
-    Running,
+    Running {
+        /// So does its user namespace, which is not the host's: its ids are those of the archive.
+        userns: bool,
+    },
     /// A container at rest: its layers, mounted for the helper alone, and what it would have mounted, parents first.
     Resting {
         /// The layers.
@@ -51,7 +54,7 @@ pub enum Task {
     },
 }
 
-/// One job. Descriptors beside it: the data pipe where the task has one, then the root of [`Place::Running`].
+/// One job. Descriptors beside it: the data pipe where the task has one, then what [`Place::Running`] has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Where.

@@ -188,6 +188,31 @@ fn diff_commit_and_export() {
 }
 
 #[test]
+fn copies_in_and_out() {
+    let engine = remapped();
+    let dir = engine.scratch("files");
+    std::fs::write(dir.join("in"), "typed").unwrap();
+    std::os::unix::fs::chown(dir.join("in"), Some(1000), Some(50)).unwrap();
+    engine
+        .dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo x > /own; chown 7:8 /own; chmod 600 /own; exec sleep 1000"])
+        .ok();
+    until("the file is there", || engine.run("exec box cat /own").stdout() == "x\n");
+    for running in [true, false] {
+        engine.dhow(["cp", "-a", &dir.join("in").to_string_lossy(), "box:/in"]).ok();
+        engine.dhow(["cp", "-a", "box:/own", &dir.join("out").to_string_lossy()]).ok();
+        assert_eq!(owner(dir.join("out")), (7, 8), "running: {running}");
+        assert_eq!(owner(upper(&engine, "box").join("in")), (1000, 50), "running: {running}");
+        if running {
+            assert_eq!(engine.dhow(["exec", "box", "stat", "-c", "%u %g", "/in"]).ok(), "1000 50");
+            engine.ok("exec box rm /in");
+            engine.ok("kill box");
+        }
+    }
+    engine.ok("rm box");
+    engine.finish();
+}
+
+#[test]
 fn namespaces_of_other_containers() {
     let engine = remapped();
     engine.ok("run -d --name first --ipc shareable busybox sleep 1000");
