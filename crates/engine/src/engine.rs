@@ -334,7 +334,7 @@ impl Engine {
     }
 
     /// The container's files as a tar, in pieces, without what is mounted there. Who stops reading ends it.
-    pub async fn export(&self, name: &str) -> Result<tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>> {
+    pub async fn export(&self, name: &str) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<u8>>>> {
         export::export(&self.parts, &*self.parts.slot(name)?).await
     }
 
@@ -348,7 +348,7 @@ impl Engine {
         &self,
         name: &str,
         path: &str,
-    ) -> Result<(dhow_archive::PathStat, tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>)> {
+    ) -> Result<(dhow_archive::PathStat, tokio::sync::mpsc::Receiver<Result<Vec<u8>>>)> {
         files::read(&self.parts, &*self.parts.slot(name)?, name, path).await
     }
 

@@ -19,7 +19,7 @@ const STACK: usize = 2 << 20;
 
 /// Begins the archive: without what is mounted in the container, and without a lock on it. The channel closes at the end; an end without the
 /// archive's own end means that it failed, and an error says so before.
-pub(crate) async fn export(parts: &Arc<Parts>, slot: &Slot) -> Result<mpsc::Receiver<io::Result<Vec<u8>>>> {
+pub(crate) async fn export(parts: &Arc<Parts>, slot: &Slot) -> Result<mpsc::Receiver<Result<Vec<u8>>>> {
     let overlay = parts.layers.mount(&SnapshotKey(slot.id.clone()))?;
     // Its own layer becomes the topmost of a read-only view: nothing to sync afterwards, and whatever runs there is not disturbed.
     let lower = overlay.upper.into_iter().chain(overlay.lower).collect();
@@ -36,7 +36,7 @@ pub(crate) async fn export(parts: &Arc<Parts>, slot: &Slot) -> Result<mpsc::Rece
     Ok(pieces)
 }
 
-fn write(id: &str, root: &OwnedFd, sender: &mpsc::Sender<io::Result<Vec<u8>>>) {
+fn write(id: &str, root: &OwnedFd, sender: &mpsc::Sender<Result<Vec<u8>>>) {
     let mut out = BufWriter::with_capacity(PIECE, Pieces(sender));
     let done = dhow_storage::export(root, &mut out).map_err(|e| e.to_string());
     let done = done.and_then(|()| out.flush().map_err(|e| e.to_string()));
@@ -45,16 +45,15 @@ fn write(id: &str, root: &OwnedFd, sender: &mpsc::Sender<io::Result<Vec<u8>>>) {
     match done {
         Err(_) if sender.is_closed() => tracing::debug!(container = id, "the reader of an export is gone"),
         Err(error) => {
-            tracing::error!(container = id, error, "an export failed");
             // Nobody may read any more.
-            let _ = sender.blocking_send(Err(io::Error::other(error)));
+            let _ = sender.blocking_send(Err(Error::internal("export container", id, error)));
         }
         Ok(()) => {}
     }
 }
 
 /// A writer into the channel.
-struct Pieces<'a>(&'a mpsc::Sender<io::Result<Vec<u8>>>);
+struct Pieces<'a>(&'a mpsc::Sender<Result<Vec<u8>>>);
 
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

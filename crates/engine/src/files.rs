@@ -52,7 +52,7 @@ pub(crate) async fn stat(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) 
     handle::stat(job(place, at, Task::Stat), running, keep).await.map_err(|e| failed(e, name, at))
 }
 
-pub(crate) async fn read(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) -> Result<(PathStat, mpsc::Receiver<io::Result<Vec<u8>>>)> {
+pub(crate) async fn read(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) -> Result<(PathStat, mpsc::Receiver<Result<Vec<u8>>>)> {
     let Reached { place, running, keep } = reach(parts, slot, false).await?;
     let (stat, mut reader) = handle::read(job(place, at, Task::Read), running, keep).await.map_err(|e| failed(e, name, at))?;
     let (sender, pieces) = mpsc::channel(PIECES);
@@ -66,10 +66,7 @@ pub(crate) async fn read(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) 
             let (piece, last) = match piece {
                 Ok(Some(piece)) => (Ok(piece), false),
                 Ok(None) => return,
-                Err(error) => {
-                    tracing::error!(container = id, %error, "a copy failed");
-                    (Err(io::Error::other(error)), true)
-                }
+                Err(error) => (Err(Error::internal("copy files of container", &id, error)), true),
             };
             if sender.send(piece).await.is_err() || last {
                 return;

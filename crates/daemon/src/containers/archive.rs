@@ -2,10 +2,11 @@
 
 use crate::error::{Failure, Result};
 use crate::http::body::{self, Body};
-use crate::http::{Cx, Reply, reply};
+use crate::http::{Cx, Reply, encoding, reply};
 use base64::Engine as _;
 use dhow_api::types;
 use dhow_engine::{ArchiveWrite, PathStat};
+use http::header::CONTENT_ENCODING;
 use http::{HeaderName, HeaderValue, StatusCode};
 use rustix::fs::FileType;
 
@@ -19,10 +20,18 @@ pub(crate) async fn head(cx: &Cx, id: &str) -> Result<Reply> {
     Ok(answer)
 }
 
-/// A tar of what lies there. One that fails on the way breaks the connection.
+/// A tar of what lies there, compressed for who takes that. One that fails on the way breaks the connection.
 pub(crate) async fn get(cx: &Cx, id: &str) -> Result<Reply> {
     let (stat, pieces) = cx.app.engine.path_read(id, path(cx)?).await?;
-    let mut answer = reply::stream("application/x-tar", Body::Fallible(pieces));
+    let coding = encoding::asked(&cx.headers);
+    let pieces = match coding {
+        Some(coding) => encoding::compress(coding, pieces),
+        None => pieces,
+    };
+    let mut answer = reply::stream("application/x-tar", Body::fallible(pieces));
+    if let Some(coding) = coding {
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
     answer.headers_mut().insert(STAT, header(&stat)?);
     Ok(answer)
 }

@@ -1,7 +1,6 @@
 //! Bodies: of answers, and of requests that are read by blocking code.
 
 use super::limits;
-use super::pipe::Chunk;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -17,13 +16,21 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// As it comes; the sender's end ends it, and a reader that goes away closes the channel.
     Stream(mpsc::Receiver<Bytes>),
-    /// As [`Self::Stream`]; an error breaks the connection, so that nobody takes what came for the whole.
-    Fallible(mpsc::Receiver<io::Result<Vec<u8>>>),
-    /// As blocking code writes it; an error ends the connection.
-    Pipe { first: Option<Bytes>, rest: mpsc::Receiver<Chunk> },
+    /// As [`Self::Stream`], after a first piece that came already; an error breaks the connection, so that nobody takes what came for the whole.
+    Fallible { first: Option<Vec<u8>>, rest: Pieces },
 }
 
+/// What comes out of work that may fail on the way. The channel's end is that of the whole.
+pub(crate) type Pieces = mpsc::Receiver<Piece>;
+
+/// One of them.
+pub(crate) type Piece = Result<Vec<u8>, dhow_engine::Error>;
+
 impl Body {
+    /// An archive on its way out.
+    pub(crate) fn fallible(rest: Pieces) -> Self {
+        Self::Fallible { first: None, rest }
+    }
     pub(crate) fn empty() -> Self {
         Self::Full(None)
     }
@@ -44,17 +51,9 @@ impl HttpBody for Body {
         match &mut *self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(receiver) => receiver.poll_recv(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Fallible(receiver) => receiver.poll_recv(cx).map(|next| next.map(|piece| piece.map(|bytes| Frame::data(bytes.into())))),
-            Self::Pipe { first, rest } => match first.take() {
-                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                None => rest.poll_recv(cx).map(|next| {
-                    next.map(|chunk| {
-                        chunk.map(Frame::data).map_err(|error| {
-                            tracing::warn!(%error, "an answer was broken off");
-                            io::Error::other(error)
-                        })
-                    })
-                }),
+            Self::Fallible { first, rest } => match first.take() {
+                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.into())))),
+                None => rest.poll_recv(cx).map(|next| next.map(frame)),
             },
         }
     }
@@ -66,9 +65,16 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(_) | Self::Fallible(_) | Self::Pipe { .. } => SizeHint::default(),
+            Self::Stream(_) | Self::Fallible { .. } => SizeHint::default(),
         }
     }
+}
+
+fn frame(piece: Piece) -> io::Result<Frame<Bytes>> {
+    piece.map(|bytes| Frame::data(bytes.into())).map_err(|error| {
+        tracing::error!(%error, "an answer was broken off");
+        io::Error::other(error)
+    })
 }
 
 /// A request's body as it comes, read by a task that ends with it. When nobody wants more, some of the rest is read away: a client that is

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod body;
 pub(crate) mod connection;
+pub(crate) mod encoding;
 pub(crate) mod hijack;
 pub(crate) mod io;
 pub(crate) mod listen;

@@ -1,9 +1,8 @@
 //! An answer whose body is written by blocking code, as fast as the client reads it: an archive on its way out.
 
-use super::body::Body;
+use super::body::{Body, Piece};
 use super::{Reply, limits, reply};
 use crate::error::{Failure, Result};
-use bytes::Bytes;
 use dhow_engine::Error;
 use std::future::Future;
 use std::io::{self, Write};
@@ -12,13 +11,10 @@ use tokio::sync::mpsc;
 /// Bytes that are collected before they are handed on.
 const CHUNK: usize = 128 * 1024;
 
-/// What comes out of a pipe.
-pub(crate) type Chunk = std::result::Result<Bytes, Error>;
-
 /// The end that is written to. A client that has gone away shows as a broken pipe.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    sender: mpsc::Sender<Chunk>,
+    sender: mpsc::Sender<Piece>,
     pending: Vec<u8>,
 }
 
@@ -36,7 +32,7 @@ impl Write for Pipe {
             return Ok(());
         }
         let chunk = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK + CHUNK / 2));
-        self.sender.blocking_send(Ok(chunk.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -55,7 +51,7 @@ where
         }
     });
     match receiver.recv().await {
-        Some(Ok(first)) => Ok(reply::stream(kind, Body::Pipe { first: Some(first), rest: receiver })),
+        Some(Ok(first)) => Ok(reply::stream(kind, Body::Fallible { first: Some(first), rest: receiver })),
         Some(Err(error)) => Err(Failure::from(error)),
         None => Ok(reply::stream(kind, Body::empty())),
     }
