@@ -1,6 +1,7 @@
 //! `cp`: files into and out of containers, running and at rest, by our own command line and by the docker client.
 
 use base64::Engine as _;
+use dhow_tests::engine::kill;
 use dhow_tests::fuse::Hung;
 use dhow_tests::{Cmd, Engine, finish_child, http, until};
 use std::os::unix::fs::MetadataExt;
@@ -165,5 +166,97 @@ fn class09_a_hung_filesystem_holds_up_only_its_copy() {
     let failed = finish_child(copy).fails(1);
     assert!(failed.contains("did not answer"), "{failed}");
     drop(hung);
+    engine.finish();
+}
+
+#[test]
+fn class09_cve_2018_15664_a_directory_is_swapped_for_a_link_to_the_root() {
+    let engine = Engine::new();
+    let here = engine.scratch("here");
+    std::fs::write(here.join("planted"), "x").expect("write");
+    let shared = engine.scratch("shared");
+    std::fs::create_dir(shared.join("target")).expect("mkdir");
+    std::os::unix::fs::symlink("/", shared.join("link")).expect("symlink");
+    let attacker = format!("{}:/attacker:ro", dhow_tests::paths::attacker().display());
+    let bind = format!("{}:/shared", shared.display());
+    engine
+        .dhow(["run", "-d", "--name", "box1", "-v", &attacker, "-v", &bind, "busybox", "/attacker", "swap"])
+        .args(["/shared/target", "/shared/link", "/shared/stop"])
+        .ok();
+    until("the swapper runs", || engine.ok("logs box1").contains("ready"));
+    for _ in 0..25 {
+        // Refused, or done inside: the host's own file of that name is never seen, its root never written.
+        let out = engine.dhow(["cp", "box1:/shared/target/etc/debian_version", "-"]).run();
+        assert!(out.code != 0 && out.bytes().is_empty(), "{out}");
+        let _raced = engine.dhow(["cp", &path(&here, "planted"), "box1:/shared/target/"]).run();
+        assert!(!Path::new("/planted").exists(), "the host's root was written");
+    }
+    std::fs::write(shared.join("stop"), "").expect("write");
+    assert_eq!(engine.ok("wait box1"), "0");
+    engine.finish();
+}
+
+#[test]
+fn class09_pipes_and_devices_of_a_container_are_not_opened() {
+    let engine = Engine::new();
+    let script = "mkdir /odd; mkfifo /odd/pipe; mknod /odd/dog c 10 130; mknod /odd/disk b 8 0; ln -s /odd/pipe /odd/link; sleep 1000";
+    engine.dhow(["run", "-d", "--name", "box1", "busybox", "sh", "-c", script]).ok();
+    until("it has made them", || engine.ok("diff box1").contains("/odd/link"));
+    for state in ["running", "exited"] {
+        for at in ["pipe", "dog", "disk", "link"] {
+            let out = engine.dhow(["cp", &format!("box1:/odd/{at}"), "-"]).deadline(Duration::from_secs(20)).run();
+            assert_eq!((out.code, members(out.bytes())), (0, vec![at.to_owned()]), "{state} {at}");
+        }
+        assert_eq!(members(engine.dhow(["cp", "box1:/odd", "-"]).run().bytes()).len(), 5, "{state}");
+        if state == "running" {
+            engine.ok("kill box1");
+            engine.ok("wait box1");
+        }
+    }
+    engine.finish();
+}
+
+#[test]
+fn who_asks_for_it_gets_it_compressed() {
+    let engine = Engine::new();
+    engine.ok("create --name box1 busybox");
+    let get = |accept: &str| {
+        let lines = format!("GET /containers/box1/archive?path=/bin/busybox HTTP/1.1\r\nHost: dhow\r\nConnection: close\r\n{accept}\r\n");
+        http::raw(&engine.socket(), lines.as_bytes()).expect("an answer")
+    };
+    let plain = get("");
+    assert_eq!((plain.status, plain.header("content-encoding"), members(&plain.body)), (200, None, vec!["busybox".to_owned()]));
+    let packed = get("Accept-Encoding: gzip, deflate\r\n");
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")));
+    assert!(packed.body.len() < plain.body.len());
+    let unpacked = Cmd::new("gzip").args(["-dc"]).input(packed.body).run();
+    assert!(unpacked.code == 0 && unpacked.bytes() == plain.body, "{}", unpacked.stderr());
+    assert_eq!(get("Accept-Encoding: deflate\r\n").header("content-encoding"), Some("deflate"));
+    assert_eq!(get("Accept-Encoding: identity\r\n").body, plain.body);
+    engine.finish();
+}
+
+#[test]
+fn what_is_mounted_is_written_to_also_while_the_container_ends() {
+    let engine = Engine::new();
+    let here = engine.scratch("here");
+    std::fs::write(here.join("file"), "text").expect("write");
+    let shared = engine.scratch("shared");
+    let bind = format!("{}:/shared", shared.display());
+    engine.dhow(["create", "--name", "box1", "-v", &bind, "busybox", "sleep", "1000"]).ok();
+    for round in 0..8 {
+        engine.ok("start box1");
+        let (pid, shim) = (engine.container_pid("box1"), engine.shim_pid("box1"));
+        // The container has ended, and only the kernel knows.
+        kill(shim, 19);
+        kill(pid, 9);
+        until("it has ended", || std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err());
+        let copy = engine.dhow(["cp", &path(&here, "file"), &format!("box1:/shared/{round}")]).spawn();
+        kill(shim, 18);
+        finish_child(copy).exits(0);
+        assert_eq!(std::fs::read_to_string(shared.join(round.to_string())).expect("it is in the mount"), "text");
+        assert_eq!(engine.ok("wait box1"), "137");
+    }
+    assert!(!engine.ok("diff box1").contains("/shared/"), "nothing is below the mount");
     engine.finish();
 }
