@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-reference", &[]),
     ("dhow-db", &[]),
+    ("dhow-erofs", &[]),
     ("dhow-sys", &[]),
     ("dhow-runtime", &["dhow-sys"]),
     // The shim makes the links of its container true, by a plan that the engine computed.

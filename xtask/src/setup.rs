@@ -8,6 +8,7 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
     "ca-certificates",
     "e2fsprogs",
+    "erofs-utils",
     "gcc",
     "iproute2",
     "kmod",
