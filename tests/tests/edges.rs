@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-reference", &[]),
     ("dhow-db", &[]),
-    ("dhow-erofs", &[]),
+    // Its tests mount what it writes; it is pure itself.
+    ("dhow-erofs", &["dhow-sys"]),
     ("dhow-sys", &[]),
     ("dhow-runtime", &["dhow-sys"]),
     // The shim makes the links of its container true, by a plan that the engine computed.
