@@ -70,7 +70,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         }
         format = "{{.ID}}".to_owned();
     }
-    check_format(&format)?;
+    let asked = check_format(&format)?;
     let size = parsed.is("size");
     let last = parsed.int("last").unwrap_or(-1);
     let last = if parsed.is("latest") && !parsed.given("last") { 1 } else { last };
@@ -78,7 +78,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         .flag("all", parsed.is("all"))
         .query_opt("filters", filters(&parsed.all("filter")))
         .query_opt("limit", (last > 0).then(|| last.to_string()))
-        .flag("size", size || format.contains("{{.Size}}"));
+        .flag("size", size || asked);
     let containers: Vec<ContainerSummary> = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
     let no_trunc = parsed.is("no-trunc");
     let rows = containers.iter().map(|container| row(container, no_trunc)).collect();
@@ -116,15 +116,16 @@ pub(super) fn row(container: &ContainerSummary, no_trunc: bool) -> Map<String, V
     }
 }
 
-/// A template is tried before the engine is asked, also where there will be nothing to show.
-fn check_format(format: &str) -> Result<(), Error> {
+/// A template is tried before the engine is asked, also where there will be nothing to show. Tells whether it looks at sizes, which are
+/// dear.
+fn check_format(format: &str) -> Result<bool, Error> {
     if format.is_empty() || format == "json" {
-        return Ok(());
+        return Ok(false);
     }
     let template = Template::parse("", format).map_err(|error| Error::new(format!("failed to parse template: {error}")))?;
     let nothing = row(&ContainerSummary::default(), false);
-    let tried = template.render_heading(&Value::Object(nothing), Missing::Type(KIND));
-    tried.map(drop).map_err(|error| Error::new(format!("failed to execute template: {error}")))
+    let tried = template.touches(&Value::Object(nothing), Missing::Type(KIND), "Size");
+    tried.map_err(|error| Error::new(format!("failed to execute template: {error}")))
 }
 
 fn joined(texts: impl Iterator<Item = String>) -> String {
@@ -226,6 +227,18 @@ mod tests {
 
     fn port(ip: &str, private_port: u16, public_port: u16, kind: &str) -> Port {
         Port { ip: ip.to_owned(), private_port, public_port, kind: kind.to_owned() }
+    }
+
+    #[test]
+    fn sizes_are_asked_for_where_they_are_shown() {
+        let check = |format: &str, expect: bool| assert_eq!(check_format(format).unwrap(), expect, "{format}");
+        check("", false);
+        check("json", false);
+        check("{{json .}}", true);
+        check("{{ .Size }}", true);
+        check("table {{.Names}}\t{{upper .Size}}", true);
+        check("{{with .}}{{.Size}}{{end}}", true);
+        check("{{json .Names}} Size", false);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Filling a template with a value.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use super::lex::Place;
@@ -24,6 +26,16 @@ impl Failure {
         }
         Self { line, column, source: operand.source.clone(), what }
     }
+
+    /// A call that fails in the function itself: Go names it with all of its words.
+    fn call(words: &[Operand], what: String) -> Self {
+        let mut failure = Self::new(&words[0], what);
+        if failure.what.starts_with("error calling") {
+            let sources: Vec<&str> = words.iter().map(|word| word.source.as_str()).collect();
+            failure.source = sources.join(" ");
+        }
+        failure
+    }
 }
 
 enum Flow {
@@ -32,21 +44,35 @@ enum Flow {
     Continue,
 }
 
-struct Run {
+struct Run<'a> {
     out: String,
+    /// A field of which it is told whether the template looks at it.
+    watched: &'a str,
+    touched: Cell<bool>,
     variables: Vec<(String, Value)>,
     missing: Missing,
     heading: bool,
 }
 
 pub(super) fn render(nodes: &[Node], value: &Value, missing: Missing, heading: bool) -> Result<String, Failure> {
-    let variables = vec![(String::new(), value.clone())];
-    let mut run = Run { out: String::new(), variables, missing, heading };
+    let mut run = Run::new(value, missing, heading, "");
     run.nodes(nodes, value)?;
     Ok(run.out)
 }
 
-impl Run {
+/// Whether the template looks at a field of this value.
+pub(super) fn touches(nodes: &[Node], value: &Value, missing: Missing, field: &str) -> Result<bool, Failure> {
+    let mut run = Run::new(value, missing, true, field);
+    run.nodes(nodes, value)?;
+    Ok(run.touched.get())
+}
+
+impl<'a> Run<'a> {
+    fn new(value: &Value, missing: Missing, heading: bool, watched: &'a str) -> Self {
+        let variables = vec![(String::new(), value.clone())];
+        Self { out: String::new(), watched, touched: Cell::new(false), variables, missing, heading }
+    }
+
     /// Runs nodes in a scope of their own.
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow, Failure> {
         let depth = self.variables.len();
@@ -101,7 +127,7 @@ impl Run {
         let items: Vec<(Value, Value)> = match over_value {
             nil if typed::nil(&nil).is_some() => Vec::new(),
             Value::Array(items) => items.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect(),
-            Value::Object(map) => {
+            Value::Object(map) if !typed::is_structure(&map) => {
                 let mut items: Vec<(String, Value)> = map.into_iter().collect();
                 items.sort_by(|a, b| a.0.cmp(&b.0));
                 items.into_iter().map(|(key, item)| (Value::String(key), item)).collect()
@@ -159,6 +185,7 @@ impl Run {
             if let (Kind::Field(path), [argument]) = (&head.kind, rest)
                 && path.len() == 1
                 && path[0] == "Label"
+                && carried.is_none()
             {
                 let key = self.operand(argument, dot)?;
                 let key = print::show(&key);
@@ -169,9 +196,16 @@ impl Run {
             }
             return self.operand(head, dot);
         };
-        let mut arguments = Vec::with_capacity(rest.len() + 1);
-        for word in rest {
+        let given = rest.len() + usize::from(carried.is_some());
+        functions::check_count(name, given).map_err(|what| Failure::new(head, what))?;
+        let mut arguments = Vec::with_capacity(given);
+        for (at, word) in rest.iter().enumerate() {
             let value = self.operand(word, dot)?;
+            if functions::wants_text(name, at)
+                && let Some(what) = self.no_text(&value)
+            {
+                return Err(Failure::new(word, what));
+            }
             // `and` and `or` do not look at what they need not.
             if (name == "and" && !typed::truth(&value)) || (name == "or" && typed::truth(&value)) {
                 return Ok(value);
@@ -179,10 +213,24 @@ impl Run {
             arguments.push(value);
         }
         arguments.extend(carried);
+        if name == "json" && arguments.iter().any(|value| value.get(self.watched).is_some()) {
+            self.touched.set(true);
+        }
         if self.heading && matches!(name.as_str(), "json" | "title" | "lower" | "upper" | "truncate") {
             return Ok(arguments.into_iter().next().unwrap_or(Value::Null));
         }
-        functions::call(name, arguments).map_err(|what| Failure::new(head, what))
+        functions::call(name, arguments).map_err(|what| Failure::call(words, what))
+    }
+
+    /// Why a value is no text, as Go says it; none for a text.
+    fn no_text(&self, value: &Value) -> Option<String> {
+        let kind = match value {
+            Value::Number(_) if self.missing == Missing::Entry => "json.Number",
+            Value::Number(_) | Value::Bool(_) | Value::Array(_) => print::kind(value),
+            Value::Object(_) if typed::nil(value).is_none() => print::kind(value),
+            _ => return None,
+        };
+        Some(format!("wrong type for value; expected string; got {kind}"))
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Failure> {
@@ -205,6 +253,9 @@ impl Run {
     fn walk(&self, value: &Value, path: &[String], operand: &Operand) -> Result<Value, Failure> {
         let mut value = value;
         for (at, name) in path.iter().enumerate() {
+            if name == self.watched {
+                self.touched.set(true);
+            }
             value = match value {
                 none if typed::is_no_value(none) => none,
                 Value::Object(map) => match field(map, name) {

@@ -19,49 +19,58 @@ pub(super) fn exists(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// How many arguments a function takes: so many, or at least so many.
+fn arity(name: &str) -> (usize, bool) {
+    match name {
+        "json" | "len" | "lower" | "not" | "title" | "upper" => (1, true),
+        "ge" | "gt" | "join" | "le" | "lt" | "ne" | "split" | "truncate" => (2, true),
+        "pad" => (3, true),
+        "and" | "eq" | "index" | "or" | "printf" | "slice" => (1, false),
+        _ => (0, false),
+    }
+}
+
+/// Refuses a call with too few or too many arguments.
+pub(super) fn check_count(name: &str, given: usize) -> Result<(), String> {
+    match arity(name) {
+        (wanted, true) if given != wanted => Err(format!("wrong number of args for {name}: want {wanted} got {given}")),
+        (wanted, false) if given < wanted => Err(format!("wrong number of args for {name}: want at least {wanted} got {given}")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a function's argument has to be a text.
+pub(super) fn wants_text(name: &str, at: usize) -> bool {
+    match name {
+        "lower" | "pad" | "title" | "truncate" | "upper" => at == 0,
+        "split" => at < 2,
+        "join" => at == 1,
+        _ => false,
+    }
+}
+
+/// Calls a function; the number of arguments is checked here.
 pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
+    check_count(name, arguments.len())?;
     let arguments: Vec<Value> = if name == "json" { arguments } else { arguments.into_iter().map(typed::empty).collect() };
-    let count = |wanted: usize| {
-        if arguments.len() == wanted {
-            Ok(())
-        } else {
-            Err(format!("wrong number of args for {name}: want {wanted} got {}", arguments.len()))
-        }
-    };
     let text = |at: usize| arguments.get(at).map(show).unwrap_or_default();
     Ok(match name {
-        "json" => {
-            count(1)?;
-            Value::String(typed::plain(&arguments[0]).to_string())
-        }
-        "upper" => (count(1)?, text(0).to_uppercase()).1.into(),
-        "lower" => (count(1)?, text(0).to_lowercase()).1.into(),
-        "title" => (count(1)?, title(&text(0))).1.into(),
-        "split" => {
-            count(2)?;
-            split(&text(0), &text(1))
-        }
-        "join" => {
-            count(2)?;
-            join(&arguments[0], &text(1))?.into()
-        }
-        "pad" => {
-            count(3)?;
-            pad(&text(0), number(name, &arguments[1])?, number(name, &arguments[2])?).into()
-        }
+        "json" => Value::String(typed::plain(&arguments[0]).to_string()),
+        "upper" => text(0).to_uppercase().into(),
+        "lower" => text(0).to_lowercase().into(),
+        "title" => title(&text(0)).into(),
+        "split" => split(&text(0), &text(1)),
+        "join" => join(&arguments[0], &text(1))?.into(),
+        "pad" => pad(&text(0), number(name, &arguments[1])?, number(name, &arguments[2])?).into(),
         "truncate" => {
-            count(2)?;
             let length = number(name, &arguments[1])?;
             text(0).chars().take(length).collect::<String>().into()
         }
-        "len" => {
-            count(1)?;
-            length(&arguments[0])?.into()
-        }
+        "len" => length(&arguments[0])?.into(),
         "index" => index(arguments)?,
         "slice" => slice(&arguments)?,
-        "not" => (count(1)?, !typed::truth(&arguments[0])).1.into(),
-        "and" | "or" => arguments.into_iter().next_back().ok_or(format!("wrong number of args for {name}"))?,
+        "not" => (!typed::truth(&arguments[0])).into(),
+        "and" | "or" => arguments.into_iter().next_back().unwrap_or_default(),
         "eq" | "ne" | "lt" | "le" | "gt" | "ge" => compare(name, &arguments)?.into(),
         "print" => print(&arguments).into(),
         "println" => {
@@ -141,6 +150,7 @@ fn length(value: &Value) -> Result<usize, String> {
     match value {
         Value::String(text) => Ok(text.len()),
         Value::Array(items) => Ok(items.len()),
+        Value::Object(map) if typed::is_structure(map) => Err("error calling len: len of type struct".to_owned()),
         Value::Object(map) => Ok(map.len()),
         other => Err(format!("error calling len: len of type {}", kind(other))),
     }

@@ -52,17 +52,24 @@ impl Template {
         self.run(value, missing, true)
     }
 
+    /// Whether it looks at a field, tried with headings.
+    pub(crate) fn touches(&self, value: &Value, missing: Missing, field: &str) -> Result<bool, String> {
+        eval::touches(&self.root, value, missing, field).map_err(|failure| self.failed(&failure))
+    }
+
     fn run(&self, value: &Value, missing: Missing, heading: bool) -> Result<String, String> {
-        eval::render(&self.root, value, missing, heading).map_err(|failure| {
-            format!(
-                "template: {name}:{}:{}: executing \"{name}\" at <{}>: {}",
-                failure.line,
-                failure.column,
-                failure.source,
-                failure.what,
-                name = self.name
-            )
-        })
+        eval::render(&self.root, value, missing, heading).map_err(|failure| self.failed(&failure))
+    }
+
+    fn failed(&self, failure: &eval::Failure) -> String {
+        format!(
+            "template: {name}:{}:{}: executing \"{name}\" at <{}>: {}",
+            failure.line,
+            failure.column,
+            failure.source,
+            failure.what,
+            name = self.name
+        )
     }
 }
 

@@ -54,6 +54,13 @@ fn errors() {
     check("{{foo}}", "template: :1: function \"foo\" not defined");
     check("{{.Id", "template: :1: unclosed action");
     check("{{range .X}}", "template: :1: unexpected EOF");
+    check("{{upper}}", "template: :1:2: executing \"\" at <upper>: wrong number of args for upper: want 1 got 0");
+    check("{{.Id | lower .Text}}", "template: :1:8: executing \"\" at <lower>: wrong number of args for lower: want 1 got 2");
+    check("{{and}}", "template: :1:2: executing \"\" at <and>: wrong number of args for and: want at least 1 got 0");
+    check("{{index .Names 5}}", "template: :1:2: executing \"\" at <index .Names 5>: error calling index: index out of range: 5");
+    let wrong = "wrong type for value; expected string; got";
+    check("{{upper .State}}", &format!("template: :1:8: executing \"\" at <.State>: {wrong} map[string]interface {{}}"));
+    check("{{split .Size \",\"}}", &format!("template: :1:8: executing \"\" at <.Size>: {wrong} json.Number"));
     check("{{.Bogus}}", "template: :1:2: executing \"\" at <.Bogus>: map has no entry for key \"Bogus\"");
     check("{{end}}", "template: :1: unexpected {{end}}");
     check("{{.Id.X}}", "template: :1:5: executing \"\" at <.Id.X>: can't evaluate field X in type string");

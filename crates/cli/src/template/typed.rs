@@ -23,8 +23,67 @@ fn fields(key: &str) -> Option<Vec<(&'static str, Value)>> {
             all.extend([("RW", json!(false)), ("Propagation", json!(""))]);
             all
         }
+        "State" => {
+            let mut all = texts(&["Status"]);
+            all.extend(["Running", "Paused", "Restarting", "OOMKilled", "Dead"].map(|name| (name, json!(false))));
+            all.extend(["Pid", "ExitCode"].map(|name| (name, json!(0))));
+            all.extend(texts(&["Error", "StartedAt", "FinishedAt"]));
+            all.push(("Health", Value::Null));
+            all
+        }
+        "GraphDriver" => vec![("Data", nothing("map[]")), ("Name", json!(""))],
+        "RootFS" => vec![("Type", json!("")), ("Layers", nothing("[]"))],
+        "Network" => vec![
+            ("IPAMConfig", Value::Null),
+            ("Links", nothing("[]")),
+            ("Aliases", nothing("[]")),
+            ("MacAddress", json!("")),
+            ("DriverOpts", nothing("map[]")),
+            ("GwPriority", json!(0)),
+            ("NetworkID", json!("")),
+            ("EndpointID", json!("")),
+            ("Gateway", json!("")),
+            ("IPAddress", json!("")),
+            ("IPPrefixLen", json!(0)),
+            ("IPv6Gateway", json!("")),
+            ("GlobalIPv6Address", json!("")),
+            ("GlobalIPv6PrefixLen", json!(0)),
+            ("DNSNames", nothing("[]")),
+        ],
+        "Config" => config(),
         _ => return None,
     })
+}
+
+/// A container's.
+fn config() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Hostname", json!("")),
+        ("Domainname", json!("")),
+        ("User", json!("")),
+        ("AttachStdin", json!(false)),
+        ("AttachStdout", json!(false)),
+        ("AttachStderr", json!(false)),
+        ("ExposedPorts", nothing("map[]")),
+        ("Tty", json!(false)),
+        ("OpenStdin", json!(false)),
+        ("StdinOnce", json!(false)),
+        ("Env", nothing("[]")),
+        ("Cmd", nothing("[]")),
+        ("Healthcheck", Value::Null),
+        ("ArgsEscaped", json!(false)),
+        ("Image", json!("")),
+        ("Volumes", nothing("map[]")),
+        ("WorkingDir", json!("")),
+        ("Entrypoint", nothing("[]")),
+        ("NetworkDisabled", json!(false)),
+        ("MacAddress", json!("")),
+        ("OnBuild", nothing("[]")),
+        ("Labels", nothing("map[]")),
+        ("StopSignal", json!("")),
+        ("StopTimeout", Value::Null),
+        ("Shell", nothing("[]")),
+    ]
 }
 
 /// Members of `HostConfig`, `Config` and the object itself that are lists, and such that are maps.
@@ -66,12 +125,17 @@ const OPTIONAL: &[&str] = &["/SizeRw", "/SizeRootFs", "/State/Health", "/Config/
 /// An object of `inspect` as Go's templates see it.
 pub(crate) fn view(value: &Value) -> Value {
     let mut value = value.clone();
-    for path in ["/HostConfig/RestartPolicy", "/HostConfig/LogConfig"] {
+    let is_container = value.get("State").is_some();
+    let container = ["/State", "/Config"].into_iter().filter(|_| is_container);
+    for path in ["/HostConfig/RestartPolicy", "/HostConfig/LogConfig", "/GraphDriver", "/RootFS"].into_iter().chain(container) {
         if let Some(found) = value.pointer_mut(path) {
             mark(found, path.rsplit('/').next().unwrap_or_default());
         }
     }
     each(value.pointer_mut("/Mounts"), |mount| mark(mount, "Mount"));
+    for network in value.pointer_mut("/NetworkSettings/Networks").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        mark(network, "Network");
+    }
     for path in ["/NetworkSettings/Ports", "/HostConfig/PortBindings"] {
         for bindings in value.pointer_mut(path).and_then(Value::as_object_mut).into_iter().flat_map(|ports| ports.values_mut()) {
             if bindings.is_null() {
@@ -149,9 +213,9 @@ fn each(list: Option<&mut Value>, change: impl Fn(&mut Value)) {
 fn mark(value: &mut Value, key: &str) {
     let (Value::Object(map), Some(fields)) = (&mut *value, fields(key)) else { return };
     let mut marked = Map::new();
-    marked.insert(MARK.to_owned(), Value::Null);
+    marked.insert(MARK.to_owned(), json!({ "json": &*map }));
     for (name, absent) in fields {
-        marked.insert(name.to_owned(), map.remove(name).unwrap_or(absent));
+        marked.insert(name.to_owned(), map.remove(name).filter(|value| !value.is_null()).unwrap_or(absent));
     }
     marked.append(map);
     *value = Value::Object(marked);
@@ -170,6 +234,11 @@ pub(super) fn truth(value: &Value) -> bool {
     }
 }
 
+/// Whether it is a structure and no map: there is nothing to count in it or to go through.
+pub(super) fn is_structure(map: &Map<String, Value>) -> bool {
+    map.get(MARK).is_some_and(|mark| !mark.is_string())
+}
+
 /// The values of a structure in order; none for a map.
 pub(super) fn structure(map: &Map<String, Value>) -> Option<impl Iterator<Item = &Value>> {
     map.contains_key(MARK).then(|| map.iter().filter(|(key, _)| *key != MARK).map(|(_, value)| value))
@@ -183,10 +252,8 @@ pub(super) fn plain(value: &Value) -> Value {
             if let Some(json) = map.get(MARK).and_then(|mark| mark.get("json")).filter(|json| !json.is_null()) {
                 return json.clone();
             }
-            let marked = map.contains_key(MARK);
             let known = |(key, _): &(&String, &Value)| *key != MARK;
-            let said = |(key, value): &(&String, &Value)| !(marked && matches!(key.as_str(), "Name" | "Driver") && **value == json!(""));
-            let entries = map.iter().filter(known).filter(said).filter(|(key, value)| !(value.is_null() && is_optional(key)));
+            let entries = map.iter().filter(known).filter(|(key, value)| !(value.is_null() && is_optional(key)));
             Value::Object(entries.map(|(key, value)| (key.clone(), plain(value))).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
@@ -210,7 +277,11 @@ mod tests {
             "Config": {"Entrypoint": null, "Cmd": ["a"], "Volumes": null},
             "HostConfig": {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}}},
             "Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Mode": "", "RW": true, "Propagation": "rprivate"}],
-            "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "90/tcp": null}},
+            "NetworkSettings": {
+                "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "90/tcp": null},
+                "Networks": {"none": {"Links": null, "Aliases": ["x"]}},
+            },
+            "GraphDriver": {"Name": "overlay2", "Data": null},
         });
         let check = |text: &str, expect: &str| {
             let got = Template::parse("", text).unwrap().render(&view(&container), Missing::Entry);
@@ -223,6 +294,15 @@ mod tests {
         check("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080}] 90/tcp:[]]");
         check(r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#, "8080");
         check("{{json .Mounts}}", &container["Mounts"].to_string());
+        check("{{.State}}", "{exited false false false false false 0 0    <nil>}");
+        check("{{json .Config}}", &container["Config"].to_string());
+        check("{{len .State}}", r#"template: :1:2: executing "" at <len .State>: error calling len: len of type struct"#);
+        check(
+            "{{range .State}}{{end}}",
+            r#"template: :1:8: executing "" at <.State>: range can't iterate over {exited false false false false false 0 0    <nil>}"#,
+        );
+        check("{{range .NetworkSettings.Networks}}{{.}}{{end}}", "{<nil> [] [x]  map[] 0     0   0 []}");
+        check("{{.GraphDriver}}", "{map[] overlay2}");
         check("{{json .HostConfig}} {{json .State}}", &format!("{} {}", container["HostConfig"], container["State"]));
         check("{{.Config.Entrypoint}}{{.Config.Cmd}}{{.Config.Volumes}}{{json .Config.Entrypoint}}", "[][a]map[]null");
         check("{{if .Config.Entrypoint}}yes{{end}}{{range .Config.Volumes}}x{{end}}{{len .Config.Entrypoint}}", "0");
