@@ -2,7 +2,6 @@
 
 use super::network::NetworkingConfig;
 use super::wire::{Nothing, Words};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 wire! {
@@ -269,18 +268,11 @@ wire! {
     pub struct WaitError {
         message: String = "Message" @omit,
     }
-}
 
-/// Body of `POST /containers/create`: Config's keys, HostConfig and NetworkingConfig side by side.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct CreateBody {
-    /// Its keys stand at the top.
-    #[serde(flatten)]
-    pub config: Config,
-    /// `HostConfig`.
-    #[serde(rename = "HostConfig", default, skip_serializing_if = "Option::is_none")]
-    pub host_config: Option<HostConfig>,
-    /// `NetworkingConfig`.
-    #[serde(rename = "NetworkingConfig", default, skip_serializing_if = "Option::is_none")]
-    pub networking_config: Option<NetworkingConfig>,
+    /// Body of `POST /containers/create`: Config's keys, HostConfig and NetworkingConfig side by side.
+    pub struct CreateBody {
+        ; flatten config: Config ;
+        host_config: Option<HostConfig> = "HostConfig" @omit,
+        networking_config: Option<NetworkingConfig> = "NetworkingConfig" @omit,
+    }
 }

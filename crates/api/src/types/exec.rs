@@ -13,7 +13,6 @@ wire! {
         attach_stdin: bool = "AttachStdin",
         attach_stderr: bool = "AttachStderr",
         attach_stdout: bool = "AttachStdout",
-        #[serde(alias = "detachKeys")]
         detach_keys: String = "DetachKeys",
         env: Option<Vec<String>> = "Env",
         working_dir: String = "WorkingDir",

@@ -14,6 +14,22 @@ fn null_and_missing_are_defaults() {
 }
 
 #[test]
+fn keys_in_any_case_of_their_letters() {
+    let body: CreateBody = serde_json::from_str(
+        r#"{"image":"a","IMAGE":"b","labels":{"Key":"1","key":"2"},"hostConfig":{"memory":5,"LOGCONFIG":{"config":{"Max-Size":"1"}},
+            "portBindings":{"80/TCP":[{"hostport":"1"}]},"nosuch":{"image":"c"}},"c\u006dd":["x"]}"#,
+    )
+    .unwrap();
+    let host = body.host_config.unwrap();
+    assert_eq!((body.config.image.as_str(), body.config.cmd), ("b", Some(Words(vec!["x".into()]))));
+    assert_eq!(body.config.labels.unwrap().into_iter().collect::<Vec<_>>(), [("Key".into(), "1".into()), ("key".into(), "2".into())]);
+    assert_eq!((host.resources.memory, host.log_config.config.unwrap()["Max-Size"].as_str()), (5, "1"));
+    assert_eq!(host.port_bindings.unwrap()["80/TCP"].as_ref().unwrap()[0].host_port, "1");
+    let refused = serde_json::from_str::<CreateBody>(r#"{"HostConfig":[]}"#).unwrap_err().to_string();
+    assert_eq!(refused, "invalid type: sequence, expected struct HostConfig at line 1 column 14");
+}
+
+#[test]
 fn empty_config_in_docker_order() {
     insta::assert_snapshot!(serde_json::to_string(&Config::default()).unwrap(), @r#"{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":null,"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":null}"#);
 }

@@ -1,7 +1,11 @@
 //! How a struct of Docker's goes over the wire: a macro that names each key once, and the helpers behind it.
 
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// Declares structs by their JSON keys: `field: Type = "Key"`, with `@omit` where Go says `omitempty`. `flatten` puts the keys of another
 /// struct in the middle.
@@ -15,13 +19,12 @@ macro_rules! wire {
         }
     )*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(default)]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
         pub struct $name {
             $(
                 #[doc = concat!("`", $json, "`.")]
                 $(#[$fm])*
-                #[serde(rename = $json, deserialize_with = "crate::types::wire::nullable")]
+                #[serde(rename = $json)]
                 $( #[serde(skip_serializing_if = "crate::types::wire::Empty::is_empty")]
                    #[doc = concat!("Left out when empty (", stringify!($omit), ").")] )?
                 pub $field: $ty,
@@ -33,23 +36,111 @@ macro_rules! wire {
                 $(
                     #[doc = concat!("`", $json2, "`.")]
                     $(#[$fm2])*
-                    #[serde(rename = $json2, deserialize_with = "crate::types::wire::nullable")]
+                    #[serde(rename = $json2)]
                     $( #[serde(skip_serializing_if = "crate::types::wire::Empty::is_empty")]
                        #[doc = concat!("Left out when empty (", stringify!($omit2), ").")] )?
                     pub $field2: $ty2,
                 )*
             )?
         }
+
+        impl crate::types::wire::Keys for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn take<'de, A: serde::de::MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+                $(
+                    if key.eq_ignore_ascii_case($json) {
+                        self.$field = crate::types::wire::value(map)?;
+                        return Ok(true);
+                    }
+                )*
+                $(
+                    if self.$flat.take(key, map)? {
+                        return Ok(true);
+                    }
+                    $(
+                        if key.eq_ignore_ascii_case($json2) {
+                            self.$field2 = crate::types::wire::value(map)?;
+                            return Ok(true);
+                        }
+                    )*
+                )?
+                Ok(false)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_map(crate::types::wire::Object::default())
+            }
+        }
     )*};
 }
 
+/// An object's keys, in any case of their letters as for Go's decoder. Maps keep theirs: they are none of these.
+pub(crate) trait Keys: Default {
+    /// For error texts.
+    const NAME: &'static str;
+    /// Takes the value of a key, if that is one of its own. Of several the last one counts.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+/// Reads such an object; keys that it does not know are skipped.
+pub(crate) struct Object<T>(PhantomData<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T: Keys> Visitor<'de> for Object<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "struct {}", T::NAME)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut object = T::default();
+        while let Some(Key(key)) = map.next_key()? {
+            if !object.take(&key, &mut map)? {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(object)
+    }
+}
+
+/// A key, without a copy where the text has it in one piece.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 /// Null is the default value, as for Go.
-pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn value<'de, A, T>(map: &mut A) -> Result<T, A::Error>
 where
-    D: Deserializer<'de>,
+    A: MapAccess<'de>,
     T: Deserialize<'de> + Default,
 {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
 /// What `omitempty` leaves out.
