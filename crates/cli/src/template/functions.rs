@@ -189,8 +189,11 @@ fn slice(arguments: &[Value]) -> Result<Value, String> {
     let size = length(value)?;
     let bound = |at: usize, default: usize| bounds.get(at).map_or(Ok(default), |bound| number("slice", bound));
     let (from, to) = (bound(0, 0)?, bound(1, size)?);
-    if from > to || to > size {
-        return Err(format!("error calling slice: index out of range: {from}:{to}"));
+    if let Some(beyond) = [from, to].into_iter().find(|at| *at > size) {
+        return Err(format!("error calling slice: index out of range: {beyond}"));
+    }
+    if from > to {
+        return Err(format!("error calling slice: invalid slice index: {from} > {to}"));
     }
     match value {
         Value::Array(items) => Ok(Value::Array(items[from..to].to_vec())),

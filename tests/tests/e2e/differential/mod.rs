@@ -27,7 +27,7 @@ macro_rules! scenes {
     )*};
 }
 
-scenes! { session containers listing copying images system events usage isolation watching }
+scenes! { session containers listing copying images removing system events usage isolation watching templates }
 
 /// Which sides of a line are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
