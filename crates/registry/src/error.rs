@@ -40,6 +40,26 @@ pub enum Error {
         /// What answers does not speak TLS.
         plain: bool,
     },
+    /// We cannot say who we are in a way that the registry takes.
+    #[error("{method} \"{url}\": {message}")]
+    Identity {
+        /// `Head`, as Go writes it.
+        method: &'static str,
+        /// The request that was to be identified.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// A registry that does not take name and password.
+    #[error("login attempt to {url} failed with status: {status} {reason}")]
+    Login {
+        /// The registry's greeting.
+        url: String,
+        /// HTTP's status.
+        status: u16,
+        /// Its name.
+        reason: &'static str,
+    },
     /// What came is not what it should be.
     #[error("{0}")]
     Invalid(String),
@@ -63,7 +83,7 @@ impl Error {
         match self {
             Self::Refused { status, .. } | Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Transport { temporary, .. } => *temporary,
-            Self::Invalid(_) | Self::Digest { .. } => false,
+            Self::Identity { .. } | Self::Login { .. } | Self::Invalid(_) | Self::Digest { .. } => false,
         }
     }
 
@@ -89,7 +109,8 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } | Self::Status { status, .. } => Some(*status),
+            Self::Refused { status, .. } | Self::Status { status, .. } | Self::Login { status, .. } => Some(*status),
+            Self::Identity { .. } => Some(401),
             _ => None,
         }
     }

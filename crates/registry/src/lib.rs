@@ -8,6 +8,6 @@ mod error;
 mod http;
 pub mod protocol;
 
-pub use client::{Access, Blob, BlobEvent, Client, Credentials, Fetched, Repository};
+pub use client::{Access, Blob, BlobEvent, Client, Content, Credentials, Fetched, Found, Place, Repository, Search, Upload};
 pub use error::{Error, Result};
 pub use http::{Proxies, Settings};

@@ -5,7 +5,7 @@
 
 use super::answer;
 use crate::error::{Error, Result};
-use crate::http::{Body, Http, Scheme, Target, Trust};
+use crate::http::{Body, Http, Scheme, Target, Trust, verb};
 use crate::protocol::Challenge;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -51,6 +51,11 @@ impl Credentials {
         secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", self.username, self.password))))
     }
 
+    /// There is a name.
+    pub(super) fn is_named(&self) -> bool {
+        !self.username.is_empty()
+    }
+
     fn any(&self) -> bool {
         !self.username.is_empty() || !self.identity_token.is_empty()
     }
@@ -69,6 +74,7 @@ fn secret(text: &str) -> Option<HeaderValue> {
 struct Token {
     token: String,
     access_token: String,
+    refresh_token: String,
     expires_in: Option<u64>,
 }
 
@@ -81,11 +87,22 @@ struct Current {
     number: u64,
 }
 
+impl Current {
+    /// From now on this token is sent.
+    fn take(&mut self, way: &Way<'_>, token: &Token) -> Result<()> {
+        let text = if token.token.is_empty() { &token.access_token } else { &token.token };
+        let header = secret(&format!("Bearer {text}")).filter(|_| !text.is_empty());
+        self.header = Some(header.ok_or_else(|| way.refusal("authorization server did not include a token in the response"))?);
+        self.until = Some(Instant::now() + token.expires_in.map_or(LIFE, Duration::from_secs).clamp(LIFE, Duration::from_secs(86_400)));
+        Ok(())
+    }
+}
+
 /// Identifies the requests to one registry.
 #[derive(Debug)]
 pub(super) struct Auth {
     credentials: Credentials,
-    scopes: Vec<String>,
+    scopes: std::sync::Mutex<Vec<String>>,
     challenges: Vec<Challenge>,
     current: Mutex<Current>,
 }
@@ -102,13 +119,53 @@ pub(super) struct Way<'a> {
     pub(super) http: &'a Http,
     /// The registry.
     pub(super) base: &'a Target,
+    /// The request that must be identified, for the words of an error.
+    pub(super) method: &'a Method,
+    /// See [`Way::method`].
+    pub(super) target: &'a Target,
+}
+
+impl Way<'_> {
+    /// What keeps us from saying who we are.
+    fn refusal(&self, message: &str) -> Error {
+        // Docker's client asks for the head of a manifest first, and that is the address people know.
+        let head = *self.method == Method::GET && self.target.path.contains("/manifests/");
+        let method = if head { "Head" } else { verb(self.method) };
+        Error::Identity { method, url: self.target.shown(), message: message.into() }
+    }
 }
 
 impl Auth {
     /// From what the registry answered to a greeting.
     pub(super) fn new(credentials: Credentials, scopes: Vec<String>, greeting: &HeaderMap) -> Self {
         let challenges = challenges(greeting);
-        Self { credentials, scopes, challenges, current: Mutex::default() }
+        Self { credentials, scopes: std::sync::Mutex::new(scopes), challenges, current: Mutex::default() }
+    }
+
+    /// One more thing that a token must allow. The next request gets a fresh one.
+    pub(super) async fn widen(&self, scope: &str) {
+        let known = self.scopes().iter().any(|own| own == scope);
+        if !known {
+            self.scopes().push(scope.to_owned());
+            self.forget().await;
+        }
+    }
+
+    /// Takes back what [`Auth::widen`] did: it is not to be had.
+    pub(super) async fn narrow(&self, scope: &str) {
+        self.scopes().retain(|own| own != scope);
+        self.forget().await;
+    }
+
+    /// Held for a look or a change, never while something is waited for.
+    fn scopes(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.scopes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What is sent at present does not do any more.
+    async fn forget(&self) {
+        let mut current = self.current.lock().await;
+        *current = Current { number: current.number + 1, ..Current::default() };
     }
 
     /// What to send with a request.
@@ -148,28 +205,24 @@ impl Auth {
             Challenge::Basic => None,
         });
         let Some((realm, service, scope)) = bearer else {
-            current.header = Some(self.credentials.basic().ok_or_else(|| refusal(way.base, "no basic auth credentials"))?);
+            current.header = Some(self.credentials.basic().ok_or_else(|| way.refusal("no basic auth credentials"))?);
             return Ok(());
         };
-        let token = self.token(way, realm, service, scope).await?;
-        let text = if token.token.is_empty() { &token.access_token } else { &token.token };
-        let header = secret(&format!("Bearer {text}")).filter(|_| !text.is_empty());
-        current.header = Some(header.ok_or_else(|| refusal(way.base, "authorization server did not include a token in the response"))?);
-        current.until = Some(Instant::now() + token.expires_in.map_or(LIFE, Duration::from_secs).clamp(LIFE, Duration::from_secs(86_400)));
-        Ok(())
+        let token = self.token(way, realm, service, scope, false).await?;
+        current.take(way, &token)
     }
 
-    async fn token(&self, way: &Way<'_>, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<Token> {
-        let target = Target::parse(realm).ok_or_else(|| refusal(way.base, &format!("invalid token server {realm:?}")))?;
+    async fn token(&self, way: &Way<'_>, realm: &str, service: Option<&str>, scope: Option<&str>, keep: bool) -> Result<Token> {
+        let target = Target::parse(realm).ok_or_else(|| way.refusal(&format!("invalid token server {realm:?}")))?;
         if self.credentials.any() && way.base.origin.scheme == Scheme::Https && target.origin.scheme == Scheme::Http {
-            return Err(refusal(way.base, &format!("the token server {} would get credentials without TLS", target.shown())));
+            return Err(way.refusal(&format!("the token server {} would get credentials without TLS", target.shown())));
         }
-        let mut scopes = self.scopes.clone();
+        let mut scopes = self.scopes().clone();
         scopes.extend(scope.filter(|scope| scopes.is_empty() && !scope.is_empty()).map(str::to_owned));
         let trust = if way.http.is_insecure(&target.authority).await { Trust::Any } else { Trust::Checked };
         let (method, target, headers, body) = if self.credentials.identity_token.is_empty() {
-            let (target, headers) = self.by_get(target, service, &scopes);
-            (Method::GET, target, headers, Body::default())
+            let (target, headers) = self.by_get(target, service, &scopes, keep);
+            (Method::GET, target, headers, Body::empty())
         } else {
             let (headers, body) = self.by_post(service, &scopes);
             (Method::POST, target, headers, body)
@@ -184,14 +237,14 @@ impl Auth {
             // The registry's own words about who we are, at the place where Docker has them.
             Error::Refused { .. } => error,
             Error::Status { .. } => {
-                refusal(way.base, &format!("failed to fetch {} token: {error}", if self.credentials.any() { "oauth" } else { "anonymous" }))
+                way.refusal(&format!("failed to fetch {} token: {error}", if self.credentials.any() { "oauth" } else { "anonymous" }))
             }
             other => other,
         })?;
-        serde_json::from_slice(&bytes).map_err(|error| refusal(way.base, &format!("unable to decode token response: {error}")))
+        serde_json::from_slice(&bytes).map_err(|error| way.refusal(&format!("unable to decode token response: {error}")))
     }
 
-    fn by_get(&self, mut target: Target, service: Option<&str>, scopes: &[String]) -> (Target, HeaderMap) {
+    fn by_get(&self, mut target: Target, service: Option<&str>, scopes: &[String], keep: bool) -> (Target, HeaderMap) {
         let account = Some(self.credentials.username.as_str()).filter(|name| !name.is_empty());
         for (name, value) in [("service", service), ("account", account)] {
             if let Some(value) = value {
@@ -200,6 +253,9 @@ impl Auth {
         }
         for scope in scopes {
             target = target.with_query("scope", scope);
+        }
+        if keep {
+            target = target.with_query("offline_token", "true").with_query("client_id", CLIENT);
         }
         let headers = self.credentials.basic().map(|basic| (AUTHORIZATION, basic)).into_iter().collect();
         (target, headers)
@@ -211,15 +267,28 @@ impl Auth {
         form.append_pair("client_id", CLIENT).append_pair("scope", &scopes.join(" "));
         form.append_pair("refresh_token", &self.credentials.identity_token);
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        ([(CONTENT_TYPE, kind)].into_iter().collect(), Body::new(form.finish().into()))
+        ([(CONTENT_TYPE, kind)].into_iter().collect(), Body::Full(Some(form.finish().into())))
+    }
+
+    /// A login: gives the identity token, where the token server has one to keep instead of the password.
+    pub(super) async fn login(&self, way: &Way<'_>) -> Result<String> {
+        let bearer = self.challenges.iter().find_map(|challenge| match challenge {
+            Challenge::Bearer { realm, service, scope } => Some((realm, service.as_deref(), scope.as_deref())),
+            Challenge::Basic => None,
+        });
+        let Some((realm, service, scope)) = bearer else { return Ok(String::new()) };
+        let token = self.token(way, realm, service, scope, true).await.map_err(|error| match error {
+            Error::Refused { .. } => way.refusal(&error.to_string()),
+            other => other,
+        })?;
+        let mut current = self.current.lock().await;
+        current.number += 1;
+        current.take(way, &token)?;
+        Ok(token.refresh_token)
     }
 }
 
 fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(Challenge::parse).collect()
-}
-
-fn refusal(base: &Target, message: &str) -> Error {
-    Error::Transport { method: "Get", url: base.with_path("/v2/").shown(), message: message.into(), temporary: false, plain: false }
 }

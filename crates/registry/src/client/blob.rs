@@ -128,7 +128,7 @@ impl Blob {
             let range = HeaderValue::from_str(&format!("bytes={}-", self.at)).map_err(|error| Error::Invalid(error.to_string()))?;
             headers.insert(RANGE, range);
         }
-        let answer = self.session.send(Method::GET, &self.target, &headers, Body::default()).await?;
+        let answer = self.session.send(Method::GET, &self.target, &headers, Body::empty()).await?;
         let answer = answer::success(&self.target, answer).await?;
         let from = if answer.status() == StatusCode::PARTIAL_CONTENT { self.at } else { 0 };
         if from > 0 && range_start(&answer) != Some(from) {

@@ -25,6 +25,12 @@ impl Base {
         Ok(Self { target: target.with_path(path), trust, mirror })
     }
 
+    /// The registry itself said so, and nobody else can say better.
+    pub(super) fn answered(&self, error: &Error) -> bool {
+        let silent = error.status().is_none() && self.trust == Trust::Any;
+        !(self.mirror || silent || error.is_plain())
+    }
+
     /// `/v2/` and what follows it.
     pub(super) fn at(&self, rest: &str) -> Target {
         self.target.with_path(format!("{}/v2/{rest}", self.target.path))
@@ -38,14 +44,17 @@ pub(super) fn bases(name: &Reference, settings: &Settings, insecure: bool, acces
         for mirror in settings.mirrors.iter().filter(|_| access == Access::Pull) {
             all.push(Base::new(mirror, Trust::Checked, true)?);
         }
-        all.push(Base::new(HUB, Trust::Checked, false)?);
+        all.extend(of_host(DEFAULT_DOMAIN, false)?);
         return Ok(all);
     }
     of_host(name.domain(), insecure)
 }
 
-/// The servers of a host.
+/// The servers of a host, without its mirrors.
 pub(super) fn of_host(host: &str, insecure: bool) -> Result<Vec<Base>> {
+    if host == DEFAULT_DOMAIN {
+        return Ok(vec![Base::new(HUB, Trust::Checked, false)?]);
+    }
     if insecure {
         return Ok(vec![
             Base::new(&format!("https://{host}"), Trust::Any, false)?,

@@ -4,12 +4,17 @@ mod answer;
 mod auth;
 mod blob;
 mod endpoint;
+mod login;
 mod pull;
+mod push;
+mod search;
 mod session;
 
 pub use auth::Credentials;
 pub use blob::{Blob, BlobEvent};
 pub use pull::Fetched;
+pub use push::{Content, Place, Upload};
+pub use search::{Found, Search};
 
 use crate::error::{Error, Result};
 use crate::http::{Http, Settings};

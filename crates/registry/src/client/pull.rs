@@ -1,9 +1,9 @@
 //! Reading a repository: manifests, tags, blobs.
 
-use super::endpoint::{self, Base};
+use super::endpoint;
 use super::{Access, Blob, Client, Credentials, Repository};
 use crate::error::{Error, Result};
-use crate::http::{Target, Trust};
+use crate::http::Target;
 use crate::protocol::{Document, media};
 use bytes::Bytes;
 use dhow_reference::{DEFAULT_TAG, Reference};
@@ -46,7 +46,7 @@ impl Client {
             };
             match found {
                 Ok(found) => return Ok(found),
-                Err(error) if answered(base, &error) => return Err(error),
+                Err(error) if base.answered(&error) => return Err(error),
                 Err(error) => {
                     tracing::debug!(%error, server = %base.target, "the next server is asked");
                     last = Some(error);
@@ -55,12 +55,6 @@ impl Client {
         }
         Err(last.unwrap_or_else(|| Error::Invalid(format!("{} names no registry", name.familiar_name()))))
     }
-}
-
-/// The registry itself said so, and nobody else can say better.
-fn answered(base: &Base, error: &Error) -> bool {
-    let silent = error.status().is_none() && base.trust == Trust::Any;
-    !(base.mirror || silent || error.is_plain())
 }
 
 impl Repository {

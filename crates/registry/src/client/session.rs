@@ -5,8 +5,8 @@ use super::auth::{Auth, Credentials, Way};
 use super::endpoint::Base;
 use crate::error::{Error, Result};
 use crate::http::{Body, Http, Scheme, Target, Trust};
-use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::{Bytes, Incoming};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,33 +30,69 @@ impl Session {
         let target = base.at("");
         let headers = HeaderMap::new();
         let patience = http.settings.answer_timeout;
-        let answer = http.send(Method::GET, &target, base.trust, &headers, Body::default(), patience).await?;
+        let answer = http.send(Method::GET, &target, base.trust, &headers, Body::empty(), patience).await?;
         let said = if answer.status() == StatusCode::UNAUTHORIZED { answer.headers().clone() } else { HeaderMap::new() };
         // Read, so that the connection can be used again; what it says does not matter.
         let _words = answer::read("the greeting", &target, answer, 64 * 1024).await;
         Ok(Self { http, base, auth: Auth::new(credentials, scopes, &said) })
     }
 
-    pub(super) fn way(&self) -> Way<'_> {
-        Way { http: &self.http, base: &self.base.target }
+    fn way<'a>(&'a self, method: &'a Method, target: &'a Target) -> Way<'a> {
+        Way { http: &self.http, base: &self.base.target, method, target }
     }
 
-    /// Sends a request; gives the last answer of a chain of redirects, whatever its status.
+    /// A server that is not greeted: name and password go along with each request, where there are any.
+    pub(super) fn plain(http: Arc<Http>, base: Base, credentials: Credentials) -> Self {
+        let basic = [(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"))];
+        let said = if credentials.is_named() { basic.into_iter().collect() } else { HeaderMap::new() };
+        Self { http, base, auth: Auth::new(credentials, Vec::new(), &said) }
+    }
+
+    /// Name and password are right: gives the identity token, where there is one.
+    pub(super) async fn login(&self) -> Result<String> {
+        let target = self.base.at("");
+        let token = self.auth.login(&self.way(&Method::GET, &target)).await?;
+        let answer = self.send(Method::GET, &target, &HeaderMap::new(), Body::empty()).await?;
+        let status = answer.status();
+        if status == StatusCode::OK {
+            return Ok(token);
+        }
+        let reason = status.canonical_reason().unwrap_or_default();
+        Err(Error::Login { url: target.shown(), status: status.as_u16(), reason })
+    }
+
+    /// Sends a request; gives the last answer of a chain of redirects, whatever its status. A body that can be sent only once is not sent
+    /// again: then the first answer is the last.
     pub(super) async fn send(&self, method: Method, target: &Target, headers: &HeaderMap, body: Body) -> Result<Response<Incoming>> {
+        let patience = self.http.settings.answer_timeout;
+        self.send_patiently(method, target, headers, body, patience).await
+    }
+
+    /// As [`Session::send`], with as much time for each answer.
+    pub(super) async fn send_patiently(
+        &self,
+        method: Method,
+        target: &Target,
+        headers: &HeaderMap,
+        mut body: Body,
+        patience: Duration,
+    ) -> Result<Response<Incoming>> {
         let mut target = target.clone();
         let mut renewed = false;
         for _ in 0..=REDIRECTS {
             let own = target.origin == self.base.target.origin;
             let mut headers = headers.clone();
-            let stamp = if own { Some(self.auth.stamp(&self.way()).await?) } else { None };
+            let stamp = if own { Some(self.auth.stamp(&self.way(&method, &target)).await?) } else { None };
             if let Some(header) = stamp.as_ref().and_then(|stamp| stamp.header.clone()) {
                 headers.insert(AUTHORIZATION, header);
             }
-            let patience = self.http.settings.answer_timeout;
-            let answer = self.http.send(method.clone(), &target, self.trust(&target), &headers, body.clone(), patience).await?;
+            let again = body.again();
+            let answer = self.http.send(method.clone(), &target, self.trust(&target), &headers, body, patience).await?;
+            let Some(next) = again else { return Ok(answer) };
+            body = next;
             if let Some(stamp) = stamp.filter(|_| answer.status() == StatusCode::UNAUTHORIZED && !renewed) {
                 renewed = true;
-                if self.auth.refused(&self.way(), &stamp, answer.headers()).await? {
+                if self.auth.refused(&self.way(&method, &target), &stamp, answer.headers()).await? {
                     continue;
                 }
             }
@@ -108,7 +144,7 @@ impl Session {
         max: usize,
         pick: fn(&HeaderMap) -> T,
     ) -> Result<(Bytes, T)> {
-        let answer = self.send(Method::GET, target, accept, Body::default()).await?;
+        let answer = self.send(Method::GET, target, accept, Body::empty()).await?;
         let answer = answer::success(target, answer).await?;
         let picked = pick(answer.headers());
         Ok((answer::read(what, target, answer, max).await?, picked))
@@ -126,20 +162,25 @@ impl Session {
     }
 }
 
-/// Where an answer sends us. What leads from TLS to plain HTTP is not followed.
+/// Where an answer sends us.
 fn redirect(method: &Method, from: &Target, answer: &Response<Incoming>) -> Result<Option<Target>> {
     let moved = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     if !moved || !matches!(*method, Method::GET | Method::HEAD) {
         return Ok(None);
     }
+    location(from, answer.status(), answer.headers()).map(Some)
+}
+
+/// What `Location` says. What leads from TLS to plain HTTP is not followed.
+pub(super) fn location(from: &Target, status: StatusCode, headers: &HeaderMap) -> Result<Target> {
     let wrong = |reason: &str| answer::broken(from, reason).permanent();
-    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let location = location.ok_or_else(|| wrong(&format!("{} response missing Location header", answer.status().as_u16())))?;
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or_else(|| wrong(&format!("{} response missing Location header", status.as_u16())))?;
     let next = from.join(location).ok_or_else(|| wrong("failed to parse Location header"))?;
     if from.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
         return Err(wrong(&format!("redirected from https to {}, which is not followed", next.shown())));
     }
-    Ok(Some(next))
+    Ok(next)
 }
 
 impl Error {

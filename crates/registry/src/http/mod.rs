@@ -9,6 +9,6 @@ mod target;
 mod tls;
 
 pub(crate) use body::Body;
-pub(crate) use pool::Http;
+pub(crate) use pool::{Http, verb};
 pub use settings::{Proxies, Settings};
 pub(crate) use target::{Scheme, Target, Trust};

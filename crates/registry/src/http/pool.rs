@@ -46,9 +46,11 @@ impl Http {
         body: Body,
         patience: Duration,
     ) -> Result<Response<Incoming>> {
-        // The server may have closed a connection that was kept just now: that says nothing about a fresh one.
-        if let Some(mut kept) = self.take(&target.origin, trust)
-            && let Ok(Ok(answer)) = timeout(patience, kept.send_request(self.request(&method, target, headers, body.clone())?)).await
+        // The server may have closed a connection that was kept just now: that says nothing about a fresh one. What can be sent only once
+        // gets a fresh one at once.
+        if let Some(first) = body.again()
+            && let Some(mut kept) = self.take(&target.origin, trust)
+            && let Ok(Ok(answer)) = timeout(patience, kept.send_request(self.request(&method, target, headers, first)?)).await
         {
             self.keep(&target.origin, trust, kept);
             return Ok(answer);

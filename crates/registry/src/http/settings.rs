@@ -11,6 +11,8 @@ pub struct Settings {
     pub insecure: Vec<String>,
     /// Addresses (`https://mirror.example`) that are asked before Docker Hub.
     pub mirrors: Vec<String>,
+    /// Instead of Docker Hub's index: who is asked by a search.
+    pub index: Option<String>,
     /// Directories of certificates: `HOST[:PORT]/{*.crt,*.cert,*.key}`. The first that has the host counts.
     pub certificates: Vec<PathBuf>,
     /// Proxies.
@@ -47,6 +49,7 @@ impl Default for Settings {
         Self {
             insecure: Vec::new(),
             mirrors: Vec::new(),
+            index: None,
             certificates: Vec::new(),
             proxies: Proxies::default(),
             tries: 5,

@@ -27,7 +27,7 @@ fn a_name_and_a_password() {
         Server::start(|asked, _| if asked.header("authorization") == Some(BASIC) { index() } else { challenge("Basic realm=\"x\"") });
     resolve(&server, &user()).unwrap();
     let error = resolve(&server, &Credentials::default()).unwrap_err();
-    assert_eq!(error, format!("Get \"http://{}/v2/\": no basic auth credentials", server.address));
+    assert_eq!(error, format!("Head \"http://{}/v2/a/b/manifests/1\": no basic auth credentials", server.address));
     let wrong = Credentials { password: "other".into(), ..user() };
     assert_eq!(resolve(&server, &wrong).unwrap_err(), "unauthorized: authentication required");
 }

@@ -3,7 +3,10 @@
 
 mod auth;
 mod blobs;
+mod logins;
 mod manifests;
+mod pushes;
+mod searches;
 mod server;
 
 use dhow_reference::Reference;

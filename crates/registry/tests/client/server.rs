@@ -68,9 +68,14 @@ impl Server {
         server
     }
 
+    /// Every request so far.
+    pub(crate) fn all(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
     /// Every request so far but greetings.
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().iter().filter(|asked| asked.path != "/v2/").cloned().collect()
+        self.all().into_iter().filter(|asked| asked.path != "/v2/").collect()
     }
 }
 
@@ -92,6 +97,7 @@ fn serve(stream: TcpStream, all: &Mutex<Vec<Asked>>, handler: &Handler) -> std::
                 writer.write_all(&answer.body[..after])?;
                 return writer.shutdown(std::net::Shutdown::Both);
             }
+            None if asked.method == "HEAD" => {}
             None => writer.write_all(&answer.body)?,
         }
         if answer.endless {
