@@ -25,11 +25,27 @@ pub struct Registry {
     /// `127.0.0.1:PORT`.
     pub address: String,
     child: Child,
+    password: Option<PathBuf>,
 }
 
 impl Registry {
-    /// Starts one; where that is not possible, the test is counted as skipped.
+    /// Starts one for everybody; where that is not possible, the test is counted as skipped.
     pub fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// Starts one for `user` with the password `secret`.
+    pub fn locked() -> Option<Self> {
+        let file = tempfile::Builder::new().prefix("dp").tempfile().expect("a file");
+        // bcrypt, cost 5.
+        std::fs::write(file.path(), "user:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n").expect("a password");
+        let (_, path) = file.keep().expect("a file that stays");
+        let mut registry = Self::with(&format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", path.display()))?;
+        registry.password = Some(path);
+        Some(registry)
+    }
+
+    fn with(more: &str) -> Option<Self> {
         let Some(program) = paths::program("docker-registry") else {
             skip("docker-registry is not installed");
             return None;
@@ -39,7 +55,7 @@ impl Registry {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").to_string();
         let config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: \
-             true}}}}\nhttp: {{addr: {address:?}}}\n",
+             true}}}}\nhttp: {{addr: {address:?}}}\n{more}",
             dir.join("data").display()
         );
         std::fs::write(dir.join("config.yml"), config).expect("a configuration");
@@ -47,7 +63,7 @@ impl Registry {
         let mut command = Command::new(program);
         command.arg("serve").arg(dir.join("config.yml")).env_clear().stdin(Stdio::null());
         let child = command.stdout(log.try_clone().expect("a copy")).stderr(log).spawn().expect("start docker-registry");
-        let registry = Self { dir, address, child };
+        let registry = Self { dir, address, child, password: None };
         let answers = within(patience(), &mut || TcpStream::connect(&registry.address).is_ok().then_some(()));
         assert!(
             answers.is_some(),
@@ -104,8 +120,10 @@ impl Registry {
     fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the registry");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{}{headers}content-length: {}\r\n\r\n",
             self.address,
+            // `user:secret`, who is welcome everywhere.
+            "authorization: Basic dXNlcjpzZWNyZXQ=\r\n",
             body.len()
         );
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("send");
@@ -122,6 +140,7 @@ impl Drop for Registry {
         engine::kill(self.child.id() as i32, 9);
         let _status = self.child.wait();
         let _removed = std::fs::remove_dir_all(&self.dir);
+        let _gone = self.password.as_ref().map(std::fs::remove_file);
     }
 }
 

@@ -14,6 +14,10 @@ use crate::error::Error;
 pub(crate) struct Config {
     /// Credentials by registry.
     pub(crate) auths: BTreeMap<String, Auth>,
+    /// The program that keeps all credentials instead: `docker-credential-NAME`.
+    pub(crate) creds_store: String,
+    /// The programs for single registries.
+    pub(crate) cred_helpers: BTreeMap<String, String>,
     /// Headers for every request.
     #[serde(rename = "HttpHeaders")]
     pub(crate) http_headers: BTreeMap<String, String>,
@@ -29,8 +33,9 @@ pub(crate) struct Config {
     pub(crate) current_context: String,
     /// Proxies by engine, or `default`, that containers get as variables.
     pub(crate) proxies: BTreeMap<String, Proxies>,
+    /// Where it was read from.
     #[serde(skip)]
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// Credentials of one registry.
@@ -93,6 +98,11 @@ impl Config {
         };
         config.directory = directory;
         Ok(config)
+    }
+
+    /// Where it is, or would be.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join("config.json")
     }
 
     /// The address that a context names.

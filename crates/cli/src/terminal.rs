@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::termios::{self, OptionalActions, Termios};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 /// Rows and columns of standard output's terminal.
 pub(crate) fn size_of_stdout() -> Option<(u16, u16)> {
@@ -51,6 +51,28 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// A line that the person types.
+pub(crate) fn read_line() -> std::io::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// A line that is not shown while it is typed.
+pub(crate) fn read_secret() -> std::io::Result<String> {
+    let stdin = std::io::stdin();
+    let before = termios::tcgetattr(stdin.as_fd())?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    termios::tcsetattr(stdin.as_fd(), OptionalActions::Now, &silent)?;
+    let line = read_line();
+    restore();
+    // The line's end was not shown either.
+    crate::output::warn("");
+    line
 }
 
 /// Gives the terminal back as it was. Does nothing when it was not made raw.

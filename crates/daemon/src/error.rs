@@ -35,6 +35,7 @@ pub(crate) fn status(kind: Kind) -> u16 {
         Kind::Conflict => 409,
         Kind::NotModified => 304,
         Kind::Forbidden => 403,
+        Kind::Unauthorized => 401,
         Kind::NotImplemented => 501,
         Kind::Unavailable => 503,
         Kind::Internal => 500,

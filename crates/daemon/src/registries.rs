@@ -168,12 +168,14 @@ fn decode(text: &str) -> Option<Credentials> {
 /// Docker's AuthConfig.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Auth {
+pub(crate) struct Auth {
     username: String,
     password: String,
     auth: String,
     identitytoken: String,
     registrytoken: String,
+    /// Whom they are for.
+    pub(crate) serveraddress: String,
 }
 
 impl From<Auth> for Credentials {

@@ -114,7 +114,7 @@ async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["build"] => Err(Failure::unsupported("building images")),
         ["build", "prune"] => system::prune::build(&cx),
         ["session" | "grpc"] => Err(Failure::unsupported("BuildKit's protocol")),
-        ["auth"] => Err(Failure::unsupported("logging in to a registry")),
+        ["auth"] => system::auth::post(cx).await,
         ["networks", "create"] => networks::create(cx).await,
         ["networks", "prune"] => system::prune::networks(&cx),
         ["networks", name, "connect" | "disconnect"] => networks::connect(&cx, name),

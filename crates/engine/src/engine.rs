@@ -17,7 +17,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, logs, prune, pull, roots, signal, stats, top};
+use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, prune, pull, roots, signal, stats, top};
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -477,6 +477,11 @@ impl Engine {
     /// Pulls. The first step is told when the registry has answered: an error before it is one about the name. Dropped, it ends.
     pub async fn pull(&self, request: pull::model::PullRequest, tell: &pull::model::Tell) -> Result<()> {
         pull::pull(&self.parts, request, tell).await
+    }
+
+    /// Asks a registry whether it takes these credentials. Gives the identity token to keep instead of the password; empty where there is none.
+    pub async fn login(&self, server: &str, credentials: &dhow_registry::Credentials) -> Result<String> {
+        login::login(&self.parts, server, credentials).await
     }
 
     /// Watches what a container uses. The samples come once a second.

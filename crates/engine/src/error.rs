@@ -13,6 +13,8 @@ pub enum Kind {
     NotModified,
     /// Not allowed (403).
     Forbidden,
+    /// Nobody knows who asks (401).
+    Unauthorized,
     /// Not built yet, or not possible here (501).
     NotImplemented,
     /// Not now (503).

@@ -27,6 +27,7 @@ mod host;
 mod ids;
 mod images;
 mod init;
+mod login;
 pub mod logs;
 pub mod model;
 mod names;

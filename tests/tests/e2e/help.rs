@@ -18,6 +18,8 @@ const COMMANDS: &[&str] = &[
     "inspect",
     "kill",
     "load",
+    "login",
+    "logout",
     "logs",
     "pause",
     "port",

@@ -28,6 +28,7 @@ mod inherited;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod login;
 mod logs;
 mod mounts;
 mod network;

@@ -16,6 +16,8 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod pause;
 mod port;
@@ -59,6 +61,8 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("inspect", &inspect::COMMAND),
     ("kill", &kill::COMMAND),
     ("load", &load::COMMAND),
+    ("login", &login::COMMAND),
+    ("logout", &logout::COMMAND),
     ("logs", &logs::COMMAND),
     ("pause", &pause::COMMAND),
     ("port", &port::COMMAND),

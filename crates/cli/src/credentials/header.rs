@@ -1,32 +1,33 @@
 //! Credentials for a registry, as the engine takes them in a header.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use serde_json::json;
+use base64::engine::general_purpose::URL_SAFE;
+use serde_json::{Value, json};
 
+use super::{HUB, get};
 use crate::config::Config;
+use crate::output::warn;
 
-/// The value of `X-Registry-Auth` for an image's registry: what the configuration has for it, else an empty object.
+/// The value of `X-Registry-Auth` for an image's registry: what is kept for it, else an empty object.
 pub(crate) fn header(config: &Config, domain: &str) -> String {
-    let key = if domain == "docker.io" { "https://index.docker.io/v1/" } else { domain };
-    let auth = config.auths.get(key).or_else(|| config.auths.get(&format!("https://{key}")));
-    let value = auth.map_or_else(
-        || json!({}),
-        |auth| {
-            let plain = STANDARD.decode(&auth.auth).unwrap_or_default();
-            let plain = String::from_utf8_lossy(&plain);
-            let (user, password) = plain.split_once(':').unwrap_or((&plain, ""));
-            let mut value = json!({ "serveraddress": key });
-            if !user.is_empty() {
-                value["username"] = user.into();
-                value["password"] = password.trim_end_matches('\0').into();
-            }
-            if !auth.identitytoken.is_empty() {
-                value["identitytoken"] = auth.identitytoken.as_str().into();
-            }
-            value
-        },
-    );
+    let key = if domain == "docker.io" { HUB } else { domain };
+    let found = match get(config, key) {
+        Ok(found) => found,
+        Err(error) => {
+            // What anybody may have is to be had without.
+            warn(&error.to_string());
+            super::Credentials::default()
+        }
+    };
+    let mut value = if found.is_empty() { json!({}) } else { json!({ "serveraddress": key }) };
+    let mut put = |name: &str, text: &str| {
+        if !text.is_empty() {
+            value[name] = Value::from(text);
+        }
+    };
+    put("username", &found.username);
+    put("password", &found.password);
+    put("identitytoken", &found.identity_token);
     URL_SAFE.encode(value.to_string())
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn header(config: &Config, domain: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Auth;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn bound_to_the_host() {
@@ -41,7 +43,7 @@ mod tests {
         config.auths.insert("r.example".into(), Auth { auth: STANDARD.encode("u:p"), identitytoken: String::new() });
         assert_eq!(header(&config, "docker.io"), "e30=");
         let text = URL_SAFE.decode(header(&config, "r.example")).unwrap();
-        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let value: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(value, json!({"serveraddress": "r.example", "username": "u", "password": "p"}));
     }
 }

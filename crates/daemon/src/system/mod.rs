@@ -1,5 +1,6 @@
 //! The engine as a whole.
 
+pub(crate) mod auth;
 pub(crate) mod df;
 pub(crate) mod events;
 pub(crate) mod host;
