@@ -5,7 +5,7 @@
 use crate::bench::candidates::{Candidate, Dhow, Docker, Unmount};
 use crate::paths::{Scratch, cache, cached};
 use crate::shell::{command, output, quiet};
-use crate::{images, setup, test};
+use crate::{build, images, setup};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
             return Ok(());
         }
     };
-    let dhow = Dhow::start(scratch.path(), &test::build(&["-p", "dhow"], "dhow")?, &archive).context("start dhow")?;
+    let dhow = Dhow::start(scratch.path(), &build::build(&["-p", "dhow"], "dhow")?, &archive).context("start dhow")?;
     let ours = run(&dhow)?;
     let (text, worse) = compare(&theirs, &ours);
     println!("{text}");

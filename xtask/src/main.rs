@@ -3,6 +3,7 @@
 
 mod archive;
 mod bench;
+mod build;
 mod cpio;
 mod docker_py;
 mod images;

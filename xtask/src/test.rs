@@ -1,12 +1,10 @@
 //! Every test, with what they need: binaries, images, and the list of what was skipped and why.
 
+use crate::build::build;
 use crate::paths::{Scratch, root};
 use crate::shell::{command, find, output, run as execute};
 use crate::{images, setup, vm};
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use anyhow::{Context, Result};
 
 /// Setup, images, all tests, then the selection in virtual machines. With filters only the tests that match, on this machine.
 pub(crate) fn run(filters: &[String]) -> Result<()> {
@@ -32,28 +30,6 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
 /// The tests that hold the house in order: the allowed edges between crates, and tidiness.
 pub(crate) fn tidy() -> Result<()> {
     execute(command("cargo", &["test", "--quiet", "-p", "dhow-tests", "--test", "tidy", "--test", "edges"]).current_dir(root()))
-}
-
-/// Builds with the given selection and tells where the executable of that name is.
-pub(crate) fn build(selection: &[&str], name: &str) -> Result<PathBuf> {
-    let mut build = command("cargo", &["build", "--quiet", "--message-format=json-render-diagnostics"]);
-    executable(build.args(selection), name)
-}
-
-/// Runs a cargo command that prints JSON messages and picks the executable of a target.
-pub(crate) fn executable(cargo: &mut Command, name: &str) -> Result<PathBuf> {
-    // Messages for programs on standard output, messages for people on standard error.
-    let built = cargo.current_dir(root()).stderr(Stdio::inherit()).output().with_context(|| format!("build {name}"))?;
-    if !built.status.success() {
-        bail!("{name} cannot be built");
-    }
-    String::from_utf8_lossy(&built.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .with_context(|| format!("cargo built no executable named {name}"))
 }
 
 fn has_nextest() -> bool {

@@ -1,10 +1,10 @@
 //! The end-to-end tests in a virtual machine: Debian's cloud kernels, pure cgroup v2, software emulation, no network.
 
+use crate::build::{build, executable};
 use crate::cpio::Cpio;
 use crate::kernel::{KERNELS, Kernel, get};
 use crate::paths::Scratch;
 use crate::shell::{command, find, quiet};
-use crate::test::{build, executable};
 use crate::{images, setup};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;

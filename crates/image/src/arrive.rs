@@ -3,9 +3,9 @@
 use crate::blobs::Blobs;
 use crate::db::{self, Row};
 use crate::error::{Error, Result, io};
+use crate::incoming::{CONFIG_MAX, Checked, chains, check};
 use crate::index::key;
 use crate::ingest::{Arrived, Ingest};
-use crate::install::{CONFIG_MAX, Checked, chains, check};
 use crate::model::Image;
 use crate::store::Images;
 use dhow_archive::compress;

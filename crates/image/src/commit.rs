@@ -2,7 +2,7 @@
 
 use crate::db::{self, Row};
 use crate::error::{Error, Result};
-use crate::install::{self, CONFIG_MAX};
+use crate::incoming::{self, CONFIG_MAX};
 use crate::model::Image;
 use crate::store::Images;
 use dhow_storage::{LayerInfo, SnapshotKey};
@@ -69,8 +69,8 @@ impl Images {
         mut needs: BTreeMap<String, Option<String>>,
     ) -> Result<Arc<Image>> {
         let empty = layer.diff.as_str() == EMPTY;
-        let raw = install::made(&child(&base.raw, (!empty).then(|| layer.diff.as_str()), config, &install::created_now())?)?;
-        let checked = install::check(&raw, None)?;
+        let raw = incoming::made(&child(&base.raw, (!empty).then(|| layer.diff.as_str()), config, &incoming::created_now())?)?;
+        let checked = incoming::check(&raw, None)?;
         let blob = self.blobs.spool(&mut &raw[..], CONFIG_MAX)?;
         let id = blob.digest().to_owned();
         let _pin = self.pin([id.clone()].into_iter());

@@ -18,6 +18,7 @@ mod db;
 mod embedded;
 mod error;
 mod hello;
+mod incoming;
 mod index;
 mod ingest;
 mod install;

@@ -2,8 +2,8 @@
 
 use crate::blobs::Blobs;
 use crate::error::{Error, Result, io};
+use crate::incoming::{self, CONFIG_MAX, Incoming};
 use crate::index::{Index, key};
-use crate::install::{self, CONFIG_MAX, Incoming};
 use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
@@ -163,7 +163,7 @@ impl Images {
     /// All or nothing per image; `tell` hears of each step.
     pub fn load(&self, archive: &mut dyn Read, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
         for found in archive::read(&self.blobs, archive)? {
-            let made_for = Platform::of(&install::check(&found.incoming.config, None)?.config);
+            let made_for = Platform::of(&incoming::check(&found.incoming.config, None)?.config);
             if platform.is_some_and(|wanted| !wanted.accepts(&made_for)) {
                 continue;
             }
@@ -351,7 +351,7 @@ impl Images {
         if actual != row.id {
             return Err(Error::Archive(format!("the configuration has the digest {actual}")));
         }
-        let config = install::check(&raw, None)?.config;
+        let config = incoming::check(&raw, None)?.config;
         let chain = row.chain.as_deref().map(ChainId::parse).transpose()?;
         let mut size = 0;
         let mut next = chain.clone();
@@ -385,7 +385,7 @@ fn imported(config: &ImportConfig, diff: &str) -> Result<Vec<u8>> {
     let mut parts = platform.as_deref().unwrap_or("").split('/');
     let os = parts.next().filter(|o| !o.is_empty()).unwrap_or("linux");
     let architecture = parts.next().unwrap_or_else(|| model::host_architecture());
-    let created = install::created_now();
+    let created = incoming::created_now();
     let mut value = serde_json::json!({
         "architecture": architecture,
         "os": os,
@@ -397,5 +397,5 @@ fn imported(config: &ImportConfig, diff: &str) -> Result<Vec<u8>> {
     if let Some(variant) = parts.next() {
         value["variant"] = variant.into();
     }
-    install::made(&value)
+    incoming::made(&value)
 }

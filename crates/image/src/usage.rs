@@ -1,7 +1,7 @@
 //! What images take on disk. Layers that several share count once.
 
+use crate::incoming::chains;
 use crate::index::Index;
-use crate::install::chains;
 use crate::model::Image;
 use crate::store::Images;
 use dhow_storage::{ChainId, DiffId};

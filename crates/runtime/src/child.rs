@@ -2,12 +2,12 @@
 
 use crate::become_process::{self as become_, Poised};
 use crate::cgroup::Cgroup;
-use crate::create::Stdio;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::masks::{self, Cover};
 use crate::procfs::Procfs;
 use crate::seccomp::Program;
+use crate::stdio::Stdio;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;

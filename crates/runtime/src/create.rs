@@ -6,6 +6,7 @@ use crate::child::Luggage;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::seccomp::{self, Program};
+use crate::stdio::{Stdio, agree};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
@@ -28,25 +29,6 @@ pub enum Root {
     Overlay(Overlay),
     /// The same, of layers that hold the container's ids: in a user namespace they are mapped (Linux 5.19), never chowned.
     Mapped(Overlay),
-}
-
-/// The first three descriptors of the process.
-#[derive(Debug)]
-pub enum Stdio {
-    /// Given descriptors (pipes, files, /dev/null).
-    Given {
-        /// Descriptor 0.
-        stdin: OwnedFd,
-        /// Descriptor 1.
-        stdout: OwnedFd,
-        /// Descriptor 2.
-        stderr: OwnedFd,
-    },
-    /// A new pseudo-terminal of the container's own devpts; its master comes back in [`Created::console`].
-    Terminal {
-        /// Height and width in characters, where known.
-        size: Option<(u16, u16)>,
-    },
 }
 
 /// What [`Create::run`] needs. The specification decides everything else.
@@ -202,14 +184,6 @@ struct Ready {
     netns: OwnedFd,
     console: Option<OwnedFd>,
     start_time: u64,
-}
-
-/// A terminal is made exactly where the specification asks for one.
-pub(crate) fn agree(terminal: bool, stdio: &Stdio) -> Result<()> {
-    if terminal == matches!(stdio, Stdio::Terminal { .. }) {
-        return Ok(());
-    }
-    Err(Failure::invalid("process.terminal", "does not agree with the given descriptors"))
 }
 
 /// Opens the namespaces to join. The pid namespace comes apart: it is entered by being born in it.

@@ -3,11 +3,11 @@
 use crate::become_process::{self as become_, in_child};
 use crate::cgroup::Cgroup;
 use crate::child::open_stdio;
-use crate::create::{Stdio, agree};
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::procfs::Procfs;
 use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
+use crate::stdio::{Stdio, agree};
 use crate::{enter, spawn, sync, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process};

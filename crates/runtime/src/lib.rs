@@ -25,12 +25,14 @@ mod procplan;
 mod program;
 pub mod seccomp;
 mod spawn;
+mod stdio;
 mod sync;
 mod timing;
 mod userns;
 mod usersplan;
 mod validate;
 
-pub use create::{Create, Created, Root, Stdio};
+pub use create::{Create, Created, Root};
 pub use error::{Error, Failure, Kind, Step};
 pub use exec::{Exec, ExecStarted};
+pub use stdio::Stdio;

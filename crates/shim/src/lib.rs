@@ -5,6 +5,7 @@
 
 pub mod config;
 mod detach;
+mod document;
 mod files;
 mod foreign;
 mod frame;

@@ -1,6 +1,6 @@
 //! Names of content: `sha256:` and 64 lower-case hex digits. A value of these types is always well formed.
 
-use crate::store::Error;
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;

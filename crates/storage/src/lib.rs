@@ -4,6 +4,7 @@
 mod changes;
 pub mod conformance;
 pub mod dir;
+mod error;
 pub mod id;
 pub mod store;
 mod tree;

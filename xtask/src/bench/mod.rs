@@ -10,7 +10,7 @@ mod stats;
 
 use crate::paths::{Scratch, root};
 use crate::shell::{command, run as execute};
-use crate::{images, setup, test};
+use crate::{build, images, setup};
 use anyhow::{Context, Result, bail};
 use candidates::Candidate;
 
@@ -48,8 +48,8 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let images = images::run()?;
     println!("building for release");
     execute(command("cargo", &["build", "--release", "--quiet", "-p", "dhow", "-p", "dhow-bench-floor"]).current_dir(root()))?;
-    let dhow = test::build(&["--release", "-p", "dhow"], "dhow")?;
-    let floor = test::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
+    let dhow = build::build(&["--release", "-p", "dhow"], "dhow")?;
+    let floor = build::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
 
     let scratch = Scratch::new("db")?;
     let _unmount = candidates::Unmount(scratch.path().to_path_buf());

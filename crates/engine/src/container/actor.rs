@@ -1,10 +1,9 @@
 //! The actor: owns one container's state and does what is asked, one after the other. A stop does not hold the queue up: it is a deadline
 //! that the loop watches beside its commands.
 
-use super::command::{Attach, Command, ExecBase, Reply};
+use super::command::{Attach, By, Command, ExecBase, Reply};
 use super::machine::{Move, is_active, next};
-use super::restart::{By, is_restarting};
-use super::slot::{Slot, not_running};
+use super::slot::{Slot, is_restarting, not_running};
 use super::tell::tell;
 use crate::container::command::WaitFor;
 use crate::create::limits;

@@ -121,3 +121,14 @@ pub(crate) enum Command {
     /// Ends the actor; the container goes on.
     Quit(Reply<()>),
 }
+
+/// Who starts a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Somebody who asked for it.
+    Hand,
+    /// Its restart policy, after a back-off.
+    Policy,
+    /// The engine, at its own start.
+    Engine,
+}

@@ -1,7 +1,7 @@
 //! The actor's side of restart policies: the back-off between two runs, and what ends it.
 
 use super::actor::Actor;
-use super::command::Reply;
+use super::command::{By, Reply};
 use super::machine::Move;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, State, Status};
@@ -15,22 +15,6 @@ use tokio::time::Instant;
 const LONGEST: Duration = Duration::from_secs(60);
 /// A restart that finds somebody copying files into the container looks again so much later.
 const BUSY: Duration = Duration::from_millis(100);
-
-/// Who starts a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    /// Somebody who asked for it.
-    Hand,
-    /// Its restart policy, after a back-off.
-    Policy,
-    /// The engine, at its own start.
-    Engine,
-}
-
-/// Docker's words where a container must run now.
-pub(crate) fn is_restarting(id: &str) -> Error {
-    Error::new(Kind::Conflict, format!("Container {id} is restarting, wait until the container is running"))
-}
 
 /// Enters an exit into the state: the container has ended, or waits for its next start. True for the latter.
 pub(crate) fn enter_exit(container: &mut Container, exit: &Exit, may_restart: bool) -> bool {

@@ -92,6 +92,11 @@ pub(crate) fn no_such(name: &str) -> Error {
     Error::new(Kind::NotFound, format!("No such container: {name}"))
 }
 
+/// Docker's words where a container must run now.
+pub(crate) fn is_restarting(id: &str) -> Error {
+    Error::new(Kind::Conflict, format!("Container {id} is restarting, wait until the container is running"))
+}
+
 /// Docker's words where a running container is needed.
 pub(crate) fn not_running(id: &str) -> Error {
     Error::new(Kind::Conflict, format!("container {id} is not running"))

@@ -1,9 +1,10 @@
 //! Starts: everything is computed here, the shim does the rest.
 
 use super::actor::{Actor, Live};
+use super::command::By;
 use super::machine::Move;
 use super::machine::is_active;
-use super::restart::{By, is_restarting};
+use super::slot::is_restarting;
 use crate::create::{log, validate};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};

@@ -1,7 +1,8 @@
 //! Log options: validated at create, made the shim's configuration at start.
 
 use super::log_attrs;
-use crate::error::{Error, Kind, Result};
+use super::log_error::{bad, driver_error};
+use crate::error::Result;
 use crate::model::{Container, Log};
 use dhow_shim::config::LogConfig;
 use std::collections::BTreeMap;
@@ -15,15 +16,6 @@ const GENERAL: [&str; 2] = ["mode", "max-buffer-size"];
 /// A log must not fill the disk of somebody who never thought of it.
 const DEFAULT_SIZE: u64 = 20_000_000;
 const DEFAULT_FILES: u32 = 5;
-
-fn bad(message: String) -> Error {
-    Error::new(Kind::Invalid, message)
-}
-
-/// What Docker finds out at the start.
-pub(super) fn driver_error(message: String) -> Error {
-    bad(format!("failed to initialize logging driver: {message}"))
-}
 
 /// Checks driver and options.
 pub(crate) fn check(log: &Log) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What each line of a log carries besides its text: labels and variables that options name, and a tag.
 
-use super::log::driver_error;
+use super::log_error::driver_error;
 use crate::error::Result;
 use crate::model::Container;
 use regex_lite::Regex;

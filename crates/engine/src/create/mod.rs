@@ -3,6 +3,7 @@
 pub(crate) mod limits;
 pub(crate) mod log;
 mod log_attrs;
+mod log_error;
 mod merge;
 pub(crate) mod validate;
 

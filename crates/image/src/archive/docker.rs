@@ -4,7 +4,7 @@ use super::spool::Members;
 use super::{DOCUMENT_MAX, Found, document, oci};
 use crate::blobs::{Blobs, Spooled};
 use crate::error::{Error, Result};
-use crate::install::{self, CONFIG_MAX, Incoming};
+use crate::incoming::{self, CONFIG_MAX, Incoming};
 use dhow_reference::Reference;
 use serde::Deserialize;
 use serde_json::Value;
@@ -66,7 +66,7 @@ fn history(config: &[u8]) -> Vec<Value> {
 fn image(members: &Members, item: Item) -> Result<Found> {
     let config = member(members, &item.config)?.read(&item.config, CONFIG_MAX)?;
     let layers = item.layers.unwrap_or_default().iter().map(|l| member(members, l)).collect::<Result<Vec<_>>>()?;
-    install::check(&config, Some(layers.len()))?;
+    incoming::check(&config, Some(layers.len()))?;
     let names = item.repo_tags.unwrap_or_default().iter().map(|n| name(n)).collect::<Result<Vec<_>>>()?;
     Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: Vec::new(), names })
 }

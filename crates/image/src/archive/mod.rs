@@ -6,7 +6,7 @@ mod spool;
 mod v1;
 
 use crate::error::{Error, Result};
-use crate::install::Incoming;
+use crate::incoming::Incoming;
 use dhow_reference::Reference;
 use spool::Members;
 use std::io::Read;

@@ -4,7 +4,7 @@ use super::spool::Members;
 use super::{DOCUMENT_MAX, Found, document};
 use crate::blobs::{Blobs, Spooled};
 use crate::error::{Error, Result};
-use crate::install::{self, CONFIG_MAX, Incoming};
+use crate::incoming::{self, CONFIG_MAX, Incoming};
 use crate::model::host_architecture;
 use dhow_reference::Reference;
 use serde::Deserialize;
@@ -160,7 +160,7 @@ fn image(blobs: &Blobs, members: &Members, descriptor: &Descriptor, names: Vec<R
         return Err(Error::Archive(format!("the layer {} has the media type {:?}", layer.digest, layer.media_type)));
     }
     let layers = layers.iter().map(|l| content(members, l)).collect::<Result<Vec<_>>>()?;
-    install::check(&config, Some(layers.len()))?;
+    incoming::check(&config, Some(layers.len()))?;
     let kept = blobs.spool(&mut &bytes[..], DOCUMENT_MAX)?;
     Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: vec![kept], names })
 }

@@ -5,7 +5,7 @@ use super::spool::Members;
 use super::{DOCUMENT_MAX, Found, document};
 use crate::blobs::{Spooled, unreadable};
 use crate::error::{Error, Result, io};
-use crate::install::{self, CONFIG_MAX, Incoming, LAYERS_MAX};
+use crate::incoming::{self, CONFIG_MAX, Incoming, LAYERS_MAX};
 use dhow_archive::compress;
 use dhow_archive::tarball::Digested;
 use dhow_reference::Reference;
@@ -119,7 +119,7 @@ fn image(members: &Members, id: &str, names: Vec<Reference>) -> Result<Found> {
         history.push(step(layer));
     }
     let config = configuration(top, &diffs, history)?;
-    install::check(&config, Some(layers.len()))?;
+    incoming::check(&config, Some(layers.len()))?;
     Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: Vec::new(), names })
 }
 

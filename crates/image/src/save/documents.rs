@@ -1,6 +1,6 @@
 //! The documents of an archive. Pure but for the manifest that an image came with.
 
-use super::layers::Layer;
+use super::layer::Layer;
 use super::{Chosen, diffs};
 use crate::error::{Error, Result, io};
 use crate::model::{Image, Platform as Made};

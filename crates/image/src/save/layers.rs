@@ -2,40 +2,15 @@
 
 use super::diffs;
 use super::documents::Kept;
+use super::layer::{Layer, Source};
 use crate::error::{Error, Result, io};
-use crate::install::chains;
+use crate::incoming::chains;
 use crate::model::Image;
 use crate::store::Images;
 use dhow_archive::compress::{self, Form};
 use dhow_storage::ChainId;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
-
-/// One layer as it stands in an archive.
-#[derive(Debug)]
-pub(super) struct Layer {
-    /// Of its content.
-    pub(super) diff: String,
-    /// Of its bytes.
-    pub(super) digest: String,
-    /// Bytes.
-    pub(super) size: u64,
-    /// OCI's name of its form.
-    pub(super) media_type: String,
-    /// Where they are.
-    pub(super) source: Source,
-}
-
-/// Where bytes are.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// In the content store, as they are.
-    Blob(String),
-    /// In the content store, in a form that has no name in an archive: they are written inflated.
-    Packed(String),
-    /// Only as a layer: the archive is made, twice alike.
-    Tree(ChainId),
-}
 
 /// The layers of an image, from the bottom. A manifest that was kept says which bytes of several with the same content are meant.
 pub(super) fn plan(images: &Images, image: &Image, content: &[(String, Option<String>)], kept: Option<&Kept>) -> Result<Vec<Layer>> {

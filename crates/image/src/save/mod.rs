@@ -5,17 +5,18 @@
 //! can be pushed under its old digest.
 
 mod documents;
+mod layer;
 mod layers;
 mod select;
 
 use crate::error::{Error, Result, io};
-use crate::install::chains;
+use crate::incoming::chains;
 use crate::model::{Image, Platform};
 use crate::store::{Images, Pins};
 use dhow_archive::tarball::{Kind, Member, Time, Writer};
 use dhow_reference::Reference;
 use dhow_storage::{ChainId, DiffId};
-use layers::{Layer, Source};
+use layer::{Layer, Source};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;

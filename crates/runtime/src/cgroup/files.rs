@@ -1,7 +1,8 @@
 //! Making the directories and writing the plan.
 
 use super::hierarchy::{Dialect, Layout};
-use super::plan::{Plan, Write};
+use super::plan::Plan;
+use super::write::Write;
 use super::{Cgroup, Mode, invalid, refused};
 use crate::error::Result;
 use std::fs;

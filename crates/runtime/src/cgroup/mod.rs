@@ -15,15 +15,16 @@ mod remove;
 mod usage;
 mod v1;
 mod v2;
+mod write;
 
 pub use features::{Features, features};
 
 use crate::error::{Failure, Kind, Result, Step};
 use hierarchy::layout;
 use oci_spec::runtime::LinuxResources;
-use plan::State;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use write::State;
 
 pub use meter::{Io, Meter, Reading};
 

@@ -1,7 +1,7 @@
 //! Limits in the words of cgroup v1.
 
 use super::invalid;
-use super::plan::{State, Write};
+use super::write::{State, Write};
 use crate::error::Result;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxThrottleDevice};
 

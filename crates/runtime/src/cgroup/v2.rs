@@ -1,7 +1,7 @@
 //! Limits in the words of cgroup v2. OCI speaks v1, so most numbers are converted.
 
 use super::invalid;
-use super::plan::Write;
+use super::write::Write;
 use crate::error::Result;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory};
 

@@ -19,7 +19,7 @@ pub(crate) fn write(bundle: &Path, spec: &Spec) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(bundle.join("rootfs"))?;
     let mut spec = spec.clone();
     spec.set_version(VERSION.to_owned());
-    crate::files::write(bundle, "config.json", &spec)?;
+    crate::document::write(bundle, "config.json", &spec)?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ mod terminal;
 mod words;
 
 use crate::config::Foreign;
-use crate::files;
+use crate::document;
 use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::overlay::Overlay;
 use dhow_sys::{mount, process};
@@ -197,7 +197,7 @@ impl Driver {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<PathBuf, Failure> {
         let path = self.dir.join(name);
-        files::write(&self.dir, name, value).map_err(|e| failure(Step::Io, &path.display().to_string(), &e))?;
+        document::write(&self.dir, name, value).map_err(|e| failure(Step::Io, &path.display().to_string(), &e))?;
         Ok(path)
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon's side, on tokio: a [`Spawner`] and one [`Shim`] for each container.
 
+mod lock;
 mod shim;
 mod spawner;
 mod wire;

@@ -1,6 +1,6 @@
 //! The daemon's side of one shim.
 
-use super::spawner::lock;
+use super::lock::lock;
 use super::wire::Wire;
 use super::{DEADLINE, Error, Event, RELEASE_DEADLINE};
 use crate::config::{AttachConfig, ExecConfig, UpdateConfig};

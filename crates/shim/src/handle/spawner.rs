@@ -1,5 +1,6 @@
 //! The daemon's side of the spawner.
 
+use super::lock::lock;
 use super::shim::{self, Running};
 use super::wire::Wire;
 use super::{DEADLINE, Error};
@@ -15,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -245,9 +246,4 @@ fn launch(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
 
 fn is_death(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is guarded is valid at every moment: single inserts and removals.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,6 +18,7 @@ use super::session::{Ends, Session};
 use super::stdio::{self, Wanted};
 use super::{Container, Life, Shim, fail, now, pin};
 use crate::config::{AttachConfig, ShimConfig};
+use crate::document;
 use crate::files::{self, Record};
 use crate::log::Log;
 use crate::protocol::{FromShim, State};
@@ -143,7 +144,7 @@ fn make(
         runtime: config.runtime.clone(),
     };
     // First the record of what will have to be undone.
-    let state = files::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
+    let state = document::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
     let mut cgroup = undo.launcher.cgroup(&path, config)?;
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
@@ -182,7 +183,7 @@ fn make(
     record.start_time = Some(shim.container.start_time);
     record.at = Some(at);
     record.cgroup.clone_from(&shim.container.cgroup);
-    shim.warn(files::rewrite(&state, &record), "record the start");
+    shim.warn(document::rewrite(&state, &record), "record the start");
     match Memory::watch(&shim.poll, &shim.container.cgroup) {
         Ok(memory) => shim.memory = memory,
         Err(error) => shim.warn(Err(error), "watch the memory controller"),

@@ -89,7 +89,7 @@ impl Shim {
         let exit = Exit { code, at, oom };
         // Whoever hears of the exit may publish the same ports.
         self.relays = None;
-        let recorded = files::write(&self.dir, files::EXIT, &exit);
+        let recorded = crate::document::write(&self.dir, files::EXIT, &exit);
         self.container.life = Life::Exited(exit.clone());
         // A later daemon is greeted with it.
         self.peers.announce(&FromShim::Exited(exit), false);
