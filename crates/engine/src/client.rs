@@ -19,11 +19,37 @@ pub struct Client {
     pub head: Vec<u8>,
 }
 
+/// Longest wait for a client to read its head, and the time between two looks.
+const HEAD_WAIT: Duration = Duration::from_millis(250);
+const HEAD_LOOK: Duration = Duration::from_micros(100);
+
 impl Client {
     /// Writes the head, once. Its socket is fresh: one that does not take these few bytes at once has not read its answers before.
     pub(crate) fn greet(&mut self) -> std::io::Result<()> {
         let head = std::mem::take(&mut self.head);
         write_now(&self.socket, &head)
+    }
+
+    /// Waits until the head was read, for a moment: a client that reads it together with the first bytes of the stream loses these where its
+    /// HTTP library keeps what it read too far (docker-py). Programs that take long to start hide that, ours do not.
+    pub(crate) async fn settled(&self) -> std::io::Result<()> {
+        self.settled_within(HEAD_WAIT).await
+    }
+
+    async fn settled_within(&self, limit: Duration) -> std::io::Result<()> {
+        if dhow_sys::net::untaken(&self.socket)? == 0 {
+            return Ok(());
+        }
+        let socket = self.socket.try_clone()?;
+        // Timers are too coarse for what takes a client some ten microseconds.
+        let look = move || {
+            let end = std::time::Instant::now() + limit;
+            while std::time::Instant::now() < end && dhow_sys::net::untaken(&socket)? > 0 {
+                std::thread::sleep(HEAD_LOOK);
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(look).await.map_err(std::io::Error::other)?
     }
 }
 
@@ -98,6 +124,21 @@ pub(crate) async fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> std::io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_head_is_read_before_anything_comes() {
+        use std::io::Read;
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut client = Client { socket: ours.into(), early: Vec::new(), head: b"head".to_vec() };
+        client.greet().unwrap();
+        let reader = std::thread::spawn(move || theirs.read_exact(&mut [0; 4]).map(|()| theirs));
+        client.settled_within(Duration::from_secs(30)).await.unwrap();
+        assert_eq!(dhow_sys::net::untaken(&client.socket).unwrap(), 0);
+        let _theirs = reader.join().unwrap().unwrap();
+        // Who never reads is not waited for for ever.
+        write_now(&client.socket, b"more").unwrap();
+        client.settled_within(Duration::from_millis(1)).await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_gone_client_is_seen_and_a_present_one_is_written_to() {

@@ -111,9 +111,16 @@ async fn begin(parts: &Parts, state: &ExecState, start: ExecStart) -> std::resul
     }
     let config = config(parts, state, &base.container, &user, &start).map_err(refuse)?;
     crate::container::tell::tell(parts, &base.container, &action("exec_start", &state.request), &[("execID", state.id.clone())]);
+    if let Some(Err(error)) = settled(start.client.as_ref()).await {
+        tracing::debug!(exec = state.id, %error, "whether the client has read its answer is not known");
+    }
     let pid = base.shim.exec(config, start.client.map(|c| c.socket)).await.map_err(|e| failure::of_exec(&e))?;
     parts.execs.started(&state.id, pid);
     Ok(())
+}
+
+async fn settled(client: Option<&Client>) -> Option<std::io::Result<()>> {
+    Some(client?.settled().await)
 }
 
 /// Whom it runs as: the container's user where it says nothing, else looked up in the container as it is now.

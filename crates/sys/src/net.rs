@@ -1,8 +1,8 @@
-//! The little that is needed of network interfaces before there is netlink.
+//! The little that is needed of interfaces before there is netlink, and of sockets beyond what the standard library asks.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Switches on the loopback interface of the current network namespace.
 pub fn loopback_up() -> io::Result<()> {
@@ -25,9 +25,31 @@ fn set_up(name: &str) -> io::Result<()> {
     if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Memory that holds what was written to a stream socket and was not taken yet: by the reader of a Unix socket, by the other end of a
+/// TCP connection. Zero when all of it was.
+pub fn untaken(socket: impl AsFd) -> io::Result<u64> {
+    let mut size: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ by another name) writes one int, which `size` is.
+    let ret = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut size) };
+    if ret == 0 { Ok(u64::try_from(size).unwrap_or_default()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_is_taken() {
+        use std::io::{Read, Write};
+        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(untaken(&ours).unwrap(), 0);
+        ours.write_all(b"head").unwrap();
+        assert!(untaken(&ours).unwrap() > 0);
+        theirs.read_exact(&mut [0; 4]).unwrap();
+        assert_eq!(untaken(&ours).unwrap(), 0);
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(untaken(&file).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+    }
 
     #[test]
     fn loopback_comes_up_in_a_new_namespace() {
