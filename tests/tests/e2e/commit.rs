@@ -1,6 +1,7 @@
 //! `diff` and `commit`: what a container changed, and images made of it.
 
-use dhow_tests::{Engine, http, until};
+use dhow_tests::engine::kill;
+use dhow_tests::{Engine, finish_child, http, until};
 use serde_json::Value;
 
 const CHANGES: &str = "touch /new; mkdir -p /d/e; echo x > /d/e/f; rm /bin/ls; echo y >> /etc/passwd; chmod 700 /var; rm -rf /var/spool; \
@@ -154,5 +155,24 @@ fn the_same_changes_make_the_same_layer_and_none_make_no_layer() {
     engine.ok("commit ee of-ee");
     assert_eq!(layers("of-ee"), layers("busybox"));
     assert_eq!(engine.ok("run --rm of-ee echo works"), "works");
+    engine.finish();
+}
+
+#[test]
+fn a_container_that_ends_just_then_is_committed_too() {
+    let engine = Engine::new();
+    engine.ok("create --name cc busybox sleep 1000");
+    for _ in 0..4 {
+        engine.ok("start cc");
+        let (pid, shim) = (engine.container_pid("cc"), engine.shim_pid("cc"));
+        // It has ended, and only the kernel knows.
+        kill(shim, 19);
+        kill(pid, 9);
+        until("it has ended", || std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err());
+        let commit = engine.dhow(["commit", "cc"]).spawn();
+        kill(shim, 18);
+        finish_child(commit).exits(0);
+        engine.until_state("cc", "exited");
+    }
     engine.finish();
 }

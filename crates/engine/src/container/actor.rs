@@ -455,7 +455,7 @@ impl Actor {
         if self.container.state.status == Status::Paused {
             return Err(Error::new(Kind::Conflict, format!("Container {} is already paused", self.id())));
         }
-        live.shim.pause().await.map_err(|e| Error::internal("pause container", self.id(), e))?;
+        live.shim.pause().await.map_err(|e| self.refused("pause container", e))?;
         self.step(Move::Pause);
         self.unwatched();
         self.save_and_publish("pause").await
@@ -466,9 +466,18 @@ impl Actor {
         let Some(live) = self.live.as_ref().filter(|_| paused) else {
             return Err(Error::new(Kind::Internal, format!("Container {} is not paused", self.id())));
         };
-        live.shim.resume().await.map_err(|e| Error::internal("unpause container", self.id(), e))?;
+        live.shim.resume().await.map_err(|e| self.refused("unpause container", e))?;
         self.step(Move::Unpause);
         self.save_and_publish("unpause").await
+    }
+
+    /// Why a shim did not do it. A container that has just ended is none that runs, though its exit is still on its way.
+    fn refused(&self, operation: &str, error: dhow_shim::handle::Error) -> Error {
+        match error {
+            dhow_shim::handle::Error::Gone { .. } => not_running(self.id()),
+            dhow_shim::handle::Error::Refused(f) if f.kind == dhow_runtime::Kind::NotRunning => not_running(self.id()),
+            other => Error::internal(operation, self.id(), other),
+        }
     }
 
     async fn save_and_publish(&mut self, action: &str) -> Result<()> {
