@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 const SELECTION: &[&str] = &[
     "hello::prints",
     "limits::limits_reach",
+    "limits::updates_reach",
     "limits::out_of_memory",
     "limits::too_many",
     "isolation::namespaces",
