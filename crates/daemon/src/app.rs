@@ -1,7 +1,9 @@
 //! What all handlers share.
 
 use crate::config::Settings;
+use crate::current::Current;
 use crate::facts::Facts;
+use crate::live::Live;
 use crate::system::host::HostFacts;
 use anyhow::{Context, Result};
 use dhow_engine::Engine;
@@ -13,6 +15,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) settings: Settings,
     pub(crate) facts: Facts,
+    /// What a reload changes.
+    pub(crate) live: Current<Live>,
     /// Told of every request.
     pub(crate) activity: Notify,
 }
@@ -27,10 +31,11 @@ impl App {
             made,
             log_driver: settings.log_driver.clone(),
             bridged: settings.network.bridge.is_some(),
-            runtimes: settings.runtimes.clone(),
+            runtimes: Current::new(settings.runtimes.clone()),
             containers: settings.containers.clone(),
         };
-        Ok(Self { engine, facts, settings, activity: Notify::new() })
+        let live = Current::new(Live::of(&settings));
+        Ok(Self { engine, facts, settings, live, activity: Notify::new() })
     }
 }
 

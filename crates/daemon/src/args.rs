@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Enable debug mode
     #[arg(short = 'D', long)]
     pub(crate) debug: bool,
+    /// Set key=value labels to the daemon
+    #[arg(long = "label", value_name = "list")]
+    pub(crate) labels: Vec<String>,
     /// Keep containers running when the daemon stops
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) live_restore: Option<bool>,

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) log_opts: BTreeMap<String, String>,
     pub(crate) cgroup_parent: String,
     pub(crate) live_restore: bool,
+    /// Of the engine.
+    pub(crate) labels: Vec<String>,
     pub(crate) group: Option<String>,
     pub(crate) runtimes: Runtimes,
     /// Whose subordinate ids containers get; empty: none.
@@ -46,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) background: bool,
     /// What to say once the log is open.
     pub(crate) warnings: Vec<String>,
+    /// The flags, which stand over the file also when that is read again.
+    args: Args,
 }
 
 /// The keys of `daemon.json` that this release acts on.
@@ -61,6 +65,7 @@ struct File {
     cgroup_parent: Option<String>,
     pidfile: Option<PathBuf>,
     live_restore: Option<bool>,
+    labels: Vec<String>,
     group: Option<String>,
     runtimes: BTreeMap<String, runtimes::Configured>,
     default_runtime: Option<String>,
@@ -84,7 +89,15 @@ impl Settings {
         Self::merge(args, file, path)
     }
 
+    /// The same flags over the file as it is now.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let args = self.args.clone();
+        let file = read(&self.config_file, args.config_file.is_some())?;
+        Self::merge(args, file, self.config_file.clone())
+    }
+
     fn merge(args: Args, file: File, config_file: PathBuf) -> Result<Self> {
+        let kept = args.clone();
         if !args.hosts.is_empty() && file.hosts.is_some() {
             bail!(
                 "unable to configure the daemon with file {}: the following directives are specified both as a flag and in the \
@@ -133,6 +146,7 @@ impl Settings {
             log_opts,
             cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
             live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),
+            labels: crate::labels::merge(args.labels, file.labels)?,
             group: args.group.or(file.group),
             runtimes,
             userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
@@ -144,17 +158,9 @@ impl Settings {
             exec_root,
             config_file,
             warnings,
+            args: kept,
         })
     }
-}
-
-/// The log level that the file asks for now, for a reload.
-pub(crate) fn reread_level(path: &Path) -> Result<Option<Level>> {
-    let file = read(path, false)?;
-    if file.debug {
-        return Ok(Some(Level::DEBUG));
-    }
-    file.log_level.as_deref().map(parse_level).transpose()
 }
 
 fn read(path: &Path, must_exist: bool) -> Result<File> {

@@ -1,6 +1,7 @@
 //! What does not change while the daemon runs.
 
 use crate::container_defaults::Defaults;
+use crate::current::Current;
 use crate::runtimes::Runtimes;
 use crate::system::host::HostFacts;
 
@@ -16,8 +17,8 @@ pub(crate) struct Facts {
     pub(crate) log_driver: String,
     /// Containers that name no network are in one.
     pub(crate) bridged: bool,
-    /// OCI runtimes.
-    pub(crate) runtimes: Runtimes,
+    /// OCI runtimes, which may change after all.
+    pub(crate) runtimes: Current<Runtimes>,
     /// For containers that say nothing themselves.
     pub(crate) containers: Defaults,
 }

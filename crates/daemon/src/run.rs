@@ -1,11 +1,11 @@
 //! The daemon's life: set up, open the engine, listen, wait for a signal, leave.
 
 use crate::app::App;
-use crate::config::{DOCKER_SOCKET, Settings, reread_level};
+use crate::config::{DOCKER_SOCKET, Settings};
 use crate::http::address::Address;
 use crate::http::listen::{self, Listener};
 use crate::process::{self, log};
-use crate::remap;
+use crate::{reload, remap};
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};
 use std::path::Path;
@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Worker threads. The work is in the kernel, the shims and blocking calls; two keep one slow answer from holding all others.
 const WORKERS: usize = 2;
@@ -55,7 +54,7 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     // Signals are listened to before anything is done that they should undo.
     let mut terminate = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen to SIGINT")?;
-    let mut reload = signal(SignalKind::hangup()).context("listen to SIGHUP")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen to SIGHUP")?;
 
     let engine = Engine::open(options(&settings)?).await.context("open the engine")?;
     let app = Arc::new(App::new(engine, settings)?);
@@ -76,7 +75,7 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = reload.recv() => reload_level(&app.settings.config_file, &level),
+            _ = hangup.recv() => reload::reload(&app, &level),
         }
     }
     leave(&app, listeners).await;
@@ -140,25 +139,15 @@ async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
     Ok(bound.into_iter().map(serve).collect())
 }
 
-fn reload_level(path: &Path, handle: &log::Handle) {
-    let changed = reread_level(path).and_then(|level| match level {
-        Some(level) => handle.modify(|filter| *filter = LevelFilter::from_level(level)).context("change the log level"),
-        None => Ok(()),
-    });
-    match changed {
-        Ok(()) => tracing::info!("configuration read again: only the log level changes in a running daemon"),
-        Err(error) => tracing::error!("configuration not read again: {error:#}"),
-    }
-}
-
 async fn leave(app: &App, listeners: Vec<Served>) {
-    tracing::info!(containers_stay = app.settings.live_restore, "the daemon is leaving");
+    let stay = app.live.get().live_restore;
+    tracing::info!(containers_stay = stay, "the daemon is leaving");
     process::notify("STOPPING=1");
     for (listener, task) in listeners {
         task.abort();
         listener.remove();
     }
-    if !app.settings.live_restore {
+    if !stay {
         app.engine.stop_all().await;
     }
     app.engine.close().await;

@@ -81,6 +81,7 @@ impl Engine {
         let events = Arc::new(events);
         let parts = Arc::new(Parts {
             transfers: pull::transfer::Transfers::new(options.max_downloads),
+            runtimes: std::sync::RwLock::new(Arc::new(options.runtimes.clone())),
             options,
             host: Host::read(),
             layers,

@@ -39,6 +39,7 @@ pub mod policy;
 mod prune;
 pub mod pull;
 mod registry;
+mod reload;
 mod restart;
 mod roots;
 mod sandbox;

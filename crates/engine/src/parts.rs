@@ -14,18 +14,22 @@ use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::{accounts, ids, init};
 use dhow_image::Images;
+use dhow_shim::config::Foreign;
 use dhow_shim::handle::Spawner;
 use dhow_storage::LayerStore;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::task::AbortHandle;
 
 /// What an engine is made of. Each part guards itself; nothing here is held across an await.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) options: Options,
+    /// The options' runtimes at first; they may change.
+    pub(crate) runtimes: RwLock<Arc<BTreeMap<String, Foreign>>>,
     pub(crate) host: Host,
     pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) images: Arc<Images>,
@@ -66,6 +70,11 @@ impl Parts {
     /// Directory of a container's shim. Short: a socket's path has at most 108 bytes.
     pub(crate) fn shim_dir(&self, id: &str) -> PathBuf {
         self.options.exec_root.join("c").join(ids::short(id))
+    }
+
+    /// The foreign runtimes that there are now.
+    pub(crate) fn runtimes(&self) -> Arc<BTreeMap<String, Foreign>> {
+        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nothing new is begun.

@@ -33,6 +33,7 @@ mod logs;
 mod mounts;
 mod network;
 mod pull;
+mod reload;
 mod resilience;
 mod running;
 mod runtimes;

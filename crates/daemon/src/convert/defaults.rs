@@ -42,7 +42,7 @@ pub(crate) fn host_config(host: &mut HostConfig, facts: &Facts) {
     // Docker gives the host's on cgroup v1; here it is private there too (docs/differences.md), but for privileged containers.
     fill(&mut host.cgroupns_mode, if host.privileged && !facts.host.cgroup2 { "host" } else { "private" });
     fill(&mut host.restart_policy.name, "no");
-    fill(&mut host.runtime, facts.runtimes.default_name());
+    fill(&mut host.runtime, facts.runtimes.get().default_name());
     if host.log_config.kind.is_empty() {
         host.log_config.kind.clone_from(&facts.log_driver);
     }

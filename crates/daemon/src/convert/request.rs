@@ -72,7 +72,7 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     }
     host.network_mode = mode;
     let mut engine_host = engine_host(&mut host, network, facts, resolve)?;
-    engine_host.runtime = facts.runtimes.engine_name(&host.runtime);
+    engine_host.runtime = facts.runtimes.get().engine_name(&host.runtime);
     let mut request = request(&config, &host, engine_host);
     let image = defaults::image_config_of(image);
     defaults::image_config(&mut config, &image);
@@ -267,7 +267,7 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
     if !matches!(host.userns_mode.as_str(), "" | "host") {
         return Err(Failure::invalid(format!("invalid userns mode: {}", host.userns_mode)));
     }
-    if !facts.runtimes.has(&host.runtime) {
+    if !facts.runtimes.get().has(&host.runtime) {
         return Err(Failure::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
     }
     if !matches!(host.isolation.as_str(), "" | "default") {

@@ -21,6 +21,7 @@ fn info(app: &App, images: usize) -> Info {
     let count = |test: fn(Status) -> bool| number(all.iter().filter(|container| test(container.state.status)).count());
     let host = &app.facts.host;
     let limits = |controller| host.has(controller);
+    let (live, runtimes) = (app.live.get(), app.facts.runtimes.get());
     let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
     Info {
         id: app.facts.id.clone(),
@@ -40,7 +41,7 @@ fn info(app: &App, images: usize) -> Info {
         cpu_set: limits("cpuset"),
         pids_limit: limits("pids"),
         ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1"),
-        debug: app.settings.level >= tracing::Level::DEBUG,
+        debug: live.debug(),
         nfd: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| number(entries.count())),
         oom_kill_disable: limits("memory") && !host.cgroup2,
         system_time: time::rfc3339(super::now()),
@@ -59,10 +60,11 @@ fn info(app: &App, images: usize) -> Info {
         docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),
         name: host.name.clone(),
         server_version: SERVER_VERSION.into(),
-        runtimes: app.facts.runtimes.shown(),
-        default_runtime: app.facts.runtimes.default_name().to_owned(),
+        runtimes: runtimes.shown(),
+        default_runtime: runtimes.default_name().to_owned(),
+        labels: live.labels.clone(),
         swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
-        live_restore_enabled: app.settings.live_restore,
+        live_restore_enabled: live.live_restore,
         init_binary: "dhow init".into(),
         containerd_commit: version(),
         runc_commit: version(),

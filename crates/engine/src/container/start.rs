@@ -241,7 +241,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         stdin_once: request.stdin_once,
         pin_netns: sandbox::pin(parts, container),
         make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
-        runtime: runtime.cloned(),
+        runtime,
         attach: Vec::new(),
         network: None,
         health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities)),
@@ -250,8 +250,8 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
 }
 
 /// The foreign runtime of that name, which may have left the configuration since the container was made.
-fn foreign<'p>(parts: &'p Parts, name: &str) -> Result<Option<&'p Foreign>> {
-    match parts.options.runtimes.get(name) {
+fn foreign(parts: &Parts, name: &str) -> Result<Option<Foreign>> {
+    match parts.runtimes().get(name).cloned() {
         None if !name.is_empty() => Err(Error::new(Kind::Invalid, format!("unknown or invalid runtime name: {name}"))),
         found => Ok(found),
     }

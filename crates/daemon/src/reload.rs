@@ -1,0 +1,63 @@
+//! The configuration is read again, on SIGHUP.
+
+use crate::app::App;
+use crate::config::Settings;
+use crate::live::Live;
+use crate::process::log;
+use crate::runtimes::Runtimes;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Docker's limit for uploads at once, and its time for a shutdown in seconds: told, not acted on.
+const UPLOADS: &str = "5";
+const SHUTDOWN_TIMEOUT: &str = "15";
+/// Bytes of `/dev/shm` where nobody says otherwise.
+const SHM: i64 = 64 << 20;
+
+/// Reads the configuration again. What cannot be used changes nothing.
+pub(crate) fn reload(app: &App, handle: &log::Handle) {
+    match app.settings.again().and_then(|settings| take(app, handle, settings)) {
+        Ok(()) => tracing::info!("configuration read again"),
+        Err(error) => tracing::error!("configuration not read again: {error:#}"),
+    }
+}
+
+fn take(app: &App, handle: &log::Handle, settings: Settings) -> Result<()> {
+    let live = Live::of(&settings);
+    handle.modify(|filter| *filter = LevelFilter::from_level(live.level)).context("change the log level")?;
+    app.engine.set_runtimes(settings.runtimes.foreign());
+    let attributes = attributes(app, &live, &settings.runtimes);
+    app.facts.runtimes.set(settings.runtimes);
+    app.live.set(live);
+    app.engine.tell_reload(&app.facts.id, attributes);
+    Ok(())
+}
+
+/// The event's, with what did not change as well.
+fn attributes(app: &App, live: &Live, runtimes: &Runtimes) -> BTreeMap<String, String> {
+    let list = |items: &[String]| serde_json::to_string(items).unwrap_or_default();
+    let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    let (registries, containers) = (&app.settings.registries, &app.settings.containers);
+    let shm = if containers.shm_size == 0 { SHM } else { containers.shm_size };
+    let shown: Vec<String> = runtimes.shown().iter().map(|(name, runtime)| format!("{name}:{}", runtime.path)).collect();
+    let pairs = [
+        ("name", app.facts.host.name.clone()),
+        ("debug", live.debug().to_string()),
+        ("labels", list(&live.labels)),
+        ("live-restore", live.live_restore.to_string()),
+        ("runtimes", shown.join(" ")),
+        ("default-runtime", runtimes.default_name().to_owned()),
+        ("default-shm-size", shm.to_string()),
+        ("default-ipc-mode", or(&containers.ipc_mode, "private")),
+        ("default-cgroupns-mode", or(&containers.cgroupns_mode, "private")),
+        ("features", "{}".to_owned()),
+        ("insecure-registries", list(&registries.client.insecure)),
+        ("registry-mirrors", list(&registries.client.mirrors)),
+        ("max-concurrent-downloads", registries.downloads.to_string()),
+        ("max-concurrent-uploads", UPLOADS.to_owned()),
+        ("max-download-attempts", registries.client.tries.to_string()),
+        ("shutdown-timeout", SHUTDOWN_TIMEOUT.to_owned()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
