@@ -69,12 +69,11 @@ const COMMANDS: &[&str] = &[
     "image tag",
     "system events",
     "system info",
+    "volume prune",
 ];
 
 /// Flags that only one side shows, with the reason.
 const KNOWN: &[&str] = &[
-    // Experimental, and only in the client.
-    "--tree",
     // The client hides these when it sees an engine without experiments, as we do always.
     "--checkpoint",
     "--checkpoint-dir",

@@ -5,7 +5,7 @@ use dhow_api::size::human_with;
 use dhow_api::types::ImageSummary;
 use serde_json::{Map, Value, json};
 
-use super::shared;
+use super::{images_tree, shared};
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
@@ -32,6 +32,7 @@ static FLAGS: &[Flag] = &[
     string("format", "table, json, or a Go template"),
     switch("no-trunc", "Do not cut ids"),
     switch("quiet", "Show ids only").short('q'),
+    switch("tree", "Names above their images, with what they take (may change)"),
 ];
 
 pub(super) const HEADINGS: &[(&str, &str)] = &[
@@ -52,12 +53,19 @@ const TABLE: &str = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}
 const TABLE_DIGESTS: &str = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let tree = parsed.is("tree");
+    if tree {
+        images_tree::check(parsed)?;
+    }
     let mut conditions = parsed.all("filter");
     if let Some(name) = parsed.args.first() {
         conditions.push(format!("reference={name}"));
     }
     let request = Request::get("/images/json").flag("all", parsed.is("all")).query_opt("filters", filters(&conditions));
     let images: Vec<ImageSummary> = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
+    if tree {
+        return say(&images_tree::text(&images));
+    }
     let config = app.config()?;
     let mut format = parsed.value("format").unwrap_or(&config.images_format).to_owned();
     if parsed.is("quiet") {

@@ -11,6 +11,7 @@ mod exec;
 mod export;
 mod history;
 mod images;
+mod images_tree;
 mod import;
 mod info;
 mod inspect;
@@ -139,11 +140,13 @@ pub(crate) static GROUPS: &[Group] = &[
             ("tag", &tag::COMMAND),
         ],
     },
+    Group { name: "builder", short: "Manage builds", members: &[("prune", &prune::BUILD_CACHE)] },
     Group {
         name: "system",
         short: "Manage the engine",
         members: &[("df", &df::COMMAND), ("events", &events::COMMAND), ("info", &info::COMMAND), ("prune", &system_prune::COMMAND)],
     },
+    Group { name: "volume", short: "Manage volumes", members: &[("prune", &prune::VOLUMES)] },
 ];
 
 /// What words name.

@@ -1,17 +1,17 @@
-//! `container prune` and `image prune`, and the pieces that `system prune` is made of.
+//! `container prune`, `image prune`, `volume prune` and `builder prune`, and the pieces that `system prune` is made of.
 
 use std::io::{BufRead, Write};
 
 use dhow_api::Filters;
 use dhow_api::client::Request;
-use dhow_api::size::human;
+use dhow_api::size::{self, human};
 use dhow_api::types::{ImageDeleteItem, PruneContainers, PruneImages};
 use serde::Deserialize;
 
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
-use crate::flags::{Flag, Parsed, condition, switch};
+use crate::flags::{Flag, Parsed, bytes, condition, switch};
 use crate::output::say;
 
 /// `container prune`.
@@ -39,6 +39,48 @@ pub(super) static IMAGES: Command = Command {
             false => "WARNING! This will remove all dangling images.\n",
         };
         one(app, parsed, Kind::Images, warning)
+    },
+};
+
+/// `volume prune`.
+pub(super) static VOLUMES: Command = Command {
+    names: &["volume prune"],
+    usage: "[OPTIONS]",
+    short: "Remove volumes that nobody uses",
+    flags: &[switch("all", "Named ones too, not only anonymous ones").short('a'), FILTER, FORCE],
+    arity: Arity::None,
+    stop_early: false,
+    run: |app, parsed| {
+        let named = parsed.all("filter").iter().any(|text| text.trim_start().starts_with("all="));
+        match parsed.is("all") {
+            true if named => Err(Error::new("conflicting options: cannot specify both --all and --filter all=1")),
+            true => one(app, parsed, Kind::Volumes, "WARNING! This will remove all local volumes not used by at least one container.\n"),
+            false => {
+                one(app, parsed, Kind::Volumes, "WARNING! This will remove anonymous local volumes not used by at least one container.\n")
+            }
+        }
+    },
+};
+
+/// `builder prune`.
+pub(super) static BUILD_CACHE: Command = Command {
+    names: &["builder prune"],
+    usage: "",
+    short: "Remove what builds keep",
+    flags: &[
+        switch("all", "All that no build uses, not only what nothing refers to").short('a'),
+        FILTER,
+        FORCE,
+        bytes("keep-storage", "Keep so much of it"),
+    ],
+    arity: Arity::None,
+    stop_early: false,
+    run: |app, parsed| {
+        let warning = match parsed.is("all") {
+            true => "WARNING! This will remove all build cache. ",
+            false => "WARNING! This will remove all dangling build cache. ",
+        };
+        one(app, parsed, Kind::BuildCache, warning)
     },
 };
 
@@ -75,7 +117,8 @@ fn one(app: &App, parsed: &Parsed, kind: Kind, warning: &str) -> Result<(), Erro
     if !parsed.is("force") && !confirm(&format!("{warning}Are you sure you want to continue?"))? {
         return Ok(());
     }
-    let outcome = app.block_on(prune(app, kind, parsed.is("all"), &parsed.all("filter")))?;
+    let wanted = Wanted { all: parsed.is("all"), conditions: &parsed.all("filter"), keep: parsed.value("keep-storage") };
+    let outcome = app.block_on(prune(app, kind, &wanted))?;
     if !outcome.text.is_empty() {
         say(&format!("{}\n", outcome.text))?;
     }
@@ -100,12 +143,24 @@ pub(super) fn confirm(question: &str) -> Result<bool, Error> {
     }
 }
 
+/// How much of a kind may go.
+pub(super) struct Wanted<'a> {
+    pub(super) all: bool,
+    pub(super) conditions: &'a [String],
+    /// Bytes of build cache, as the person wrote them.
+    pub(super) keep: Option<&'a str>,
+}
+
 /// Lets the engine prune one kind.
-pub(super) async fn prune(app: &App, kind: Kind, all: bool, conditions: &[String]) -> Result<Outcome, Error> {
+pub(super) async fn prune(app: &App, kind: Kind, wanted: &Wanted<'_>) -> Result<Outcome, Error> {
+    let all = wanted.all;
     let mut filters = Filters::new();
-    for condition in conditions.iter().filter(|text| !text.is_empty()) {
+    for condition in wanted.conditions.iter().filter(|text| !text.is_empty()) {
         let (key, value) = dhow_api::filters::parse_flag(condition).map_err(|error| Error::new(error.message))?;
         filters.add(&key, &value);
+    }
+    if kind == Kind::Volumes && all {
+        filters.add("all", "true");
     }
     if kind == Kind::Images {
         filters.add("dangling", if all { "false" } else { "true" });
@@ -119,7 +174,9 @@ pub(super) async fn prune(app: &App, kind: Kind, all: bool, conditions: &[String
     };
     let mut request = Request::post(path).query_opt("filters", (!filters.is_empty()).then(|| filters.to_json()));
     if kind == Kind::BuildCache {
-        request = request.flag("all", all);
+        let keep = wanted.keep.filter(|text| !text.is_empty()).map(size::parse_binary).transpose();
+        let keep = keep.map_err(|error| Error::new(error.to_string()))?;
+        request = request.flag("all", all).query_opt("keep-storage", keep.map(|bytes| bytes.to_string()));
     }
     let client = app.client().await?;
     Ok(match kind {

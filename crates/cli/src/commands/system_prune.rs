@@ -1,6 +1,6 @@
 //! `system prune`.
 
-use super::prune::{FILTER, FORCE, Kind, confirm, prune, total};
+use super::prune::{FILTER, FORCE, Kind, Wanted, confirm, prune, total};
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
@@ -37,7 +37,9 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         if kind == Kind::Volumes && !volumes {
             continue;
         }
-        let outcome = app.block_on(prune(app, kind, all, &conditions))?;
+        // Named volumes stay, whatever else goes.
+        let wanted = Wanted { all: all && kind != Kind::Volumes, conditions: &conditions, keep: None };
+        let outcome = app.block_on(prune(app, kind, &wanted))?;
         reclaimed += outcome.reclaimed;
         if !outcome.text.is_empty() {
             say(&format!("{}\n", outcome.text))?;
