@@ -219,3 +219,54 @@ fn the_same_archive_on_docker_and_here() {
     }
     engine.finish();
 }
+
+/// What one engine saves the other loads, with the same id, history and content.
+#[test]
+fn archives_cross_to_docker_and_back() {
+    let Some(peer) = dhow_tests::peer::Dockerd::start() else { return };
+    if dhow_tests::paths::program("docker").is_none() {
+        return skip("the docker client is not installed");
+    }
+    let engine = Engine::new();
+    let scratch = engine.scratch("archives");
+    let path = |name: &str| scratch.join(name).to_string_lossy().into_owned();
+    let script = "mkdir /d; echo text > /d/f; ln -s f /d/l; rm /bin/vi; chmod 4711 /d/f; chown 7:8 /d";
+    let look = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "made:1",
+        "sh",
+        "-c",
+        "ls -ln /d | grep -v total | sed 's/[A-Z][a-z][a-z] .*:[0-9]*//'; cat /d/l; ls /bin/vi",
+    ];
+    let facts = "{{.Id}} {{json .RootFS.Layers}} {{json .Config.Env}} {{json .Config.Cmd}} {{.Author}} {{.Comment}}";
+    let both = |first: &dyn Fn(&[&str]) -> dhow_tests::Cmd, second: &dyn Fn(&[&str]) -> dhow_tests::Cmd, archive: &str| {
+        first(&["run", "--network", "none", "--name", "maker", "busybox", "sh", "-c", script]).ok();
+        first(&["commit", "-a", "somebody", "-m", "a note", "-c", "ENV X=y", "-c", "CMD [\"sh\", \"-c\", \"true\"]", "maker", "made:1"])
+            .ok();
+        first(&["rm", "maker"]).ok();
+        first(&["tag", "made:1", "made:2"]).ok();
+        first(&["save", "-o", archive, "made:1", "made:2"]).ok();
+        let loaded = second(&["load", "-q", "-i", archive]).ok();
+        assert_eq!(loaded.lines().collect::<std::collections::BTreeSet<_>>(), ["Loaded image: made:1", "Loaded image: made:2"].into());
+        for words in
+            [&["inspect", "-f", facts, "made:1"][..], &["history", "--no-trunc", "--format", "{{.CreatedBy}} {{.Comment}}", "made:2"]]
+        {
+            assert_eq!(first(words).ok(), second(words).ok(), "{words:?}");
+        }
+        let (here, there) = (first(&look).run(), second(&look).run());
+        assert_eq!((here.code, here.stdout()), (there.code, there.stdout()));
+        assert!(here.stdout().contains("-rws--x--x    1 0") && here.stdout().ends_with("text\n"), "{here}");
+        for client in [first, second] {
+            client(&["rmi", "made:1", "made:2"]).ok();
+        }
+    };
+    let here = |words: &[&str]| engine.dhow(words);
+    let there = |words: &[&str]| peer.docker(words);
+    there(&["load", "-q", "-i", &dhow_tests::paths::image("busybox").to_string_lossy()]).ok();
+    both(&here, &there, &path("ours.tar"));
+    both(&there, &here, &path("theirs.tar"));
+    engine.finish();
+}
