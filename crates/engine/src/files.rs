@@ -5,12 +5,12 @@ use crate::container::slot::{Slot, not_running};
 use crate::container::start::allow_again;
 use crate::container::tell::tell;
 use crate::error::{Error, Kind, Result};
-use crate::held::hold;
 use crate::model::Container;
 use crate::parts::Parts;
 use crate::spec::{mounts, user};
 use dhow_archive::{PathStat, path};
 use dhow_files::handle::{self, DEADLINE, Running};
+use dhow_files::held::{self, Held};
 use dhow_files::job::{Cause, Job, Owner, Place, Task};
 use dhow_storage::SnapshotKey;
 use dhow_sys::overlay::Overlay;
@@ -155,6 +155,12 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
     }
     let place = Place::Resting { overlay, binds: mounts::binds(&container) };
     Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None } })
+}
+
+/// Holds what a running container has mounted; `None` where it has just ended.
+fn hold(container: &Container) -> Result<Option<Held>> {
+    let state = &container.state;
+    held::hold(state.pid, state.pid_start_time).map_err(|e| Error::internal("open the namespaces of container", &container.id, e))
 }
 
 /// The container's user, as its own account files have it; none where it has none.

@@ -22,7 +22,6 @@ mod export;
 mod failure;
 mod files;
 mod health;
-mod held;
 mod host;
 mod ids;
 mod images;

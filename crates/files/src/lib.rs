@@ -6,6 +6,7 @@
 //! namespace of the container's but its user namespace, which gives it the container's ids and takes the host's rights from it.
 
 pub mod handle;
+pub mod held;
 pub mod helper;
 pub mod job;
 
