@@ -22,6 +22,12 @@ impl Netns {
         Self(std::thread::spawn(make).join().expect("a thread in a namespace of its own"))
     }
 
+    /// That of a process.
+    #[track_caller]
+    pub fn of(pid: i32) -> Self {
+        Self(File::open(format!("/proc/{pid}/ns/net")).expect("the namespace of a process"))
+    }
+
     /// Does something in it, on a thread of its own; processes that are started there stay there.
     #[track_caller]
     pub fn run<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {

@@ -3,10 +3,12 @@
 use crate::convert::network;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
+use crate::system::prune::Wanted;
+use dhow_api::Filters;
 use dhow_api::types::NetworkInspect;
-use dhow_api::{ApiError, Filters};
-use dhow_engine::network::Driver;
-use serde::Deserialize;
+use dhow_api::types::network::{NetworkConnect, NetworkCreate, NetworkCreated, NetworkDisconnect};
+use http::StatusCode;
+use serde_json::json;
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 
@@ -31,8 +33,9 @@ pub(crate) fn list(cx: &Cx) -> Result<Reply> {
             && filters.matches_labels("label", &found.labels)
             && dangling.is_none_or(|dangling| dangling == (!used && !found.built_in));
         if wanted {
-            // Who is in it is told by inspect alone.
-            all.push(NetworkInspect { containers: Default::default(), ..shown });
+            // Who is in it is told by inspect alone; lists of old did.
+            let containers = if !cx.since(28) { shown.containers } else { Default::default() };
+            all.push(NetworkInspect { containers, ..shown });
         }
     }
     reply::json(&all)
@@ -40,41 +43,50 @@ pub(crate) fn list(cx: &Cx) -> Result<Reply> {
 
 /// `GET /networks/{name}`.
 pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
+    match cx.query.get("scope") {
+        "" | "local" => {}
+        _ => return Err(Failure::not_found(format!("network {name} not found"))),
+    }
     let found = cx.app.engine.network(name)?;
     reply::json(&network::inspect(&found, &cx.app.facts, &cx.app.engine.containers()))
 }
 
 /// `POST /networks/create`.
 pub(crate) async fn create(cx: Cx) -> Result<Reply> {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(rename = "Name", default)]
-        name: String,
-    }
-    let body: Body = cx.json().await?;
-    if matches!(body.name.as_str(), "bridge" | "host" | "none" | "default") {
-        return Err(Failure(ApiError::new(403, format!("operation is not permitted on predefined {} network ", body.name))));
-    }
-    Err(Failure::unsupported("creating a network"))
+    let app = cx.app.clone();
+    let body: NetworkCreate = cx.json().await?;
+    let id = app.engine.network_create(network::request(body)?).await?;
+    reply::json_with(StatusCode::CREATED, &NetworkCreated { id, warning: String::new() })
 }
 
-/// `POST /networks/{name}/connect` and `disconnect`.
-pub(crate) fn connect(cx: &Cx, name: &str) -> Result<Reply> {
-    let network = cx.app.engine.network(name)?;
-    Err(match network.driver {
-        Driver::Host => {
-            Failure(ApiError::new(403, "container cannot be connected to host network with other networks, or disconnected from it"))
-        }
-        Driver::Null => Failure(ApiError::new(
-            403,
-            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-        )),
-        Driver::Bridge => Failure::unsupported("connecting a container to a network"),
-    })
+/// `POST /networks/{name}/connect`.
+pub(crate) async fn connect(cx: Cx, name: &str) -> Result<Reply> {
+    let app = cx.app.clone();
+    let body: NetworkConnect = cx.json().await?;
+    let network = app.engine.network(name)?;
+    let asked = body.endpoint_config.as_ref().map(|endpoint| network::membership(&network.name, endpoint)).transpose()?;
+    app.engine.network_connect(&network.id, &body.container, asked.unwrap_or_default()).await?;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+/// `POST /networks/{name}/disconnect`.
+pub(crate) async fn disconnect(cx: Cx, name: &str) -> Result<Reply> {
+    let app = cx.app.clone();
+    let body: NetworkDisconnect = cx.json().await?;
+    app.engine.network_disconnect(name, &body.container, body.force).await?;
+    Ok(reply::empty(StatusCode::OK))
 }
 
 /// `DELETE /networks/{name}`.
-pub(crate) fn remove(cx: &Cx, name: &str) -> Result<Reply> {
-    let network = cx.app.engine.network(name)?;
-    Err(Failure(ApiError::new(403, format!("{} is a pre-defined network and cannot be removed", network.name))))
+pub(crate) async fn remove(cx: &Cx, name: &str) -> Result<Reply> {
+    cx.app.engine.network_remove(name).await?;
+    reply::no_content()
+}
+
+/// `POST /networks/prune`.
+pub(crate) async fn prune(cx: &Cx) -> Result<Reply> {
+    let wanted = Wanted::parse(cx, &["label", "label!", "until"])?;
+    let removed = cx.app.engine.network_prune(|network| wanted.matches(Some(network.created), &network.labels)).await?;
+    let removed = Some(removed).filter(|names| !names.is_empty());
+    reply::json(&json!({"NetworksDeleted": removed}))
 }

@@ -111,6 +111,16 @@ pub(crate) async fn bring_networks_up(parts: &Arc<Parts>) {
     }
 }
 
+/// Answers what containers asked for names meanwhile, now that all are known that have one.
+pub(crate) async fn serve_names(parts: &Parts) {
+    for slot in parts.registry.all() {
+        let container = slot.get();
+        if container.state.pid != 0 && network::has_names(&container) && slot.send(Command::ServeNames).await.is_err() {
+            tracing::debug!(container = container.id, "it has gone meanwhile");
+        }
+    }
+}
+
 /// Starts what ran and whose policy says so, in the background: those that join another's namespaces after it, a few at a time.
 pub(crate) fn start_again(parts: &Arc<Parts>) {
     let all: Vec<Arc<Container>> = parts.registry.all().iter().map(|slot| slot.get()).collect();

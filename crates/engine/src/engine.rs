@@ -17,7 +17,9 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::{accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, prune, pull, roots, signal, stats, top};
+use crate::{
+    accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, networks, prune, pull, roots, signal, stats, top,
+};
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
@@ -106,6 +108,7 @@ impl Engine {
         });
         adopt::adopt(&parts, containers).await?;
         adopt::bring_networks_up(&parts).await;
+        adopt::serve_names(&parts).await;
         adopt::start_again(&parts);
         Ok(Self { parts })
     }
@@ -450,7 +453,7 @@ impl Engine {
         prune::images(&self.parts, all, wanted).await
     }
 
-    /// A prune of a kind that there is nothing of yet: `network`, `volume`, `builder`.
+    /// A prune of a kind that there is nothing of yet: `volume`, `builder`.
     pub fn prune_nothing(&self, kind: &'static str) -> Result<()> {
         prune::nothing(&self.parts, kind)
     }
@@ -503,6 +506,40 @@ impl Engine {
     /// One network, by id, name, or unique id prefix.
     pub fn network(&self, name: &str) -> Result<Arc<crate::network::Network>> {
         self.parts.networks.get(name)
+    }
+
+    /// Makes a network. Answers its id.
+    pub async fn network_create(&self, request: crate::network::NetworkRequest) -> Result<String> {
+        let parts = self.parts.clone();
+        whole(self.parts.background.spawn(async move { networks::create(&parts, request).await })).await
+    }
+
+    /// Removes a network that nobody is in.
+    pub async fn network_remove(&self, name: &str) -> Result<()> {
+        let (parts, name) = (self.parts.clone(), name.to_owned());
+        whole(self.parts.background.spawn(async move { networks::remove(&parts, &name).await })).await
+    }
+
+    /// Removes the networks that no container names and that are wanted. Answers their names.
+    pub async fn network_prune(&self, wanted: impl Fn(&crate::network::Network) -> bool) -> Result<Vec<String>> {
+        networks::prune(&self.parts, wanted).await
+    }
+
+    /// Gives a container a place in a network.
+    pub async fn network_connect(&self, network: &str, container: &str, asked: crate::network::Membership) -> Result<()> {
+        let network = self.parts.networks.get(network)?;
+        let slot = self.parts.registry.get(container)?;
+        slot.ask(|reply| Command::Connect { network, asked: Box::new(asked), reply }).await
+    }
+
+    /// Takes a container's place in a network away. `force`: in one that is gone, too.
+    pub async fn network_disconnect(&self, network: &str, container: &str, force: bool) -> Result<()> {
+        let found = match self.parts.networks.get(network) {
+            Err(error) if !force => return Err(error),
+            found => found.ok(),
+        };
+        let slot = self.parts.registry.get(container)?;
+        slot.ask(|reply| Command::Disconnect { network: found, name: network.to_owned(), reply }).await
     }
 
     /// What was told in a range of time (nothing where it has neither end), and what will be: no gap between the two, and nothing twice.

@@ -31,6 +31,7 @@ pub mod logs;
 pub mod model;
 mod names;
 pub mod network;
+mod networks;
 mod options;
 mod parts;
 mod paths;

@@ -65,9 +65,8 @@ pub(crate) async fn images(parts: &Arc<Parts>, all: bool, wanted: impl Fn(&Image
     Ok((removed, reclaimed))
 }
 
-/// A prune of a kind that there is nothing of yet: `network`, `volume`, `builder`.
+/// A prune of a kind that there is nothing of yet: `volume`, `builder`.
 pub(crate) fn nothing(parts: &Parts, kind: &'static str) -> Result<()> {
-    let _turn = if kind == "network" { Some(Turn::take(&parts.prunes.containers)?) } else { None };
     tell(parts, kind, 0);
     Ok(())
 }

@@ -8,14 +8,15 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::ids;
 use crate::model::{Container, NetworkMode, Sandbox};
 use crate::parts::Parts;
 use crate::userns::Userns;
+use crate::{ids, network};
 use dhow_network::resolv::{self, Form, Overrides, Resolv};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a container's own namespace is pinned; `None` where it has none of its own.
 pub(crate) fn pin(parts: &Parts, container: &Container) -> Option<PathBuf> {
@@ -128,12 +129,36 @@ fn host_resolv_conf() -> Resolv {
 
 /// Who answers a container's questions for names.
 fn resolver(container: &Container) -> Form {
-    if container.request.host.network == NetworkMode::Host { Form::Host } else { Form::Legacy }
+    match &container.request.host.network {
+        NetworkMode::Host => Form::Host,
+        _ if network::has_names(container) => Form::Internal,
+        _ => Form::Legacy,
+    }
 }
 
 fn resolv_conf(container: &Container) -> String {
     let [servers, search, options] = container.request.network.dns.clone();
     resolv::compose(&host_resolv_conf(), &Overrides { servers, search, options }, resolver(container)).0
+}
+
+/// Writes the files of a running container anew whose networks have changed.
+pub(crate) fn refresh(parts: &Parts, container: &Container) -> Result<()> {
+    let dir = parts.container_dir(&container.id);
+    write(&dir.join("hosts"), hosts(parts, container).as_bytes(), true)?;
+    rewrite(&dir.join("resolv.conf"), &resolv_conf(container))
+}
+
+/// Who answers a container's questions for names.
+pub(crate) fn names_source(parts: &Arc<Parts>, container: &Container) -> network::Source {
+    let known = parts.clone();
+    network::Source {
+        id: container.id.clone(),
+        all: Box::new(move || known.registry.all().iter().map(|slot| slot.get()).collect()),
+        servers: Box::new(|container| {
+            let [own, ..] = &container.request.network.dns;
+            if own.is_empty() { host_resolv_conf().servers } else { own.clone() }
+        }),
+    }
 }
 
 /// Rewrites a file whose content depends on the networks, unless somebody else has changed it since we wrote it.

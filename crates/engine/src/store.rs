@@ -6,6 +6,8 @@
 
 mod networks;
 
+pub(crate) use networks::Change as NetworkChange;
+
 use crate::error::{Error, Result};
 use crate::model::network::Network;
 use crate::model::{Container, State};
@@ -40,7 +42,7 @@ enum Request {
     State { id: String, state: Box<State>, reply: Option<Reply> },
     Rename { id: String, name: String, reply: Reply },
     Delete { id: String, reply: Reply },
-    Network { change: networks::Change, durability: Durability, reply: Option<Reply> },
+    Network { change: NetworkChange, durability: Durability, reply: Option<Reply> },
     Stop { reply: oneshot::Sender<()> },
 }
 
@@ -116,8 +118,13 @@ impl Store {
 
     /// A network of the engine's own, without waiting for it to be written.
     pub(crate) fn network_later(&self, network: &Network) {
-        let change = networks::Change::Put(Box::new(network.clone()));
+        let change = NetworkChange::Put(Box::new(network.clone()));
         self.later(&network.id, Request::Network { change, durability: Durability::Process, reply: None });
+    }
+
+    /// A network that was made, or is gone. Survives a power cut.
+    pub(crate) async fn network(&self, change: NetworkChange) -> Result<()> {
+        self.ask(|reply| Request::Network { change, durability: Durability::Power, reply: Some(reply) }).await
     }
 
     /// Writes what was asked for, folds the log back and ends the thread.

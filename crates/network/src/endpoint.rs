@@ -3,11 +3,12 @@
 
 use crate::error::{Error, Result};
 use crate::link::{self, Pair};
+use crate::namespace::inside;
 use crate::netlink::Socket;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use crate::resolver::{self, Sockets};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// All places of one container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub struct Plan {
     /// In the order of their links.
     pub places: Vec<Place>,
+    /// There are sockets for questions for names.
+    pub resolver: bool,
 }
 
 /// One place: a link in the container's namespace, whose other end is a port of a bridge.
@@ -30,6 +33,9 @@ pub struct Place {
     pub mac: [u8; 6],
     /// Of both ends.
     pub mtu: u32,
+    /// No other port of the bridge is reached, only the host.
+    #[serde(default)]
+    pub isolated: bool,
     /// Addresses with the prefixes of their subnets.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Ways to everywhere.
@@ -60,22 +66,11 @@ pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(bytes)
 }
 
-/// Does something in a network namespace. The calling thread goes there and comes back; who cannot come back gets an error and must
-/// not go on.
-pub fn inside<T>(namespace: BorrowedFd<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    let own = std::fs::File::open("/proc/thread-self/ns/net").map_err(Error::of("open", "the own network namespace"))?;
-    let enter = |fd: BorrowedFd<'_>| move_into_link_name_space(fd, Some(LinkNameSpaceType::Network)).map_err(std::io::Error::from);
-    enter(namespace).map_err(Error::of("enter", "the network namespace"))?;
-    let done = act();
-    enter(own.as_fd()).map_err(Error::of("leave", "the network namespace"))?;
-    done
-}
-
-/// Makes all places true. The calling thread is in the host's namespace. On a failure the links go with the container's namespace, which its
+/// Makes all places true, and the sockets of a resolver where there is to be one. The calling thread is in the host's namespace. On a failure the links go with the container's namespace, which its
 /// owner gives up; [`take_away`] is for one that lives on.
-pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<()> {
+pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> {
     if plan.places.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
     for place in &plan.places {
@@ -83,10 +78,14 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<()> {
             .ok_or_else(|| Error::of("find the bridge", &place.bridge)(rustix::io::Errno::NODEV.into()))?;
         let pair = Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
         link::add_pair(&mut host, &pair)?;
+        if place.isolated {
+            link::isolate_port(&mut host, &place.port)?;
+        }
     }
     inside(namespace, || {
         let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
-        plan.places.iter().try_for_each(|place| configure(&mut there, place))
+        plan.places.iter().try_for_each(|place| configure(&mut there, place))?;
+        plan.resolver.then(resolver::open_here).transpose()
     })
 }
 

@@ -3,21 +3,27 @@
 use crate::error::{Error, Result};
 
 const IPV4: &str = "/proc/sys/net/ipv4/ip_forward";
+const IPV6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// Switches IPv4 forwarding on; true where it was off.
-pub fn enable() -> Result<bool> {
-    let now = std::fs::read_to_string(IPV4).map_err(Error::of("read", IPV4))?;
+fn path(ipv6: bool) -> &'static str {
+    if ipv6 { IPV6 } else { IPV4 }
+}
+
+/// Switches forwarding on, of IPv4 or IPv6; true where it was off.
+pub fn enable(ipv6: bool) -> Result<bool> {
+    let path = path(ipv6);
+    let now = std::fs::read_to_string(path).map_err(Error::of("read", path))?;
     if now.trim() != "0" {
         return Ok(false);
     }
-    std::fs::write(IPV4, "1").map_err(Error::of("switch on forwarding by", IPV4))?;
+    std::fs::write(path, "1").map_err(Error::of("switch on forwarding by", path))?;
     Ok(true)
 }
 
 /// Switches it off again.
-pub fn disable() -> Result<()> {
-    std::fs::write(IPV4, "0").map_err(Error::of("switch off forwarding by", IPV4))
+pub fn disable(ipv6: bool) -> Result<()> {
+    std::fs::write(path(ipv6), "0").map_err(Error::of("switch off forwarding by", path(ipv6)))
 }
 
 /// The ports that the kernel gives to who asks for none; Docker gives the same ones.

@@ -3,15 +3,18 @@
 //! Plans are pure ([`ipam`], [`ports`], [`table`], [`endpoint::Plan`]); effects are thin functions over netlink, spoken in process
 //! ([`link`], [`nft`], [`endpoint::apply`]). Knows nothing of containers or of Docker's JSON.
 
+pub mod dns;
 pub mod endpoint;
 pub mod error;
 pub mod forward;
 pub mod ipam;
 pub mod link;
+pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod ports;
 pub mod resolv;
+pub mod resolver;
 pub mod subnet;
 pub mod table;
 

@@ -34,6 +34,7 @@ const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
 const BRPORT_STATE: u16 = 1;
 const BRPORT_FLUSH: u16 = 26;
+const BRPORT_ISOLATED: u16 = 33;
 const UP: u32 = 1;
 const AF_BRIDGE: u8 = 7;
 /// Longest name of a link.
@@ -186,6 +187,13 @@ pub fn close_port(socket: &mut Socket, name: &str) -> Result<()> {
     }
 }
 
+/// Lets nothing through from a bridge's port to others that are isolated too.
+pub fn isolate_port(socket: &mut Socket, name: &str) -> Result<()> {
+    let link = find(socket, name)?.ok_or_else(|| Error::of("find the link", name)(Errno::NODEV.into()))?;
+    let message = Message::new(SETLINK, 0).body(&info(AF_BRIDGE, link.index, None)).nest(IFLA_PROTINFO, |m| m.attr(BRPORT_ISOLATED, &[1]));
+    socket.one(message).map_err(Error::of("isolate the bridge port", name))
+}
+
 fn address_message(kind: u16, flags: u16, index: u32, address: IpAddr, prefix: u8) -> Message {
     let mut body = [family(address), prefix, 0, 0, 0, 0, 0, 0];
     body[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -256,9 +264,13 @@ fn default_route(index: u32, gateway: IpAddr) -> Message {
     Message::new(NEWROUTE, REPLACE).body(&body).attr(5, &octets(gateway)).u32(4, index)
 }
 
-/// Makes this gateway the way to everywhere.
-pub fn set_default_route(socket: &mut Socket, index: u32, gateway: IpAddr) -> Result<()> {
-    socket.one(default_route(index, gateway)).map_err(Error::of("set the route by", gateway.to_string()))
+/// Makes these gateways, of the link of that name, the way to everywhere.
+pub fn set_default_routes(name: &str, gateways: &[IpAddr]) -> Result<()> {
+    let mut socket = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
+    let link = find(&mut socket, name)?.ok_or_else(|| Error::of("find the link", name)(Errno::NODEV.into()))?;
+    let set =
+        |gateway: &IpAddr| socket.one(default_route(link.index, *gateway)).map_err(Error::of("set the route by", gateway.to_string()));
+    gateways.iter().try_for_each(set)
 }
 
 /// Destinations of the routes in the main table, without the default ones.

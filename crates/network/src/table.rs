@@ -24,8 +24,8 @@ pub const AT: &str = "published-at";
 pub struct Network {
     /// Its bridge.
     pub bridge: String,
-    /// Its IPv4 subnet.
-    pub subnet: Option<Subnet>,
+    /// Its subnets.
+    pub subnets: Vec<Subnet>,
     /// No way out or in.
     pub internal: bool,
     /// Its containers may talk to each other.
@@ -36,6 +36,7 @@ pub struct Network {
 
 /// IPv4.
 const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
 const DST_NAT: u32 = 0x20;
 const LOCAL: u32 = 2;
@@ -44,8 +45,8 @@ fn hook(kind: &'static str, number: u32, priority: i32, accept: bool) -> Option<
     Some(Hook { kind, number, priority, accept })
 }
 
-/// The table of an engine. `only_ours`: what is no network's is not forwarded, since it was we who switched forwarding on.
-pub fn table(name: &str, networks: &[Network], mappings: &[Mapping], only_ours: bool) -> Table {
+/// The table of an engine. `only_ours`: what is no network's is not forwarded, since it was we who switched forwarding on, of IPv4 and of IPv6.
+pub fn table(name: &str, networks: &[Network], mappings: &[Mapping], only_ours: [bool; 2]) -> Table {
     let names = |wanted: &dyn Fn(&Network) -> bool| -> Vec<Element> {
         networks.iter().filter(|network| wanted(network)).map(|network| (name16(&network.bridge), None)).collect()
     };
@@ -68,8 +69,8 @@ pub fn table(name: &str, networks: &[Network], mappings: &[Mapping], only_ours: 
         Chain { name: "publish", hook: None, rules: publish() },
         Chain { name: "prerouting", hook: hook("nat", 0, -100, true), rules: prerouting() },
         Chain { name: "output", hook: hook("nat", 3, -100, true), rules: output() },
-        Chain { name: "forward", hook: hook("filter", 2, 0, !only_ours), rules: forward() },
-        Chain { name: "postrouting", hook: hook("nat", 4, 100, true), rules: networks.iter().filter_map(masquerade).collect() },
+        Chain { name: "forward", hook: hook("filter", 2, 0, true), rules: forward(only_ours) },
+        Chain { name: "postrouting", hook: hook("nat", 4, 100, true), rules: networks.iter().flat_map(masquerade).collect() },
     ];
     Table { name: name.to_owned(), family: Family::Inet, sets, chains }
 }
@@ -106,12 +107,12 @@ fn publish() -> Vec<Vec<Expr>> {
     vec![at.collect(), anywhere.collect()]
 }
 
-fn forward() -> Vec<Vec<Expr>> {
+fn forward(only_ours: [bool; 2]) -> Vec<Vec<Expr>> {
     let has = |expr: fn(u32) -> Expr, bits: u32| [expr(0), Expr::Mask(0, bits.to_ne_bytes().to_vec()), Expr::IsNot(0, vec![0; 4])];
     let from = || [Expr::InName(0), Expr::In("bridges", 0)];
     let to = || [Expr::OutName(4), Expr::In("bridges", 4)];
     let end = |verdict| [Expr::Do(verdict)];
-    vec![
+    let mut rules = vec![
         // What was begun may go on, wherever it is to.
         [&to()[..], &has(Expr::CtState, ESTABLISHED_OR_RELATED), &end(Verdict::Accept)].concat(),
         vec![Expr::InName(0), Expr::OutName(4), Expr::In("within", 0), Expr::Do(Verdict::Accept)],
@@ -121,23 +122,41 @@ fn forward() -> Vec<Vec<Expr>> {
         [&from()[..], &end(Verdict::Accept)].concat(),
         [&to()[..], &has(Expr::CtStatus, DST_NAT), &end(Verdict::Accept)].concat(),
         [&to()[..], &end(Verdict::Drop)].concat(),
-    ]
+    ];
+    for (family, _) in [NFPROTO_IPV4, NFPROTO_IPV6].into_iter().zip(only_ours).filter(|(_, ours)| *ours) {
+        rules.push(vec![Expr::Nfproto(0), Expr::Is(0, vec![family]), Expr::Do(Verdict::Drop)]);
+    }
+    rules
 }
 
-fn masquerade(network: &Network) -> Option<Vec<Expr>> {
-    let subnet = network.subnet.filter(|_| network.masquerade && !network.internal)?;
-    let IpAddr::V4(address) = subnet.address() else { return None };
-    let mask = u32::MAX.checked_shl(32 - u32::from(subnet.prefix())).unwrap_or(0);
-    Some(vec![
-        Expr::Nfproto(0),
-        Expr::Is(0, vec![NFPROTO_IPV4]),
-        Expr::Network { offset: 12, length: 4, register: 0 },
-        Expr::Mask(0, mask.to_be_bytes().to_vec()),
-        Expr::Is(0, address.octets().to_vec()),
-        Expr::OutName(0),
-        Expr::IsNot(0, name16(&network.bridge)),
-        Expr::Masquerade,
-    ])
+fn masquerade(network: &Network) -> Vec<Vec<Expr>> {
+    if !network.masquerade || network.internal {
+        return Vec::new();
+    }
+    let rule = |subnet: &Subnet| {
+        // Where the source stands in the header, and how many bytes it has.
+        let (family, offset, address) = match subnet.address() {
+            IpAddr::V4(v4) => (NFPROTO_IPV4, 12, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (NFPROTO_IPV6, 8, v6.octets().to_vec()),
+        };
+        vec![
+            Expr::Nfproto(0),
+            Expr::Is(0, vec![family]),
+            Expr::Network { offset, length: address.len() as u32, register: 0 },
+            Expr::Mask(0, mask(subnet.prefix(), address.len())),
+            Expr::Is(0, address),
+            Expr::OutName(0),
+            Expr::IsNot(0, name16(&network.bridge)),
+            Expr::Masquerade,
+        ]
+    };
+    network.subnets.iter().map(rule).collect()
+}
+
+/// The bits of a prefix, in so many bytes.
+fn mask(prefix: u8, length: usize) -> Vec<u8> {
+    let bits = |at: usize| usize::from(prefix).saturating_sub(at * 8).min(8);
+    (0..length).map(|at| (0xff00u16 >> bits(at)) as u8).collect()
 }
 
 fn port_key(protocol: Protocol, port: u16) -> [u8; 8] {
@@ -184,10 +203,18 @@ mod tests {
     #[test]
     fn an_internal_network_has_no_way_out() {
         let network =
-            Network { bridge: "br-1".into(), subnet: Some("10.0.0.0/24".parse().unwrap()), internal: true, icc: true, masquerade: true };
-        assert_eq!(masquerade(&network), None);
-        let table = table("t", &[network], &[], true);
+            Network { bridge: "br-1".into(), subnets: vec!["10.0.0.0/24".parse().unwrap()], internal: true, icc: true, masquerade: true };
+        assert!(masquerade(&network).is_empty());
+        assert_eq!(masquerade(&Network { internal: false, ..network.clone() }).len(), 1);
+        let table = table("t", &[network], &[], [true, false]);
         assert_eq!(table.sets[1].elements, [(name16("br-1"), None)]);
-        assert_eq!(table.chains[3].hook.map(|hook| hook.accept), Some(false));
+        assert_eq!(table.chains[3].rules.len(), forward([false; 2]).len() + 1);
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(mask(20, 4), [255, 255, 240, 0]);
+        assert_eq!(mask(0, 4), [0; 4]);
+        assert_eq!(mask(64, 16)[7..9], [255, 0]);
     }
 }

@@ -48,6 +48,7 @@ fn place(port: &str, at: &str) -> Place {
         name: "eth0".into(),
         mac: endpoint::mac_of(v4),
         mtu: 1500,
+        isolated: false,
         addresses: vec![(address(at), 24)],
         gateways: vec![address("10.9.0.1")],
     }
@@ -70,7 +71,7 @@ fn serve(inside: &File, port: u16) -> std::thread::JoinHandle<String> {
     let (ready, listening) = std::sync::mpsc::channel();
     let inside = inside.try_clone().unwrap();
     let server = std::thread::spawn(move || {
-        endpoint::inside(inside.as_fd(), || {
+        dhow_network::namespace::inside(inside.as_fd(), || {
             let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
             ready.send(()).unwrap();
             let (mut stream, from) = listener.accept().unwrap();
@@ -96,41 +97,44 @@ fn an_endpoint_is_reached_and_closed() {
     alone(|| {
         bridge();
         let inside = namespace();
-        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
         let server = serve(&inside, 80);
         assert_eq!(hear(("10.9.0.2", 80)), "hello");
         assert_eq!(server.join().unwrap(), "10.9.0.1");
         endpoint::close(&["veth1".into(), "gone".into()]).unwrap();
         // The address is another's now, and that one is reached although the first still has it.
         let other = namespace();
-        endpoint::apply(&Plan { places: vec![place("veth2", "10.9.0.2")] }, other.as_fd()).unwrap();
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth2", "10.9.0.2")] }, other.as_fd()).unwrap();
         let server = serve(&other, 80);
         assert_eq!(hear(("10.9.0.2", 80)), "hello");
         server.join().unwrap();
         endpoint::take_away("veth2").unwrap();
         endpoint::take_away("veth2").unwrap();
-        let missing = endpoint::apply(&Plan { places: vec![Place { bridge: "none".into(), ..place("v3", "10.9.0.3") }] }, other.as_fd());
+        let missing = endpoint::apply(
+            &Plan { resolver: false, places: vec![Place { bridge: "none".into(), ..place("v3", "10.9.0.3") }] },
+            other.as_fd(),
+        );
         assert!(missing.unwrap_err().to_string().starts_with("find the bridge none: "));
     });
 }
 
 fn network() -> Network {
-    Network { bridge: "br0".into(), subnet: Some("10.9.0.0/24".parse().unwrap()), internal: false, icc: true, masquerade: true }
+    Network { bridge: "br0".into(), subnets: vec!["10.9.0.0/24".parse().unwrap()], internal: false, icc: true, masquerade: true }
 }
 
 #[test]
 fn a_port_is_published_by_the_table() {
     alone(|| {
         bridge();
-        forward::disable().unwrap();
-        assert!(forward::enable().unwrap() && !forward::enable().unwrap());
+        forward::disable(false).unwrap();
+        assert!(forward::enable(false).unwrap() && !forward::enable(false).unwrap());
         let mut filter = Socket::netfilter().unwrap();
         let inside = namespace();
-        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
         let mut mapping =
             Mapping { protocol: Protocol::Tcp, host: address("0.0.0.0"), host_port: 8080, target: address("10.9.0.2"), target_port: 80 };
         let put = |filter: &mut Socket, mappings: &[Mapping]| {
-            let table = table::table("t", &[network()], mappings, true);
+            let table = table::table("t", &[network()], mappings, [true, false]);
             nft::commit(filter, nft::put(&table), "put the table", "t").unwrap();
         };
         put(&mut filter, &[mapping.clone()]);
@@ -169,7 +173,7 @@ fn ten_thousand_ports_in_one_transaction() {
             })
             .collect();
         let mut filter = Socket::netfilter().unwrap();
-        nft::commit(&mut filter, nft::put(&table::table("t", &[network()], &mappings, false)), "put", "t").unwrap();
+        nft::commit(&mut filter, nft::put(&table::table("t", &[network()], &mappings, [false; 2])), "put", "t").unwrap();
         // What fails leaves everything as it was.
         let (anywhere, _) = table::elements(&mappings[..1]);
         let mut messages = nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false);

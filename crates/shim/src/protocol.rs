@@ -127,6 +127,11 @@ pub enum Request {
     Usage,
     /// Answered with a descriptor of the root mount.
     Root,
+    /// Answered with a copy of the socket on which the container's questions for names arrive. Made where it is not there yet.
+    Resolver {
+        /// The listening one instead of the one for datagrams.
+        tcp: bool,
+    },
     /// Open the log file anew (somebody else rotated it).
     ReopenLog,
     /// Answered at once. All news that the shim sent before comes before the answer.

@@ -112,6 +112,7 @@ async fn ask(shim: &Shim, message: &Value) -> Result<(), Error> {
         Request::Resume => shim.resume().await,
         Request::Usage => shim.usage().await.map(drop),
         Request::Root => shim.root().await.map(drop),
+        Request::Resolver { tcp } => shim.resolver(tcp).await.map(drop),
         Request::ReopenLog => shim.reopen_log().await,
         Request::Sync => shim.sync().await,
         Request::Release => shim.release().await,

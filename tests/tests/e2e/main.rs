@@ -33,6 +33,7 @@ mod login;
 mod logs;
 mod mounts;
 mod network;
+mod networks;
 mod pull;
 mod reload;
 mod resilience;

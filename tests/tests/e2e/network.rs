@@ -6,12 +6,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::with(Options { network: true, ..Options::default() })
 }
 
 /// What the web server at this address says, asked from the thread's namespace.
-fn hear(at: &str) -> std::io::Result<String> {
+pub(crate) fn hear(at: &str) -> std::io::Result<String> {
     let at: SocketAddr = at.parse().expect("an address");
     let mut text = String::new();
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(3))?;
@@ -22,7 +22,7 @@ fn hear(at: &str) -> std::io::Result<String> {
 }
 
 /// A web server that says hello and logs who asked.
-fn server(engine: &Engine, name: &str, flags: &str) -> Value {
+pub(crate) fn server(engine: &Engine, name: &str, flags: &str) -> Value {
     let script = "mkdir /w; echo hello > /w/index.html; exec httpd -f -v -p 80 -h /w";
     engine.dhow(["run", "-d", "--name", name]).args(flags.split_whitespace()).args(["busybox", "sh", "-c", script]).ok();
     until("the server listens", || engine.dhow(["exec", name, "wget", "-qO-", "http://127.0.0.1"]).run().code == 0);

@@ -54,6 +54,41 @@ wire! {
         labels: Option<BTreeMap<String, String>> = "Labels",
     }
 
+    /// A new network.
+    pub struct NetworkCreate {
+        name: String = "Name",
+        driver: String = "Driver",
+        scope: String = "Scope",
+        enable_ipv4: Option<bool> = "EnableIPv4",
+        enable_ipv6: Option<bool> = "EnableIPv6",
+        ipam: Option<Ipam> = "IPAM",
+        internal: bool = "Internal",
+        attachable: bool = "Attachable",
+        ingress: bool = "Ingress",
+        config_only: bool = "ConfigOnly",
+        config_from: Option<ConfigReference> = "ConfigFrom",
+        options: Option<BTreeMap<String, String>> = "Options",
+        labels: Option<BTreeMap<String, String>> = "Labels",
+    }
+
+    /// What became of it.
+    pub struct NetworkCreated {
+        id: String = "Id",
+        warning: String = "Warning",
+    }
+
+    /// A place for a container.
+    pub struct NetworkConnect {
+        container: String = "Container",
+        endpoint_config: Option<EndpointSettings> = "EndpointConfig",
+    }
+
+    /// No place for it any more.
+    pub struct NetworkDisconnect {
+        container: String = "Container",
+        force: bool = "Force",
+    }
+
     /// Where a network takes its configuration from.
     pub struct ConfigReference {
         network: String = "Network",

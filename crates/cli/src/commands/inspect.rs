@@ -45,6 +45,17 @@ pub(super) static IMAGE: Command = Command {
     run: |app, parsed| run(app, parsed, &[Kind::Image]),
 };
 
+/// `network inspect`.
+pub(super) static NETWORK: Command = Command {
+    names: &["network inspect"],
+    usage: "[OPTIONS] NETWORK [NETWORK...]",
+    short: "Show everything about networks",
+    flags: &[FORMAT, switch("verbose", "More about networks of a cluster").short('v')],
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run: |app, parsed| run(app, parsed, &[Kind::Network]),
+};
+
 const FORMAT: Flag = string("format", "json, or a Go template").short('f');
 const SIZE: Flag = switch("size", "Show sizes of containers").short('s');
 

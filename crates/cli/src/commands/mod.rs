@@ -20,6 +20,7 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod network;
 mod pause;
 mod port;
 mod prune;
@@ -141,6 +142,21 @@ pub(crate) static GROUPS: &[Group] = &[
         ],
     },
     Group { name: "builder", short: "Manage builds", members: &[("prune", &prune::BUILD_CACHE)] },
+    Group {
+        name: "network",
+        short: "Manage networks",
+        members: &[
+            ("connect", &network::CONNECT),
+            ("create", &network::CREATE),
+            ("disconnect", &network::DISCONNECT),
+            ("inspect", &inspect::NETWORK),
+            ("ls", &network::LS),
+            ("list", &network::LS),
+            ("prune", &prune::NETWORKS),
+            ("rm", &network::RM),
+            ("remove", &network::RM),
+        ],
+    },
     Group {
         name: "system",
         short: "Manage the engine",

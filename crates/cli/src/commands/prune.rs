@@ -84,6 +84,22 @@ pub(super) static BUILD_CACHE: Command = Command {
     },
 };
 
+/// `network prune`.
+pub(super) static NETWORKS: Command = Command {
+    names: &["network prune"],
+    usage: "[OPTIONS]",
+    short: "Remove networks that no container is in",
+    flags: &[FILTER, FORCE],
+    arity: Arity::None,
+    stop_early: false,
+    run: |app, parsed| {
+        let warning = "WARNING! This will remove all custom networks not used by at least one container.\n";
+        let Some(outcome) = asked(app, parsed, Kind::Networks, warning)? else { return Ok(()) };
+        // Networks take no space.
+        if outcome.text.is_empty() { Ok(()) } else { say(&format!("{}\n", outcome.text)) }
+    },
+};
+
 pub(super) const FILTER: Flag = condition("Remove only what a condition (key=value) holds for");
 pub(super) const FORCE: Flag = switch("force", "Do not ask").short('f');
 
@@ -114,15 +130,20 @@ pub(super) struct Outcome {
 }
 
 fn one(app: &App, parsed: &Parsed, kind: Kind, warning: &str) -> Result<(), Error> {
-    if !parsed.is("force") && !confirm(&format!("{warning}Are you sure you want to continue?"))? {
-        return Ok(());
-    }
-    let wanted = Wanted { all: parsed.is("all"), conditions: &parsed.all("filter"), keep: parsed.value("keep-storage") };
-    let outcome = app.block_on(prune(app, kind, &wanted))?;
+    let Some(outcome) = asked(app, parsed, kind, warning)? else { return Ok(()) };
     if !outcome.text.is_empty() {
         say(&format!("{}\n", outcome.text))?;
     }
     say(&total(outcome.reclaimed))
+}
+
+/// What was removed; `None` where the user does not want it.
+fn asked(app: &App, parsed: &Parsed, kind: Kind, warning: &str) -> Result<Option<Outcome>, Error> {
+    if !parsed.is("force") && !confirm(&format!("{warning}Are you sure you want to continue?"))? {
+        return Ok(None);
+    }
+    let wanted = Wanted { all: parsed.is("all"), conditions: &parsed.all("filter"), keep: parsed.value("keep-storage") };
+    app.block_on(prune(app, kind, &wanted)).map(Some)
 }
 
 /// The line that ends every prune.

@@ -19,4 +19,4 @@ pub(crate) use detach::DetachKeys;
 pub(crate) use env::{check_env, read_environment};
 pub(crate) use platform::{host as host_architecture, platform};
 pub(crate) use resources::{UPDATE_FLAGS, update_body};
-pub(crate) use values::{filters, os_error};
+pub(crate) use values::{filters, os_error, pairs, some_if_any};

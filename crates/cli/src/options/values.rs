@@ -15,7 +15,7 @@ pub(crate) fn filters(given: &[String]) -> Option<String> {
 }
 
 /// `a=b` pairs as a map; a name alone has an empty value.
-pub(super) fn pairs(given: &[String]) -> BTreeMap<String, String> {
+pub(crate) fn pairs(given: &[String]) -> BTreeMap<String, String> {
     given
         .iter()
         .map(|pair| {
@@ -26,7 +26,7 @@ pub(super) fn pairs(given: &[String]) -> BTreeMap<String, String> {
 }
 
 /// None instead of an empty list: what Go's client sends as null.
-pub(super) fn some_if_any(list: Vec<String>) -> Option<Vec<String>> {
+pub(crate) fn some_if_any(list: Vec<String>) -> Option<Vec<String>> {
     if list.is_empty() { None } else { Some(list) }
 }
 

@@ -3,10 +3,10 @@
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use dhow_api::time;
-use dhow_api::types::network::{EndpointIpam, IpamConfig, NetworkContainer};
+use dhow_api::types::network::{EndpointIpam, IpamConfig, NetworkContainer, NetworkCreate};
 use dhow_api::types::{EndpointSettings, HostConfig, Ipam, NetworkInspect, NetworkSettings, NetworkingConfig};
 use dhow_engine::model::{Container, NetworkMode};
-use dhow_engine::network::{Membership, Network, Place};
+use dhow_engine::network::{Membership, Network, NetworkRequest, Place, PoolRequest, dns_names};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -68,6 +68,34 @@ pub(crate) fn memberships(mode: &str, network: &NetworkMode, asked: &NetworkingC
     Ok(all)
 }
 
+/// A network as it is asked for.
+pub(crate) fn request(body: NetworkCreate) -> Result<NetworkRequest> {
+    if body.ingress || body.config_only || body.config_from.is_some_and(|from| !from.network.is_empty()) {
+        return Err(Failure::unsupported("a network of a cluster, or one that is only a configuration,"));
+    }
+    let ipam = body.ipam.unwrap_or_default();
+    let pools = ipam.config.unwrap_or_default().into_iter().map(|config| PoolRequest {
+        subnet: config.subnet,
+        range: config.ip_range,
+        gateway: config.gateway,
+        auxiliary: config.auxiliary_addresses,
+    });
+    Ok(NetworkRequest {
+        name: body.name,
+        driver: body.driver,
+        scope: body.scope,
+        internal: body.internal,
+        attachable: body.attachable,
+        ipv4: body.enable_ipv4,
+        ipv6: body.enable_ipv6.unwrap_or(false),
+        ipam_driver: ipam.driver,
+        ipam_options: ipam.options.unwrap_or_default(),
+        pools: pools.collect(),
+        options: body.options.unwrap_or_default(),
+        labels: body.labels.unwrap_or_default(),
+    })
+}
+
 /// A place as it is asked for.
 pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<Membership> {
     let wrong = |text: String| Failure::invalid(format!("invalid endpoint settings:\n{text}"));
@@ -89,11 +117,12 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
     if !ipam.link_local_ips.is_empty() {
         return Err(Failure::unsupported("a link-local address"));
     }
-    if endpoint.links.as_ref().is_some_and(|links| !links.is_empty()) {
+    if !is_user_defined(network) && endpoint.links.as_ref().is_some_and(|links| !links.is_empty()) {
         return Err(Failure::unsupported("Links"));
     }
     Ok(Membership {
         aliases: endpoint.aliases.clone().unwrap_or_default(),
+        links: endpoint.links.clone().unwrap_or_default(),
         ipv4,
         ipv6,
         mac: mac(&endpoint.mac_address)?,
@@ -133,6 +162,7 @@ fn endpoint(container: &Container, name: &str, membership: &Membership) -> Endpo
     let (ip_address, ip_prefix_len) = of(|place| place.ipv4);
     let (global_ipv6_address, global_ipv6_prefix_len) = of(|place| place.ipv6);
     let live = place.is_some();
+    let names = dns_names(&container.name, &container.id, &container.request.hostname, membership);
     EndpointSettings {
         ipam_config: Some(ipam).filter(|ipam| *ipam != EndpointIpam::default()),
         links: some(&membership.links),
@@ -148,23 +178,8 @@ fn endpoint(container: &Container, name: &str, membership: &Membership) -> Endpo
         ipv6_gateway: text(place.and_then(|place| place.gateway6)),
         global_ipv6_address,
         global_ipv6_prefix_len,
-        dns_names: if is_user_defined(name) && live { some(&dns_names(container, membership)) } else { None },
+        dns_names: if is_user_defined(name) && live { some(&names) } else { None },
     }
-}
-
-/// The names of a container in a network that somebody made: its own, its aliases, its short id, its host name.
-pub(crate) fn dns_names(container: &Container, membership: &Membership) -> Vec<String> {
-    let short = container.id.get(..12).unwrap_or(&container.id);
-    let all = std::iter::once(container.name.as_str())
-        .chain(membership.aliases.iter().map(String::as_str))
-        .chain([short, container.request.hostname.as_str()]);
-    let mut names: Vec<String> = Vec::new();
-    for name in all.filter(|name| !name.is_empty()) {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
 }
 
 /// The `Networks` of a container.

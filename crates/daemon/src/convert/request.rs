@@ -251,7 +251,8 @@ fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
     let checks = [
         (given(&host.volumes_from), "VolumesFrom"),
         (config.volumes.iter().flatten().any(|(path, _)| !is_mounted(host, path)), "an anonymous volume"),
-        (given(&host.links), "Links"),
+        // In a network that somebody made its place has them.
+        (given(&host.links) && !network::is_user_defined(&host.network_mode), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
     ];
     if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {

@@ -1,4 +1,4 @@
-//! What prunes have in common, and those of kinds that there is nothing of yet: networks, volumes, build cache.
+//! What prunes have in common, and those of kinds that there is nothing of yet: volumes, build cache.
 
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
@@ -37,13 +37,6 @@ impl Wanted {
         let old = self.until.is_none_or(|until| created.is_some_and(|at| at <= until));
         old && !refused && self.filters.matches_labels("label", labels)
     }
-}
-
-/// `POST /networks/prune`: the built-in networks stay.
-pub(crate) fn networks(cx: &Cx) -> Result<Reply> {
-    Wanted::parse(cx, &["label", "label!", "until"])?;
-    cx.app.engine.prune_nothing("network")?;
-    reply::json(&json!({"NetworksDeleted": null}))
 }
 
 /// `POST /volumes/prune`.

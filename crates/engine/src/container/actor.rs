@@ -9,6 +9,7 @@ use crate::container::command::WaitFor;
 use crate::create::limits;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, Resources, Status};
+use crate::network::Served;
 use crate::parts::Parts;
 use crate::spec::user::Resolved;
 use crate::{names, signal, spec};
@@ -34,6 +35,8 @@ pub(super) struct Live {
     pub(super) shim: Shim,
     pub(super) events: mpsc::UnboundedReceiver<Event>,
     pub(super) user: Option<Resolved>,
+    /// Its questions for names are answered.
+    pub(super) names: Option<Served>,
 }
 
 /// An end that somebody asked for.
@@ -159,7 +162,7 @@ impl Actor {
     }
 
     async fn adopt(&mut self, running: Running) {
-        self.live = Some(Live { shim: running.shim, events: running.events, user: None });
+        self.live = Some(Live { shim: running.shim, events: running.events, user: None, names: None });
         match running.state {
             protocol::State::Exited(exit) if self.is_active() && self.container.state.finished_at != Some(exit.at) => {
                 self.on_exit(exit).await;
@@ -229,6 +232,14 @@ impl Actor {
                 let done = self.update(&resources, restart).await;
                 let _ = reply.send(done);
             }
+            Command::Connect { network, asked, reply } => {
+                let done = self.connect(network, *asked).await;
+                let _ = reply.send(done);
+            }
+            Command::Disconnect { network, name, reply } => {
+                let done = self.disconnect(network, &name).await;
+                let _ = reply.send(done);
+            }
             Command::Wait { until, waiter, reply } => {
                 self.wait(until, waiter);
                 let _ = reply.send(Ok(()));
@@ -259,6 +270,7 @@ impl Actor {
                 }
                 let _ = reply.send(if live { Ok(()) } else { Err(not_running(self.id())) });
             }
+            Command::ServeNames => self.serve_names().await,
             Command::ExecEnded(id) => {
                 self.container.execs.retain(|e| *e != id);
                 self.publish();

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::error::Result;
+use crate::model::network::{Membership, Network};
 use crate::model::{Container, Resources};
 use crate::spec::user::Resolved;
 use dhow_shim::config::AttachConfig;
@@ -88,6 +89,18 @@ pub(crate) enum Command {
         restart: Option<(String, i64)>,
         reply: Reply<Vec<String>>,
     },
+    /// A place in a network.
+    Connect {
+        network: Arc<Network>,
+        asked: Box<Membership>,
+        reply: Reply<()>,
+    },
+    /// No place in a network any more. `name`: as it was asked for, where there is no such network.
+    Disconnect {
+        network: Option<Arc<Network>>,
+        name: String,
+        reply: Reply<()>,
+    },
     Wait {
         until: WaitFor,
         waiter: oneshot::Sender<(i64, Option<String>)>,
@@ -114,6 +127,8 @@ pub(crate) enum Command {
         id: String,
         reply: Reply<()>,
     },
+    /// Its questions for names are answered from now on.
+    ServeNames,
     /// An exec did not run.
     ExecEnded(String),
     /// Answers once everything that the shim told before is dealt with.

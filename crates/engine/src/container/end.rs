@@ -31,7 +31,7 @@ impl Actor {
             // Only the connection may have broken.
             if let Ok(running) = Shim::connect(&self.container.id, &dir).await {
                 tracing::warn!(container = self.container.id, "connected to the shim again");
-                self.live = Some(Live { shim: running.shim, events: running.events, user: lost.user });
+                self.live = Some(Live { shim: running.shim, events: running.events, user: lost.user, names: lost.names });
                 if let State::Exited(exit) = running.state {
                     self.on_exit(exit).await;
                 }
@@ -63,7 +63,11 @@ impl Actor {
         if !is_active(self.container.state.status) {
             return;
         }
-        let live = self.live.take();
+        let mut live = self.live.take();
+        if let Some(live) = &mut live {
+            // Its sockets keep the namespace, and with it the links.
+            live.names = None;
+        }
         self.settle_execs();
         let started = self.container.state.started_at.unwrap_or(exit.at);
         let ending = self.ending.take().unwrap_or_default();

@@ -6,6 +6,7 @@ pub(crate) mod end;
 mod files;
 mod health;
 pub mod machine;
+mod networks;
 mod restart;
 pub(crate) mod slot;
 pub(crate) mod start;

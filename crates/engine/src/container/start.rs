@@ -138,8 +138,9 @@ impl Actor {
         } else {
             self.parts.store.state_later(&self.container.id, &self.container.state);
         }
-        self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user) });
+        self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None });
         self.publish();
+        self.serve_names().await;
         network::tell_all(&self.parts.networks, &self.parts.events, &self.container, "connect");
         self.tell("start", &[]);
         if let protocol::State::Exited(exit) = running.state {

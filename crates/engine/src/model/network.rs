@@ -1,6 +1,5 @@
 //! What the engine knows of networks and of the places that containers have in them.
 
-use dhow_network::Subnet;
 use dhow_network::ipam::{Base, Pool};
 use dhow_network::ports::Mapping;
 use serde::{Deserialize, Serialize};
@@ -110,6 +109,11 @@ impl Network {
         self.option("com.docker.network.container_iface_prefix").unwrap_or("eth")
     }
 
+    /// Its containers may talk to each other.
+    pub(crate) fn icc(&self) -> bool {
+        self.is_on("com.docker.network.bridge.enable_icc", true)
+    }
+
     /// Where its ports are published, where it says so.
     pub(crate) fn publish_at(&self) -> Option<IpAddr> {
         self.option("com.docker.network.bridge.host_binding_ipv4")?.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
@@ -119,9 +123,9 @@ impl Network {
     pub(crate) fn filtered(&self) -> Option<dhow_network::table::Network> {
         (self.driver == Driver::Bridge).then(|| dhow_network::table::Network {
             bridge: self.link.clone(),
-            subnet: self.pools.iter().map(|pool| pool.subnet).find(Subnet::is_ipv4),
+            subnets: self.pools.iter().map(|pool| pool.subnet).collect(),
             internal: self.internal,
-            icc: self.is_on("com.docker.network.bridge.enable_icc", true),
+            icc: self.icc(),
             masquerade: self.is_on("com.docker.network.bridge.enable_ip_masquerade", true),
         })
     }
@@ -172,6 +176,26 @@ pub struct Place {
     pub port: String,
     /// The link's name in the container.
     pub name: String,
+}
+
+impl Place {
+    /// Its addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.ipv4.into_iter().chain(self.ipv6).map(|(address, _)| address)
+    }
+}
+
+/// The names of a container in a network that has names: its own, its aliases, its short id, its host name.
+pub fn dns_names(name: &str, id: &str, hostname: &str, membership: &Membership) -> Vec<String> {
+    let short = id.get(..12).unwrap_or(id);
+    let all = std::iter::once(name).chain(membership.aliases.iter().map(String::as_str)).chain([short, hostname]);
+    let mut names: Vec<String> = Vec::new();
+    for name in all.filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// What a container asks of networks at create.

@@ -37,7 +37,7 @@ pub(crate) fn attach(networks: &Networks, container: &Container) -> Result<Optio
 }
 
 /// The networks in the order of their links: by priority, then by name.
-fn ordered(memberships: &BTreeMap<String, Membership>) -> Vec<String> {
+pub(super) fn ordered(memberships: &BTreeMap<String, Membership>) -> Vec<String> {
     let mut names: Vec<&String> = memberships.keys().collect();
     names.sort_by(|a, b| memberships[*b].priority.cmp(&memberships[*a].priority).then_with(|| a.cmp(b)));
     names.into_iter().cloned().collect()
@@ -62,6 +62,7 @@ fn places(networks: &Networks, container: &Container) -> Result<Attached> {
         give_back(networks, &container.id, &attached.held);
         return Err(error);
     }
+    plan.resolver = super::has_names(container);
     attached.config.plan = plan;
     Ok(attached)
 }
@@ -81,6 +82,7 @@ pub(super) fn planned(networks: &Networks, network: &Network, place: &Place, rou
         name: place.name.clone(),
         mac: endpoint::parse_mac(&place.mac).unwrap_or([0x02, 0x42, 0, 0, 0, 2]),
         mtu: network.mtu().unwrap_or(networks.settings.mtu),
+        isolated: !network.icc(),
         addresses: place.ipv4.into_iter().chain(place.ipv6).collect(),
         gateways,
     }

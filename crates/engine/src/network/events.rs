@@ -7,7 +7,7 @@ use crate::model::network::{Membership, Network};
 use std::collections::BTreeMap;
 
 /// Tells an event about a network, in Docker's attributes.
-fn tell(hub: &Hub, network: &Network, action: &str, container: Option<&str>) {
+pub(crate) fn tell(hub: &Hub, network: &Network, action: &str, container: Option<&str>) {
     let mut attributes =
         BTreeMap::from([("name".to_owned(), network.name.clone()), ("type".to_owned(), network.driver.as_str().to_owned())]);
     attributes.extend(container.map(|id| ("container".to_owned(), id.to_owned())));

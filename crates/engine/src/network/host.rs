@@ -17,11 +17,11 @@ pub(super) struct Host {
     filter: Mutex<Option<Socket>>,
     /// The table is there.
     put: AtomicBool,
-    /// We switched forwarding on.
-    forwards: AtomicBool,
+    /// We switched forwarding on, of IPv4 and of IPv6.
+    forwards: [AtomicBool; 2],
 }
 
-fn failed(error: dhow_network::Error) -> Error {
+pub(super) fn failed(error: dhow_network::Error) -> Error {
     Error { kind: Kind::Internal, message: error.to_string(), source: Some(Box::new(error)) }
 }
 
@@ -58,7 +58,10 @@ impl Networks {
             return;
         }
         let done = bridges.iter().try_for_each(|network| self.make_bridge(network)).and_then(|()| {
-            self.forward()?;
+            self.forward(false)?;
+            if bridges.iter().any(|network| network.ipv6) {
+                self.forward(true)?;
+            }
             self.put_table()
         });
         let problem = done.err().map(|error| error.message);
@@ -71,27 +74,50 @@ impl Networks {
 
     /// Sees to it that the host forwards. That it was we who switched it on is kept for the engine after us: what is no network's is not
     /// forwarded then.
-    fn forward(&self) -> Result<()> {
-        if forward::enable().map_err(failed)? {
-            std::fs::write(&self.mark, "").map_err(|e| Error::internal("write", self.mark.display(), e))?;
+    fn forward(&self, ipv6: bool) -> Result<()> {
+        let mark = self.mark(ipv6);
+        if forward::enable(ipv6).map_err(failed)? {
+            std::fs::write(&mark, "").map_err(|e| Error::internal("write", mark.display(), e))?;
         }
-        self.host.forwards.store(self.mark.exists(), Ordering::Relaxed);
+        self.host.forwards[usize::from(ipv6)].store(mark.exists(), Ordering::Relaxed);
         Ok(())
     }
 
+    fn mark(&self, ipv6: bool) -> std::path::PathBuf {
+        if ipv6 { self.mark.with_extension("6") } else { self.mark.clone() }
+    }
+
+    /// Puts what a new network needs on the host; takes it back where that fails.
+    pub(crate) fn raise(&self, network: &Network) -> Result<()> {
+        self.make_bridge(network)?;
+        let rest = if network.ipv6 { self.forward(true) } else { Ok(()) }.and_then(|()| self.put_table());
+        rest.inspect_err(|_| {
+            if let Err(error) = self.delete_bridge(network) {
+                tracing::warn!(network = network.name, %error, "its bridge was left behind");
+            }
+        })
+    }
+
+    /// Takes away what a network, forgotten by now, has on the host. Goes on after errors.
+    pub(crate) fn lower(&self, network: &Network) -> Result<()> {
+        let table = self.put_table();
+        self.delete_bridge(network).and(table)
+    }
+
     /// Switches forwarding off, where we switched it on and nobody else filters what is forwarded.
-    fn stop_forwarding(&self) -> Result<()> {
+    fn stop_forwarding(&self, ipv6: bool) -> Result<()> {
         let others = self
             .host
             .with_filter(|socket| Ok(!nft::tables(socket, Family::Inet)?.is_empty() || !nft::tables(socket, Family::Ip)?.is_empty()));
         if !others? {
-            forward::disable().map_err(failed)?;
+            forward::disable(ipv6).map_err(failed)?;
         }
-        std::fs::remove_file(&self.mark).map_err(|e| Error::internal("remove", self.mark.display(), e))
+        let mark = self.mark(ipv6);
+        std::fs::remove_file(&mark).map_err(|e| Error::internal("remove", mark.display(), e))
     }
 
     /// Fails where bridges cannot be.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match &self.lock().problem {
             Some(problem) => Err(Error::new(Kind::Internal, format!("bridge networks are not possible here: {problem}"))),
             None => Ok(()),
@@ -137,7 +163,7 @@ impl Networks {
 
     /// Puts the whole table, in one transaction.
     pub(super) fn put_table(&self) -> Result<()> {
-        let only_ours = self.host.forwards.load(Ordering::Relaxed);
+        let only_ours = [0, 1].map(|family| self.host.forwards[family].load(Ordering::Relaxed));
         self.host.with_filter(|socket| {
             let (networks, mappings) = {
                 let inner = self.lock();
@@ -200,10 +226,12 @@ impl Networks {
                 tracing::warn!(network = network.name, %error, "its bridge was not removed");
             }
         }
-        if self.host.forwards.swap(false, Ordering::Relaxed)
-            && let Err(error) = self.stop_forwarding()
-        {
-            tracing::warn!(%error, "forwarding was not switched off again");
+        for ipv6 in [false, true] {
+            if self.host.forwards[usize::from(ipv6)].swap(false, Ordering::Relaxed)
+                && let Err(error) = self.stop_forwarding(ipv6)
+            {
+                tracing::warn!(%error, ipv6, "forwarding was not switched off again");
+            }
         }
     }
 }

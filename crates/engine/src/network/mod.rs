@@ -4,10 +4,18 @@
 mod attach;
 mod events;
 mod host;
+mod live;
+mod names;
+mod plan;
+mod resolver;
 
+pub use crate::model::network::dns_names;
 pub use crate::model::network::{Driver, Membership, Network, NetworkRequest, Place, PoolRequest, Settings, Wishes};
 pub(crate) use attach::{adopt, attach, detach, forget};
-pub(crate) use events::{tell_all, tell_left};
+pub(crate) use events::{tell, tell_all, tell_left};
+pub(crate) use live::{check_connect, connect, disconnect};
+pub(crate) use names::has_names;
+pub(crate) use resolver::{Served, Source, serve as serve_names};
 
 use crate::error::{Error, Kind, Result};
 use crate::{clock, ids};
@@ -186,6 +194,40 @@ impl Inner {
             }
             (None, _) => Err(no_such(text)),
         }
+    }
+}
+
+impl Networks {
+    /// Makes a network in the books.
+    pub(crate) fn add(&self, request: NetworkRequest) -> Result<Network> {
+        let network = self.plan(request)?;
+        let mut inner = self.lock();
+        // Another one may have been as fast.
+        inner.check_new(&network)?;
+        inner.by_id.insert(network.id.clone(), Entry::new(network.clone()));
+        Ok(network)
+    }
+
+    /// Forgets one.
+    pub(crate) fn forget(&self, id: &str) {
+        self.lock().by_id.remove(id);
+    }
+
+    /// Forgets one that nobody has a place in, or answers who has.
+    pub(crate) fn take_out(&self, id: &str) -> std::result::Result<(), Vec<String>> {
+        let mut inner = self.lock();
+        match inner.by_id.get(id) {
+            Some(entry) if !entry.members.is_empty() => Err(entry.members.clone()),
+            _ => {
+                inner.by_id.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes one back that was forgotten just now.
+    pub(crate) fn put_back(&self, network: &Network) {
+        self.lock().by_id.insert(network.id.clone(), Entry::new(network.clone()));
     }
 }
 

@@ -9,6 +9,8 @@ use rusqlite::{Connection, params};
 pub(crate) enum Change {
     /// A new one, or one that changed.
     Put(Box<Network>),
+    /// One that is gone, by its id.
+    Delete(String),
 }
 
 /// The table.
@@ -46,6 +48,7 @@ pub(crate) fn change(connection: &Connection, change: &Change) -> Result<()> {
             let sql = "INSERT INTO networks (id, record) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2";
             connection.prepare_cached(sql).and_then(|mut s| s.execute(params![network.id, record]))
         }
+        Change::Delete(id) => connection.prepare_cached("DELETE FROM networks WHERE id = ?1").and_then(|mut s| s.execute(params![id])),
     };
     done.map(|_| ()).map_err(database("write"))
 }

@@ -247,6 +247,12 @@ impl Shim {
         fds.into_iter().next().ok_or_else(|| self.confused())
     }
 
+    /// The socket on which the container's questions for names arrive: the one for datagrams, or the listening one.
+    pub async fn resolver(&self, tcp: bool) -> Result<OwnedFd, Error> {
+        let (_, fds) = self.0.ask(Request::Resolver { tcp }, None, DEADLINE).await?;
+        fds.into_iter().next().ok_or_else(|| self.confused())
+    }
+
     /// Makes the shim open its log anew, after somebody else renamed the file.
     pub async fn reopen_log(&self) -> Result<(), Error> {
         self.done(Request::ReopenLog, None).await

@@ -168,6 +168,7 @@ fn make(
     shim.container.pidfd = Some(launched.pidfd);
     shim.container.root = Some(launched.root);
     shim.container.map = map;
+    shim.resolver = launched.resolver.take();
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     if let Some(network) = config.network.take().filter(|network| !network.relays.is_empty()) {
         shim.relays = Some(Box::new(Relays::new(&shim.poll, network.relays, ports)));
@@ -288,6 +289,7 @@ fn assemble(
         execs: Vec::new(),
         health: None,
         relays: None,
+        resolver: None,
         next: 1,
         scratch: Vec::new(),
         idle_after: None,

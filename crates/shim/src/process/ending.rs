@@ -89,6 +89,8 @@ impl Shim {
         let exit = Exit { code, at, oom };
         // Whoever hears of the exit may publish the same ports.
         self.relays = None;
+        // A socket keeps its namespace, and with it the links.
+        self.resolver = None;
         let recorded = crate::document::write(&self.dir, files::EXIT, &exit);
         self.container.life = Life::Exited(exit.clone());
         // A later daemon is greeted with it.

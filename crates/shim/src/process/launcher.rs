@@ -2,6 +2,7 @@
 
 use crate::config::{NetworkConfig, ShimConfig};
 use crate::foreign::{self, Driver};
+use dhow_network::resolver::Sockets;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::hooks::{Hooks, Moment};
 use dhow_runtime::{Create, Failure, Kind, Root, Stdio, Step};
@@ -28,6 +29,8 @@ pub(crate) struct Launched {
     pub(crate) root: OwnedFd,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) console: Option<OwnedFd>,
+    /// Where its questions for names arrive, where there is to be such a place.
+    pub(crate) resolver: Option<Sockets>,
     pub(crate) timings: Vec<(String, u64)>,
     /// What hooks have failed at that does not concern the program.
     pub(crate) complaint: Option<Failure>,
@@ -93,14 +96,19 @@ impl Launcher {
 }
 
 /// Makes its places in networks. Where that fails what was made goes with the namespace.
-fn connect(network: &NetworkConfig, netns: BorrowedFd<'_>) -> Result<(), Failure> {
-    dhow_network::endpoint::apply(&network.plan, netns).map_err(|error| Failure {
+fn connect(network: &NetworkConfig, netns: BorrowedFd<'_>) -> Result<Option<Sockets>, Failure> {
+    dhow_network::endpoint::apply(&network.plan, netns).map_err(network_failure)
+}
+
+/// What went wrong with a network, as daemons are told.
+pub(crate) fn network_failure(error: dhow_network::Error) -> Failure {
+    Failure {
         step: Step::Network,
         object: format!("{} {}", error.operation, error.object),
         kind: Kind::Other,
         errno: error.source.raw_os_error().unwrap_or(0),
         message: error.source.to_string(),
-    })
+    }
 }
 
 fn micros(since: Instant) -> u64 {
@@ -124,11 +132,15 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
+    let mut resolver = None;
     if let Some(network) = &config.network {
         let begun = Instant::now();
-        if let Err(failure) = connect(network, created.netns.as_fd()) {
-            *root = Some(created.root);
-            return Err(failure);
+        match connect(network, created.netns.as_fd()) {
+            Ok(sockets) => resolver = sockets,
+            Err(failure) => {
+                *root = Some(created.root);
+                return Err(failure);
+            }
         }
         timings.push(("network".to_owned(), micros(begun)));
     }
@@ -147,6 +159,7 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
         root: created.root,
         netns: Some(created.netns),
         console: created.console,
+        resolver,
         timings,
         complaint,
     })
@@ -158,12 +171,13 @@ fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup,
     // What it has not made is not there to be asked.
     cgroup.dirs.retain(|(_, dir)| dir.exists());
     let created = micros(begun);
-    if let (Some(network), Some(netns)) = (&config.network, &made.netns) {
-        connect(network, netns.as_fd())?;
-    }
+    let resolver = match (&config.network, &made.netns) {
+        (Some(network), Some(netns)) => connect(network, netns.as_fd())?,
+        _ => None,
+    };
     let begun = Instant::now();
     driver.start()?;
     let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];
     let foreign::Made { pid, pidfd, start_time, root, netns, console } = made;
-    Ok(Launched { pid, pidfd, start_time, root, netns, console, timings, complaint: None })
+    Ok(Launched { pid, pidfd, start_time, root, netns, console, resolver, timings, complaint: None })
 }

@@ -73,6 +73,8 @@ pub(crate) struct Shim {
     health: Option<Box<probes::Monitor>>,
     /// Published ports, where there are some.
     relays: Option<Box<relay::Relays>>,
+    /// Where its questions for names arrive, where it has names to ask for.
+    resolver: Option<dhow_network::resolver::Sockets>,
     /// Next number of a session or client.
     next: u32,
     /// What was read last. Kept for its room.

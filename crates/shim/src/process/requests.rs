@@ -95,6 +95,7 @@ impl Shim {
             Request::Resume => self.freeze(false).map(done),
             Request::Usage => self.container.cgroup.usage().map(|usage| (Outcome::Usage(Box::new(usage)), None)),
             Request::Root => self.root(),
+            Request::Resolver { tcp } => self.resolver(tcp),
             Request::ReopenLog => self.reopen_log().map(done),
             Request::Sync => Ok(done(())),
             Request::Release | Request::Unknown => Err(invalid("request", "unknown")),
@@ -180,6 +181,21 @@ impl Shim {
         }
         done?;
         Ok(())
+    }
+
+    fn resolver(&mut self, tcp: bool) -> Answer {
+        self.running()?;
+        let failed = |e: io::Error| fail(Step::Network, &self.id, &e);
+        if self.resolver.is_none() {
+            let own = format!("/proc/{}/ns/net", self.container.pid);
+            let path = self.container.pin.as_deref().unwrap_or(own.as_ref());
+            let namespace = std::fs::File::open(path).map_err(failed)?;
+            self.resolver = Some(dhow_network::resolver::open(namespace.as_fd()).map_err(super::launcher::network_failure)?);
+        }
+        let socket = self.resolver.as_ref().map(|sockets| if tcp { &sockets.tcp } else { &sockets.udp });
+        let socket = socket.ok_or_else(|| not_running(&self.id))?;
+        let copy = rustix::io::fcntl_dupfd_cloexec(socket, 3).map_err(|e| fail(Step::Network, &self.id, &e.into()))?;
+        Ok((Outcome::Ok, Some(copy)))
     }
 
     fn root(&self) -> Answer {

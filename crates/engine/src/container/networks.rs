@@ -1,0 +1,98 @@
+//! A container's places in networks, changed between its start and its end.
+
+use super::actor::Actor;
+use super::machine::is_active;
+use crate::error::{Error, Kind, Result};
+use crate::model::network::{Driver, Membership, Network};
+use crate::model::{NetworkMode, Status};
+use crate::{network, sandbox};
+use dhow_shim::handle;
+use std::sync::Arc;
+
+impl Actor {
+    /// Gives it a place in a network: now where it runs, at its next start where it does not.
+    pub(super) async fn connect(&mut self, wanted: Arc<Network>, asked: Membership) -> Result<()> {
+        network::check_connect(&self.container, &wanted)?;
+        let asked = Membership { network: wanted.id.clone(), place: None, ..asked };
+        if !self.has_process() {
+            self.container.networks.insert(wanted.name.clone(), asked);
+            return self.networks_changed().await;
+        }
+        let (parts, container, at) = (self.parts.clone(), self.container.clone(), wanted.clone());
+        let connected = tokio::task::spawn_blocking(move || network::connect(&parts.networks, &container, &at, asked)).await;
+        let membership = connected.map_err(|e| Error::internal("connect", &self.container.name, e))??;
+        self.container.networks.insert(wanted.name.clone(), membership);
+        self.networks_changed().await?;
+        self.serve_names().await;
+        network::tell(&self.parts.events, &wanted, "connect", Some(&self.container.id));
+        Ok(())
+    }
+
+    /// Takes its place in a network away. `gone`: the network's name, where there is no such network any more.
+    pub(super) async fn disconnect(&mut self, wanted: Option<Arc<Network>>, name: &str) -> Result<()> {
+        if self.has_process()
+            && self.container.request.host.network == NetworkMode::Host
+            && wanted.as_ref().is_some_and(|network| network.driver == Driver::Host)
+        {
+            let text = "container cannot be connected to host network with other networks, or disconnected from it";
+            return Err(Error::new(Kind::Forbidden, text));
+        }
+        let key = wanted.as_ref().map_or(name, |network| network.name.as_str()).to_owned();
+        let Some(membership) = self.container.networks.get(&key).cloned() else {
+            let the = if self.has_process() { "" } else { "the " };
+            return Err(Error::new(Kind::Internal, format!("container {} is not connected to {the}network {key}", self.container.id)));
+        };
+        if self.has_process() && membership.place.is_some() {
+            let (parts, container, old) = (self.parts.clone(), self.container.clone(), membership.clone());
+            let done = tokio::task::spawn_blocking(move || network::disconnect(&parts.networks, &container, &old)).await;
+            done.map_err(|e| Error::internal("disconnect", &self.container.name, e))??;
+        }
+        if let Some(place) = &membership.place {
+            self.container.published.retain(|mapping| place.addresses().all(|own| own != mapping.target));
+        }
+        self.container.networks.remove(&key);
+        self.networks_changed().await?;
+        if let Some(network) = &wanted {
+            network::tell(&self.parts.events, network, "disconnect", Some(&self.container.id));
+        }
+        Ok(())
+    }
+
+    fn has_process(&self) -> bool {
+        is_active(self.container.state.status) && self.container.state.status != Status::Restarting && self.live.is_some()
+    }
+
+    async fn networks_changed(&mut self) -> Result<()> {
+        let saved = self.parts.store.update(&self.container).await;
+        self.publish();
+        if self.has_process()
+            && let Err(error) = sandbox::refresh(&self.parts, &self.container)
+        {
+            tracing::warn!(container = self.container.id, %error, "its hosts file was not written anew");
+        }
+        saved
+    }
+
+    /// Sees to it that its questions for names are answered, where it is in a network that has names.
+    pub(super) async fn serve_names(&mut self) {
+        let Some(live) = self.live.as_mut().filter(|live| live.names.is_none()) else { return };
+        if !network::has_names(&self.container) {
+            return;
+        }
+        let shim = live.shim.clone();
+        let sockets = async { Ok::<_, handle::Error>((shim.resolver(false).await?, shim.resolver(true).await?)) };
+        let served = match sockets.await {
+            Ok((udp, tcp)) => {
+                network::serve_names(udp, tcp, sandbox::names_source(&self.parts, &self.container)).map_err(|error| error.to_string())
+            }
+            // It has ended: nobody asks any more.
+            Err(handle::Error::Gone { .. }) => return,
+            Err(handle::Error::Refused(failure)) if failure.kind == dhow_runtime::Kind::NotRunning => return,
+            Err(error) => Err(error.to_string()),
+        };
+        match served {
+            Ok(served) => live.names = Some(served),
+            Err(error) => tracing::warn!(container = self.container.id, error, "its questions for names are not answered"),
+        }
+    }
+}
