@@ -15,6 +15,7 @@ pub mod media {
     pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    pub const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 }
 
@@ -115,6 +116,15 @@ impl Registry {
         let layers: Vec<Value> = layers.iter().map(|(kind, bytes, _)| self.blob(repository, kind, bytes)).collect();
         let manifest = json!({ "schemaVersion": 2, "mediaType": media::MANIFEST, "config": config, "layers": layers });
         self.document(repository, tag, media::MANIFEST, &manifest)
+    }
+
+    /// What it has at a path.
+    #[track_caller]
+    pub fn bytes(&self, path: &str, accept: &str) -> Vec<u8> {
+        let (status, answer) = self.request("GET", path, &format!("accept: {accept}\r\n"), &[]);
+        assert_eq!(status, 200, "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        body.as_bytes().to_vec()
     }
 
     fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {

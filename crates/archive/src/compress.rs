@@ -1,6 +1,6 @@
 //! What a stream is compressed with, told by its first bytes.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 const BUFFER: usize = 128 * 1024;
 /// Memory for the dictionary of an xz stream: that of `xz -9` twice over. A larger one would be a way to make us allocate.
@@ -52,6 +52,36 @@ pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     })
 }
 
+/// Compresses with gzip: the same bytes give the same bytes, without a name and a time.
+pub struct Packer<W: Write>(flate2::write::GzEncoder<W>);
+
+impl<W: Write> Packer<W> {
+    /// Writes to `inner`.
+    pub fn new(inner: W) -> Self {
+        Self(flate2::write::GzEncoder::new(inner, flate2::Compression::default()))
+    }
+
+    /// Writes what is left. Without it the stream is cut off.
+    pub fn finish(self) -> io::Result<()> {
+        self.0.finish()?.flush()
+    }
+}
+
+impl<W: Write> std::fmt::Debug for Packer<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packer").finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Write for Packer<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(data)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// The first four bytes without consuming them; fewer at a short stream's end.
 fn peek(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     loop {
@@ -66,7 +96,6 @@ fn peek(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn every_form_reads_as_plain() {
@@ -105,5 +134,21 @@ mod tests {
         let mut out = Vec::new();
         reader(&b""[..]).unwrap().read_to_end(&mut out).unwrap();
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn packed_alike_and_read_back() {
+        let text = b"some text that is long enough to be worth it".repeat(100);
+        let pack = || {
+            let mut out = Vec::new();
+            let mut packer = Packer::new(&mut out);
+            packer.write_all(&text).unwrap();
+            packer.finish().unwrap();
+            out
+        };
+        assert_eq!(pack(), pack());
+        let mut back = Vec::new();
+        reader(&pack()[..]).unwrap().read_to_end(&mut back).unwrap();
+        assert_eq!(back, text);
     }
 }

@@ -17,6 +17,7 @@ mod globals;
 mod help;
 mod options;
 mod output;
+mod registry_auth;
 mod signals;
 mod stream;
 mod template;

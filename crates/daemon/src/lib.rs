@@ -8,6 +8,7 @@ mod container_defaults;
 mod containers;
 mod convert;
 mod current;
+mod distribution;
 mod error;
 mod exec;
 mod facts;

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// Layers fetched at once, as in Docker.
 const DOWNLOADS: usize = 3;
+/// Layers sent at once, as in Docker.
+const UPLOADS: usize = 5;
 /// Tries of a download, as in Docker.
 const TRIES: u32 = 5;
 /// Where certificates are, ours first.
@@ -34,6 +36,12 @@ pub(crate) struct Flags {
     /// Set the max concurrent downloads
     #[arg(long, value_name = "int")]
     max_concurrent_downloads: Option<i64>,
+    /// Set the max concurrent uploads
+    #[arg(long, value_name = "int")]
+    max_concurrent_uploads: Option<i64>,
+    /// Where searches go instead of Docker Hub's index
+    #[arg(long, value_name = "string")]
+    index_url: Option<String>,
     /// Set the max download attempts for each pull
     #[arg(long, value_name = "int")]
     max_download_attempts: Option<i64>,
@@ -55,7 +63,9 @@ pub(crate) struct Keys {
     insecure_registries: Vec<String>,
     registry_mirrors: Vec<String>,
     max_concurrent_downloads: Option<i64>,
+    max_concurrent_uploads: Option<i64>,
     max_download_attempts: Option<i64>,
+    index_url: Option<String>,
     proxies: ProxyKeys,
 }
 
@@ -72,6 +82,7 @@ struct ProxyKeys {
 pub(crate) struct Registries {
     pub(crate) client: Client,
     pub(crate) downloads: usize,
+    pub(crate) uploads: usize,
 }
 
 /// Flags over keys over the environment over Docker's defaults; lists are put together.
@@ -103,12 +114,14 @@ pub(crate) fn merge(flags: Flags, keys: Keys, environment: &dyn Fn(&str) -> Opti
         client: Client {
             insecure: insecure.map(|entry| without_scheme(&entry).trim_end_matches('/').to_owned()).collect(),
             mirrors,
+            index: flags.index_url.or(keys.index_url).filter(|url| !url.is_empty()),
             certificates: CERTIFICATES.iter().map(Into::into).collect(),
             proxies,
             tries: u32::try_from(tries)?,
             ..Client::default()
         },
         downloads: count("max concurrent downloads", flags.max_concurrent_downloads, keys.max_concurrent_downloads, 1, DOWNLOADS)?,
+        uploads: count("max concurrent uploads", flags.max_concurrent_uploads, keys.max_concurrent_uploads, 1, UPLOADS)?,
     })
 }
 

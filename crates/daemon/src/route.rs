@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::{Failure, Result};
 use crate::http::hijack::Slot;
 use crate::http::{Cx, Reply};
-use crate::{containers, exec, images, networks, swarm, system, volumes};
+use crate::{containers, distribution, exec, images, networks, swarm, system, volumes};
 use dhow_api::{ApiError, ApiVersion, Query};
 use http::Method;
 use http::request::Parts;
@@ -71,12 +71,12 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", id, "attach", "ws"] => containers::attach_ws::get(cx, id).await,
         ["exec", id, "json"] => exec::inspect(&cx, id).await,
         ["images", "json"] => images::list::get(&cx).await,
-        ["images", "search"] => Err(Failure::unsupported("searching a registry")),
+        ["images", "search"] => images::search::get(&cx).await,
         ["images", "get"] => images::save::get(&cx, None).await,
         ["images", name @ .., "json"] if !name.is_empty() => images::inspect::get(&cx, &name.join("/")).await,
         ["images", name @ .., "history"] if !name.is_empty() => images::history::get(&cx, &name.join("/")).await,
         ["images", name @ .., "get"] if !name.is_empty() => images::save::get(&cx, Some(name.join("/"))).await,
-        ["distribution", name @ .., "json"] if !name.is_empty() => Err(Failure::unsupported("asking a registry")),
+        ["distribution", name @ .., "json"] if !name.is_empty() => distribution::get(&cx, &name.join("/")).await,
         ["networks"] => networks::list(&cx),
         ["networks", name] => networks::inspect(&cx, name),
         ["volumes"] => volumes::list(&cx),
@@ -109,7 +109,7 @@ async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["images", "load"] => images::load::post(cx).await,
         ["images", "prune"] => images::prune::post(&cx).await,
         ["images", name @ .., "tag"] if !name.is_empty() => images::tag(&cx, &name.join("/")).await,
-        ["images", name @ .., "push"] if !name.is_empty() => Err(Failure::unsupported("pushing an image")),
+        ["images", name @ .., "push"] if !name.is_empty() => images::push::post(&cx, &name.join("/")).await,
         ["commit"] => containers::commit::post(cx).await,
         ["build"] => Err(Failure::unsupported("building images")),
         ["build", "prune"] => system::prune::build(&cx),

@@ -103,6 +103,7 @@ fn options(settings: &Settings) -> Result<Options> {
         log_options: settings.log_opts.clone(),
         registry: settings.registries.client.clone(),
         max_downloads: settings.registries.downloads,
+        max_uploads: settings.registries.uploads,
         runtimes: settings.runtimes.foreign(),
         userns: remap::load(&settings.userns_remap)?,
         network: settings.network.clone(),

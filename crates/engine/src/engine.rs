@@ -18,7 +18,8 @@ use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::{
-    accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, networks, prune, pull, roots, signal, stats, top,
+    accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, networks, prune, pull, push, remote, roots, signal,
+    stats, top,
 };
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
@@ -84,6 +85,7 @@ impl Engine {
         let parts = Arc::new(Parts {
             transfers: pull::transfer::Transfers::new(options.max_downloads),
             runtimes: std::sync::RwLock::new(Arc::new(options.runtimes.clone())),
+            uploads: tokio::sync::Semaphore::new(options.max_uploads.max(1)),
             options,
             host: Host::read(),
             layers,
@@ -481,6 +483,25 @@ impl Engine {
     /// Pulls. The first step is told when the registry has answered: an error before it is one about the name. Dropped, it ends.
     pub async fn pull(&self, request: pull::model::PullRequest, tell: &pull::model::Tell) -> Result<()> {
         pull::pull(&self.parts, request, tell).await
+    }
+
+    /// Pushes. Dropped, it ends.
+    pub async fn push(&self, request: push::model::PushRequest, tell: &push::model::Tell) -> Result<()> {
+        push::push(&self.parts, request, tell).await
+    }
+
+    /// Looks for images in an index.
+    pub async fn search(
+        &self,
+        search: &dhow_registry::Search,
+        credentials: &dhow_registry::Credentials,
+    ) -> Result<Vec<dhow_registry::Found>> {
+        remote::search(&self.parts, search, credentials).await
+    }
+
+    /// What a registry has under a name.
+    pub async fn distribution(&self, name: &Reference, credentials: &dhow_registry::Credentials) -> Result<remote::Distribution> {
+        remote::distribution(&self.parts, name, credentials).await
     }
 
     /// Asks a registry whether it takes these credentials. Gives the identity token to keep instead of the password; empty where there is none.

@@ -38,8 +38,10 @@ mod paths;
 pub mod policy;
 mod prune;
 pub mod pull;
+pub mod push;
 mod registry;
 mod reload;
+pub mod remote;
 mod restart;
 mod roots;
 mod sandbox;
@@ -66,5 +68,6 @@ pub use options::Options;
 
 /// How registries are reached, and who asks them: for front ends, which reach them only through the engine.
 pub mod registries {
-    pub use dhow_registry::{Credentials, Proxies, Settings};
+    pub use dhow_registry::protocol::{Descriptor, Platform};
+    pub use dhow_registry::{Credentials, Found, Proxies, Search, Settings};
 }

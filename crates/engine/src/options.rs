@@ -21,6 +21,8 @@ pub struct Options {
     pub registry: dhow_registry::Settings,
     /// Layers fetched at once.
     pub max_downloads: usize,
+    /// Layers sent at once.
+    pub max_uploads: usize,
     /// OCI runtimes that containers may ask for instead of our own, by name.
     pub runtimes: std::collections::BTreeMap<String, Foreign>,
     /// The ids of containers that do not ask for the host's user namespace; `None`: all live in the host's.

@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) images: Arc<Images>,
     pub(crate) transfers: Transfers,
+    /// Turns of layers that are pushed.
+    pub(crate) uploads: tokio::sync::Semaphore,
     pub(crate) spawner: Spawner,
     pub(crate) store: Store,
     pub(crate) registry: Registry,

@@ -70,6 +70,7 @@ mod tests {
             cdi_dirs: Vec::new(),
             registry: Default::default(),
             max_downloads: 3,
+            max_uploads: 5,
             data_root: dir.join("data"),
             exec_root: dir.join("exec"),
             cgroup_parent: "/dhow-test".into(),

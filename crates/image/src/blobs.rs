@@ -26,6 +26,35 @@ pub(crate) struct Spooled {
     kept: bool,
 }
 
+/// Content that is being received.
+pub(crate) struct Spooling {
+    spooled: Spooled,
+    file: File,
+    hash: Sha256,
+    max: u64,
+}
+
+impl Spooling {
+    fn put(&mut self, data: &[u8]) -> Result<()> {
+        self.spooled.size += data.len() as u64;
+        if self.spooled.size > self.max {
+            return Err(Error::Archive(format!("more than {} bytes of content", self.max)));
+        }
+        self.hash.update(data);
+        self.file.write_all(data).map_err(io("write", self.spooled.path.display()))
+    }
+}
+
+impl Write for Spooling {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.put(data).map_err(std::io::Error::other)?;
+        Ok(data.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Spooled {
     /// `sha256:…`.
     pub(crate) fn digest(&self) -> &str {
@@ -80,26 +109,28 @@ impl Blobs {
 
     /// Receives a stream of at most `max` bytes.
     pub(crate) fn spool(&self, stream: &mut dyn Read, max: u64) -> Result<Spooled> {
-        let path = self.tmp.join(random_name());
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(io("make", path.display()))?;
-        let mut spooled = Spooled { path, digest: String::new(), size: 0, kept: false };
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let n = match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(unreadable(&e)),
-            };
-            spooled.size += n as u64;
-            if spooled.size > max {
-                return Err(Error::Archive(format!("more than {max} bytes of content")));
+        self.spool_with(max, |out| {
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) => return Ok(()),
+                    Ok(count) => out.put(&buffer[..count])?,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(unreadable(&e)),
+                }
             }
-            hash.update(&buffer[..n]);
-            file.write_all(&buffer[..n]).map_err(io("write", spooled.path.display()))?;
-        }
-        spooled.digest = format!("sha256:{}", hex::encode(hash.finalize()));
+        })
+    }
+
+    /// Receives what `write` writes, at most `max` bytes.
+    pub(crate) fn spool_with(&self, max: u64, write: impl FnOnce(&mut Spooling) -> Result<()>) -> Result<Spooled> {
+        let path = self.tmp.join(random_name());
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(io("make", path.display()))?;
+        let mut spooling =
+            Spooling { spooled: Spooled { path, digest: String::new(), size: 0, kept: false }, file, hash: Sha256::new(), max };
+        write(&mut spooling)?;
+        let mut spooled = spooling.spooled;
+        spooled.digest = format!("sha256:{}", hex::encode(spooling.hash.finalize()));
         Ok(spooled)
     }
 

@@ -76,6 +76,19 @@ pub(crate) fn blob_in_use(c: &Connection, digest: &str) -> Result<bool> {
     Ok(statement.query_row([digest], |_| Ok(())).optional()?.is_some())
 }
 
+/// The images that need this blob.
+pub(crate) fn owners(c: &Connection, digest: &str) -> Result<Vec<String>> {
+    let mut statement = c.prepare_cached("SELECT image FROM blob WHERE digest = ?1 ORDER BY image")?;
+    let rows = statement.query_map([digest], |r| r.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Gives an image one more blob.
+pub(crate) fn add_content(c: &mut Connection, image: &str, digest: &str, diff: Option<&str>) -> Result<()> {
+    c.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![image, digest, diff])?;
+    Ok(())
+}
+
 /// These bytes are known to hold this layer.
 pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<bool> {
     let mut statement = c.prepare_cached("SELECT 1 FROM blob WHERE digest = ?1 AND diff = ?2 LIMIT 1")?;

@@ -51,15 +51,7 @@ pub(crate) struct Pins<'a> {
 
 impl Drop for Pins<'_> {
     fn drop(&mut self) {
-        let mut state = self.images.state();
-        for name in &self.held {
-            if let Some(count) = state.pins.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    state.pins.remove(name);
-                }
-            }
-        }
+        self.images.release(&self.held);
     }
 }
 
@@ -112,6 +104,11 @@ impl Images {
     /// By name, `name:tag`, `name@digest`, full or short id, with or without `sha256:`, in Docker's order. Does not block.
     pub fn resolve(&self, name: &str) -> Result<Arc<Image>> {
         self.snapshot().resolve(name)
+    }
+
+    /// Every name of a repository with its image, in order. Does not block.
+    pub fn of_repository(&self, repository: &Reference) -> Vec<(Reference, Arc<Image>)> {
+        self.snapshot().of_repository(repository)
     }
 
     /// Everything as of the last commit.
@@ -227,7 +224,7 @@ impl Images {
     }
 
     /// Points a name to an image; tells the one that it pointed to. `at` is given where a person tags.
-    fn set_name(&self, name: &Reference, id: &str, at: Option<i64>) -> Result<Option<String>> {
+    pub(crate) fn set_name(&self, name: &Reference, id: &str, at: Option<i64>) -> Result<Option<String>> {
         let mut state = self.state();
         if state.index.get(id).is_none() {
             return Err(Error::NotFound(id.to_owned()));
@@ -249,15 +246,32 @@ impl Images {
     /// Holds content by name until the guard is dropped. What is being removed is waited for.
     pub(crate) fn pin(&self, names: impl Iterator<Item = String>) -> Pins<'_> {
         let held: Vec<String> = names.collect();
+        self.hold(&held);
+        Pins { images: self, held }
+    }
+
+    /// As [`Images::pin`], until [`Images::release`].
+    pub(crate) fn hold(&self, names: &[String]) {
         let mut state = self.lock();
-        while held.iter().any(|name| state.doomed.contains(name)) {
+        while names.iter().any(|name| state.doomed.contains(name)) {
             state = self.gone.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        for name in &held {
+        for name in names {
             *state.pins.entry(name.clone()).or_default() += 1;
         }
-        drop(state);
-        Pins { images: self, held }
+    }
+
+    /// Lets go of what was held.
+    pub(crate) fn release(&self, names: &[String]) {
+        let mut state = self.lock();
+        for name in names {
+            if let Some(count) = state.pins.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    state.pins.remove(name);
+                }
+            }
+        }
     }
 
     /// Removes what of these nobody needs. What cannot be removed now is at the next open.

@@ -35,6 +35,7 @@ mod mounts;
 mod network;
 mod networks;
 mod pull;
+mod push;
 mod reload;
 mod resilience;
 mod running;

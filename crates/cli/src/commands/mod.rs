@@ -26,12 +26,14 @@ mod port;
 mod prune;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod save;
+mod search;
 mod shared;
 mod start;
 mod stats;
@@ -70,12 +72,14 @@ pub(crate) static TOP: &[(&str, &Command)] = &[
     ("port", &port::COMMAND),
     ("ps", &ps::COMMAND),
     ("pull", &pull::COMMAND),
+    ("push", &push::COMMAND),
     ("rename", &rename::COMMAND),
     ("restart", &restart::COMMAND),
     ("rm", &rm::COMMAND),
     ("rmi", &rmi::COMMAND),
     ("run", &run::COMMAND),
     ("save", &save::COMMAND),
+    ("search", &search::COMMAND),
     ("start", &start::COMMAND),
     ("stats", &stats::COMMAND),
     ("stop", &stop::COMMAND),
@@ -135,6 +139,7 @@ pub(crate) static GROUPS: &[Group] = &[
             ("list", &images::COMMAND),
             ("prune", &prune::IMAGES),
             ("pull", &pull::COMMAND),
+            ("push", &push::COMMAND),
             ("rm", &rmi::COMMAND),
             ("remove", &rmi::COMMAND),
             ("save", &save::COMMAND),

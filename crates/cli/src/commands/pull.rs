@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
 use crate::output::progress;
 use crate::output::say;
-use crate::{credentials, terminal};
+use crate::{registry_auth, terminal};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {
@@ -75,7 +75,7 @@ pub(super) async fn pull(
         .query("fromImage", format!("{}/{}", name.domain(), name.path()))
         .query_opt("platform", platform.filter(|platform| !platform.is_empty()))
         .query_opt("tag", name.digest().or(name.tag()))
-        .header("x-registry-auth", credentials::header(app.config()?, name.domain()));
+        .header("x-registry-auth", registry_auth::header(app.config()?, name.domain()));
     let mut answer = client.send(request).await?;
     match progress.out {
         Some(out) => progress::show(&mut answer, out, progress.moving).await,

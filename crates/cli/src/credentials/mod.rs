@@ -1,10 +1,7 @@
 //! Names and passwords for registries: in the configuration, or kept by a helper program that the configuration names.
 
 mod file;
-mod header;
 mod helper;
-
-pub(crate) use header::header;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -60,7 +57,7 @@ pub(crate) fn key(server: &str) -> String {
 }
 
 /// `https://host:5000/v1/` is kept for `host:5000` too.
-fn hostname(key: &str) -> &str {
+pub(crate) fn hostname(key: &str) -> &str {
     let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     rest.split('/').next().unwrap_or_default()
 }

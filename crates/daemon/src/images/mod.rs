@@ -9,8 +9,11 @@ pub(crate) mod load;
 mod progress;
 pub(crate) mod prune;
 mod pull;
+pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod save;
+pub(crate) mod search;
+mod steps;
 
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
@@ -75,6 +78,12 @@ pub(crate) fn check_platform(name: &str, image: &Image, wanted: Option<&Platform
         ))),
         None => Ok(()),
     }
+}
+
+/// The first twelve digits of a digest.
+pub(crate) fn short(digest: &str) -> &str {
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    hex.get(..12).unwrap_or(hex)
 }
 
 /// One line of progress as Docker sends it: ended by CR LF, `<`, `>` and `&` escaped as Go's encoder has it.

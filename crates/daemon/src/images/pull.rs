@@ -1,61 +1,19 @@
 //! The pull of `POST /images/create`.
 
-use super::{error_line, progress, progress_line};
-use crate::error::{Failure, Result};
-use crate::http::body::Body;
-use crate::http::{Cx, Reply, reply};
+use super::{progress, progress_line, short, steps};
+use crate::error::Result;
+use crate::http::{Cx, Reply};
 use crate::registries;
-use bytes::Bytes;
 use dhow_api::types::{Progress, ProgressDetail};
 use dhow_engine::pull::model::{LayerStep, PullRequest, PullStep};
 use dhow_reference::Reference;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-
-/// Steps between the engine and the connection.
-const STEPS: usize = 16;
 
 /// Nothing is sent before the registry has answered, so that an error about the name has its status. When the client goes, the pull ends.
 pub(super) async fn post(cx: &Cx, name: Reference) -> Result<Reply> {
     let credentials = registries::credentials(&cx.headers);
     let request = PullRequest { name, platform: cx.query.get("platform").to_owned(), credentials };
-    let (tell, mut steps) = mpsc::channel(STEPS);
     let engine = cx.app.engine.clone();
-    // Dropped, it ends what it holds.
-    let mut pulling = JoinSet::new();
-    pulling.spawn(async move { engine.pull(request, &tell).await });
-    let Some(first) = steps.recv().await else {
-        return match end(&mut pulling).await {
-            Some(failure) => Err(failure),
-            None => Ok(reply::stream("application/json", Body::empty())),
-        };
-    };
-    let (sender, body) = Body::stream();
-    tokio::spawn(async move {
-        let mut next = Some(first);
-        while let Some(step) = next {
-            if sender.send(line(&step).into()).await.is_err() {
-                return;
-            }
-            next = tokio::select! {
-                step = steps.recv() => step,
-                () = sender.closed() => return,
-            };
-        }
-        if let Some(failure) = end(&mut pulling).await {
-            let _gone: std::result::Result<(), mpsc::error::SendError<Bytes>> = sender.send(error_line(&failure.0.message).into()).await;
-        }
-    });
-    Ok(reply::stream("application/json", body))
-}
-
-/// How it ended, if badly.
-async fn end(pulling: &mut JoinSet<std::result::Result<(), dhow_engine::Error>>) -> Option<Failure> {
-    match pulling.join_next().await {
-        Some(Ok(Ok(()))) | None => None,
-        Some(Ok(Err(error))) => Some(error.into()),
-        Some(Err(error)) => Some(Failure::internal(format!("pull: {error}"))),
-    }
+    steps::answer(move |tell| async move { engine.pull(request, &tell).await }, line).await
 }
 
 fn line(step: &PullStep) -> Vec<u8> {
@@ -88,12 +46,6 @@ fn layer(digest: &str, step: &LayerStep) -> Vec<u8> {
         LayerStep::Extracting { done, total } => progress::line("Extracting", id, *done, *total),
         LayerStep::Complete => word("Pull complete"),
     }
-}
-
-/// The first twelve digits.
-pub(super) fn short(digest: &str) -> &str {
-    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
-    hex.get(..12).unwrap_or(hex)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Largest configuration that is fetched.
-const CONFIG_MAX: u64 = 8 * 1024 * 1024;
+pub(crate) const CONFIG_MAX: u64 = 8 * 1024 * 1024;
 /// How deep indexes may nest.
 const DEPTH_MAX: usize = 4;
 

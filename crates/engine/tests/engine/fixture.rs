@@ -55,6 +55,7 @@ pub(crate) fn options(root: &Path) -> Options {
         log_options: Default::default(),
         registry: Default::default(),
         max_downloads: 3,
+        max_uploads: 5,
         runtimes: Default::default(),
         userns: None,
         network: Default::default(),

@@ -71,16 +71,18 @@ pub(super) struct Item {
 
 /// A manifest that an image came with, and the layers that it names.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) bytes: Vec<u8>,
-    media_type: String,
-    pub(super) layers: Vec<String>,
+pub(crate) struct Kept {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: String,
+    pub(crate) media_type: String,
+    pub(crate) layers: Vec<String>,
     pub(super) media_types: Vec<String>,
 }
 
-/// Among an image's content, the manifest that names its configuration and bytes for each of its layers that are here.
-pub(super) fn kept_manifest(images: &Images, image: &Image, content: &[(String, Option<String>)]) -> Result<Option<Kept>> {
+/// Among an image's content, the manifests that name its configuration and bytes for each of its layers that are here.
+pub(crate) fn kept_manifests(images: &Images, image: &Image, content: &[(String, Option<String>)]) -> Result<Vec<Kept>> {
     let diffs = diffs(image)?;
+    let mut found = Vec::new();
     for (digest, _) in content.iter().filter(|(digest, diff)| diff.is_none() && *digest != image.id) {
         let mut bytes = Vec::new();
         images.blobs.get(digest)?.take(MANIFEST_MAX).read_to_end(&mut bytes).map_err(io("read", digest))?;
@@ -89,10 +91,10 @@ pub(super) fn kept_manifest(images: &Images, image: &Image, content: &[(String, 
             content.iter().any(|(digest, of)| digest == layer && of.as_deref() == Some(diff.as_str()))
         };
         if kept.layers.len() == diffs.len() && kept.layers.iter().zip(&diffs).all(held) {
-            return Ok(Some(Kept { bytes, ..kept }));
+            found.push(Kept { bytes, digest: digest.clone(), ..kept });
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// A manifest of this configuration.
@@ -115,7 +117,7 @@ fn read_manifest(bytes: &[u8], id: &str) -> Option<Kept> {
     let document: Document = serde_json::from_slice(bytes).ok()?;
     let (layers, media_types) = document.layers.into_iter().map(|entry| (entry.digest, entry.media_type)).unzip();
     let media_type = document.media_type.unwrap_or_else(|| MANIFEST.to_owned());
-    (document.config.digest == id).then_some(Kept { bytes: Vec::new(), media_type, layers, media_types })
+    (document.config.digest == id).then_some(Kept { bytes: Vec::new(), digest: String::new(), media_type, layers, media_types })
 }
 
 fn plain(media_type: &str, digest: &str, size: u64) -> Descriptor {

@@ -9,6 +9,8 @@ mod layer;
 mod layers;
 mod select;
 
+pub(crate) use documents::kept_manifests;
+
 use crate::error::{Error, Result, io};
 use crate::incoming::chains;
 use crate::model::{Image, Platform};
@@ -98,7 +100,7 @@ impl Archive<'_> {
             let image = &chosen.image;
             let made = created(image);
             let content = self.images.content_of(&image.id)?;
-            let kept = documents::kept_manifest(self.images, image, &content)?;
+            let kept = documents::kept_manifests(self.images, image, &content)?.into_iter().next();
             let layers = layers::plan(self.images, image, &content, kept.as_ref())?;
             let manifest = match kept {
                 Some(kept) => kept.bytes,

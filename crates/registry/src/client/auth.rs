@@ -208,7 +208,7 @@ impl Auth {
             current.header = Some(self.credentials.basic().ok_or_else(|| way.refusal("no basic auth credentials"))?);
             return Ok(());
         };
-        let token = self.token(way, realm, service, scope, false).await?;
+        let token = Box::pin(self.token(way, realm, service, scope, false)).await?;
         current.take(way, &token)
     }
 

@@ -99,7 +99,7 @@ impl Repository {
         let mut upload = Some(begun);
         let mut failures = 0;
         loop {
-            let error = match self.upload_once(content, &mut upload).await {
+            let error = match Box::pin(self.upload_once(content, &mut upload)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -133,7 +133,7 @@ impl Repository {
         }
         while upload.at < content.size {
             let before = upload.at;
-            self.send_rest(upload, content).await?;
+            Box::pin(self.send_rest(upload, content)).await?;
             if upload.at < content.size && upload.at < before + LEAST {
                 return Err(answer::broken(&upload.target, "the registry takes too few bytes"));
             }

@@ -87,7 +87,8 @@ impl Session {
                 headers.insert(AUTHORIZATION, header);
             }
             let again = body.again();
-            let answer = self.http.send(method.clone(), &target, self.trust(&target), &headers, body, patience).await?;
+            let sending = self.http.send(method.clone(), &target, self.trust(&target), &headers, body, patience);
+            let answer = Box::pin(sending).await?;
             let Some(next) = again else { return Ok(answer) };
             body = next;
             if let Some(stamp) = stamp.filter(|_| answer.status() == StatusCode::UNAUTHORIZED && !renewed) {

@@ -81,7 +81,8 @@ impl Http {
             Scheme::Http => None,
             Scheme::Https => Some(self.tls(target, trust).await?),
         };
-        let opening = connect::open(&target.origin, config, trust, &self.settings.proxies);
+        // A handshake's state is large, and would be part of every future above.
+        let opening = Box::pin(connect::open(&target.origin, config, trust, &self.settings.proxies));
         match timeout(self.settings.connect_timeout, opening).await {
             Ok(opened) => opened.map_err(failed),
             Err(_) => Err(broken(method, target, "dial tcp: i/o timeout".into())),

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Value, json};
 
-use super::{HUB, get};
 use crate::config::Config;
+use crate::credentials::{Credentials, HUB, get, hostname};
 use crate::output::warn;
 
 /// The value of `X-Registry-Auth` for an image's registry: what is kept for it, else an empty object.
@@ -16,7 +16,7 @@ pub(crate) fn header(config: &Config, domain: &str) -> String {
         Err(error) => {
             // What anybody may have is to be had without.
             warn(&error.to_string());
-            super::Credentials::default()
+            Credentials::default()
         }
     };
     let mut value = if found.is_empty() { json!({}) } else { json!({ "serveraddress": key }) };
@@ -31,6 +31,15 @@ pub(crate) fn header(config: &Config, domain: &str) -> String {
     URL_SAFE.encode(value.to_string())
 }
 
+/// The same for the index that a search asks: the first part of its words, if that is a host.
+pub(crate) fn search_header(config: &Config, term: &str) -> String {
+    let domain = match term.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => hostname(first),
+        _ => "docker.io",
+    };
+    header(config, domain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,8 +51,11 @@ mod tests {
         let mut config = Config::default();
         config.auths.insert("r.example".into(), Auth { auth: STANDARD.encode("u:p"), identitytoken: String::new() });
         assert_eq!(header(&config, "docker.io"), "e30=");
-        let text = URL_SAFE.decode(header(&config, "r.example")).unwrap();
-        let value: Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(value, json!({"serveraddress": "r.example", "username": "u", "password": "p"}));
+        assert_eq!(search_header(&config, "r/x"), "e30=");
+        for text in [header(&config, "r.example"), search_header(&config, "r.example/x")] {
+            let text = URL_SAFE.decode(text).unwrap();
+            let value: Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(value, json!({"serveraddress": "r.example", "username": "u", "password": "p"}));
+        }
     }
 }

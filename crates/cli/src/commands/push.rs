@@ -1,0 +1,59 @@
+//! `push`.
+
+use dhow_api::client::{Request, segment};
+use dhow_reference::Reference;
+
+use crate::app::App;
+use crate::command::{Arity, Command};
+use crate::error::Error;
+use crate::flags::{Flag, Parsed, string, switch};
+use crate::output::{progress, say};
+use crate::{options, registry_auth, terminal};
+
+/// The command.
+pub(super) static COMMAND: Command = Command {
+    names: &["image push", "push"],
+    usage: "[OPTIONS] NAME[:TAG]",
+    short: "Send an image to a registry",
+    flags: FLAGS,
+    arity: Arity::Exactly(1),
+    stop_early: false,
+    run,
+};
+
+static FLAGS: &[Flag] = &[
+    switch("all-tags", "Every tag of the repository that is here").short('a'),
+    switch("disable-content-trust", "Do not sign").default("true"),
+    string("platform", "Only the image for this platform, os[/arch[/variant]]"),
+    switch("quiet", "Show nothing but the name").short('q'),
+];
+
+fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let name = Reference::parse(&parsed.args[0]).map_err(|error| Error::new(error.to_string()))?;
+    let (all, quiet) = (parsed.is("all-tags"), parsed.is("quiet"));
+    if all && !name.is_name_only() {
+        return Err(Error::new("tag can't be used with --all-tags/-a"));
+    }
+    let platform = parsed.value("platform").filter(|platform| !platform.is_empty());
+    let platform = platform.map(|text| options::platform(text).map_err(Error::new)).transpose()?;
+    let bare = name.is_name_only();
+    let name = if all { name } else { name.or_latest() };
+    if bare && !all && !quiet {
+        say("Using default tag: latest\n")?;
+    }
+    if name.digest().is_some() {
+        return Err(Error::new("cannot push a digest reference"));
+    }
+    let request = Request::post(format!("/images/{}/push", segment(&name.familiar_name())))
+        .query_opt("platform", platform.map(|text| super::images::platform_json(&text)))
+        .query_opt("tag", name.tag())
+        .header("x-registry-auth", registry_auth::header(app.config()?, name.domain()));
+    app.block_on(async {
+        let mut answer = app.client().await?.send(request).await?;
+        if quiet {
+            return progress::discard(&mut answer).await;
+        }
+        progress::show(&mut answer, &mut std::io::stdout(), terminal::stdout_is_terminal()).await
+    })?;
+    if quiet { say(&format!("{name}\n")) } else { Ok(()) }
+}
