@@ -79,6 +79,23 @@ fn progress_is_told_to_who_wants_it() {
 }
 
 #[test]
+fn a_terminal_is_shown_how_far_it_is() {
+    let engine = bare();
+    let archive = dhow_tests::paths::image("busybox").to_string_lossy().into_owned();
+    let Some(terminal) = dhow_tests::tmux::Terminal::open(&engine, &engine.dhow(["load", "-i", &archive])) else { return };
+    terminal.until_shown("Loaded image: busybox:latest");
+    assert_eq!(terminal.ended(), 0);
+    let screen = terminal.screen();
+    // One line for the layer, written over until it is whole.
+    assert_eq!(screen.matches("Loading layer").count(), 1, "{screen}");
+    let layer = screen.lines().find(|line| line.contains("Loading layer")).expect("found above");
+    let (done, all) = layer.rsplit_once(' ').and_then(|(_, sizes)| sizes.split_once('/')).unwrap_or_else(|| panic!("no sizes in {layer}"));
+    assert_eq!(done, all, "{layer}");
+    drop(terminal);
+    engine.finish();
+}
+
+#[test]
 fn history_and_removal_in_dockers_words() {
     let engine = Engine::new();
     let id = engine.ok("images -q --no-trunc");

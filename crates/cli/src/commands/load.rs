@@ -38,7 +38,9 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         None => Body::from_reader(std::io::stdin()),
     };
     let moving = terminal::stdout_is_terminal();
-    let mut request = Request::post("/images/load").flag("quiet", parsed.is("quiet") || !moving).body("application/x-tar", body);
+    // The engine is quiet unless it is told otherwise.
+    let quiet = if parsed.is("quiet") || !moving { "1" } else { "0" };
+    let mut request = Request::post("/images/load").query("quiet", quiet).body("application/x-tar", body);
     if let Some(platform) = parsed.value("platform") {
         request = request.query("platform", super::images::platform_json(platform));
     }
