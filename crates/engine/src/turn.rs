@@ -30,3 +30,18 @@ impl Drop for Turn<'_> {
         self.0.store(false, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time() {
+        let flag = AtomicBool::new(false);
+        let turn = Turn::take(&flag).unwrap();
+        let refused = Turn::take(&flag).err().unwrap();
+        assert_eq!((refused.kind, refused.to_string().as_str()), (Kind::Conflict, "a prune operation is already running"));
+        drop(turn);
+        assert!(Turn::take(&flag).is_ok());
+    }
+}

@@ -19,6 +19,7 @@ mod devices;
 mod differential;
 mod events;
 mod export;
+mod facts;
 mod health;
 mod hello;
 mod help;
