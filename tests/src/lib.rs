@@ -9,6 +9,7 @@ pub mod engine;
 pub mod fuse;
 pub mod http;
 pub mod leaks;
+pub mod middle;
 pub mod netns;
 pub mod paths;
 pub mod peer;

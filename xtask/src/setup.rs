@@ -15,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "libc6-dev",
     "mmdebstrap",
     "nftables",
+    "openssl",
     "procps",
     "qemu-system-x86",
     "strace",

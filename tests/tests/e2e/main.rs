@@ -45,6 +45,7 @@ mod stats;
 mod streams;
 mod terminal;
 mod top;
+mod transfers;
 mod tutorial;
 mod two_engines;
 mod userns;

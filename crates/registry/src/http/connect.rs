@@ -112,6 +112,11 @@ fn proxy(origin: &Origin, proxies: &Proxies) -> Option<String> {
     Some(if given.contains("://") { given.clone() } else { format!("http://{given}") })
 }
 
+/// It is reached through a proxy.
+pub(super) fn is_proxied(origin: &Origin, proxies: &Proxies) -> bool {
+    proxy(origin, proxies).is_some()
+}
+
 /// Go's rules: this machine never; names with what is below them; networks; `*` is all.
 fn is_excepted(origin: &Origin, none: &str) -> bool {
     let host = origin.host.as_str();

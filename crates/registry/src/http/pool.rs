@@ -140,6 +140,12 @@ impl Http {
             return true;
         }
         let networks: Vec<Network> = list.iter().filter_map(|entry| Network::parse(entry)).collect();
+        // Behind a proxy there may be nobody to ask for an address; and what goes through one is not this machine.
+        let proxied = Target::parse(&format!("https://{authority}/"))
+            .is_some_and(|target| connect::is_proxied(&target.origin, &self.settings.proxies));
+        if networks.is_empty() && proxied {
+            return false;
+        }
         let inside = |address: &IpAddr| address.is_loopback() || networks.iter().any(|network| network.contains(*address));
         dns::lookup(&host).await.is_ok_and(|found| found.iter().any(inside))
     }

@@ -8,6 +8,7 @@ mod manifests;
 mod pushes;
 mod searches;
 mod server;
+mod tls;
 
 use dhow_reference::Reference;
 use dhow_registry::{Access, Client, Credentials, Repository, Settings};

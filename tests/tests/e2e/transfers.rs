@@ -1,0 +1,127 @@
+//! Pulls over connections that break, of engines that are killed, and of several at once.
+
+use dhow_tests::archive::{Tar, rootfs};
+use dhow_tests::middle::{Fate, Middle};
+use dhow_tests::registry::{Registry, layer};
+use dhow_tests::{Engine, Options, finish_child, until};
+
+/// Bytes of an answer that come before it is broken off or held: head and some of the body.
+const SOME: usize = 600_000;
+
+fn bare() -> Engine {
+    Engine::with(Options { empty: true, ..Options::default() })
+}
+
+/// A layer of which a good part can be lost.
+fn large() -> (String, Vec<u8>, String) {
+    let content: Vec<u8> = (0_u32..500_000).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    layer(&Tar::new().file("large", 0o644, &content).finish(), None)
+}
+
+fn blob(repository: &str, layer: &(String, Vec<u8>, String)) -> String {
+    format!("/v2/{repository}/blobs/{}", dhow_tests::registry::digest(&layer.1))
+}
+
+#[test]
+fn a_layer_goes_on_where_the_connection_broke_off() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    let large = large();
+    registry.image("cut", Some("1"), "amd64", &[layer(&rootfs().finish(), Some("gzip")), large.clone()]);
+    let path = blob("cut", &large);
+    let cut = path.clone();
+    let middle = Middle::start(&registry.address, move |heard, before| match before {
+        0 if heard.path == cut => Fate::Cut(SOME),
+        _ => Fate::Whole,
+    });
+    let name = format!("{}/cut:1", middle.address);
+    engine.ok(&format!("pull {name}"));
+    let asked = middle.heard_for(&path);
+    assert_eq!((asked.len(), asked[0].range.as_str()), (2, ""));
+    let from: usize = asked[1].range.trim_start_matches("bytes=").trim_end_matches('-').parse().expect("a range");
+    assert!((100_000..SOME).contains(&from), "{from}");
+    assert_eq!(engine.ok(&format!("run --rm {name} busybox wc -c /large")), "2000000 /large");
+    engine.finish();
+}
+
+#[test]
+fn a_killed_engine_goes_on_where_it_was() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    let large = large();
+    registry.image("killed", Some("1"), "amd64", &[layer(&rootfs().finish(), Some("gzip")), large.clone()]);
+    let path = blob("killed", &large);
+    let held = path.clone();
+    let middle = Middle::start(&registry.address, move |heard, before| match before {
+        0 if heard.path == held => Fate::Held(SOME),
+        _ => Fate::Whole,
+    });
+    let name = format!("{}/killed:1", middle.address);
+    let pull = engine.dhow(["pull", &name]).spawn();
+    let kept = engine.data_root().join("images/ingest").join(&path[path.len() - 64..]);
+    until("a part of the layer to be kept", || kept.metadata().is_ok_and(|meta| meta.len() > 100_000));
+    engine.kill_daemon();
+    let broken = finish_child(pull);
+    assert_ne!(broken.code, 0, "{broken}");
+    middle.open();
+    engine.start_daemon();
+    // Nothing of it is an image yet.
+    assert_eq!(engine.ok("images -q -a"), "");
+    engine.ok(&format!("pull {name}"));
+    let asked = middle.heard_for(&path);
+    assert_eq!((asked.len(), asked[0].range.as_str()), (2, ""));
+    assert!(asked[1].range.starts_with("bytes="), "{asked:?}");
+    assert_eq!(engine.ok(&format!("run --rm {name} busybox wc -c /large")), "2000000 /large");
+    assert!(!kept.exists());
+    engine.finish();
+}
+
+#[test]
+fn two_pulls_fetch_a_shared_layer_once() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    let large = large();
+    for tag in ["1", "2"] {
+        let own = layer(&Tar::new().file("own", 0o644, tag.as_bytes()).finish(), Some("gzip"));
+        registry.image("shared", Some(tag), "amd64", &[large.clone(), own]);
+    }
+    let path = blob("shared", &large);
+    let held = path.clone();
+    let middle = Middle::start(&registry.address, move |heard, _| if heard.path == held { Fate::Held(SOME) } else { Fate::Whole });
+    let pulls: Vec<_> =
+        ["1", "2"].map(|tag| engine.dhow(["pull", &format!("{}/shared:{tag}", middle.address)]).spawn()).into_iter().collect();
+    // Both know by now what they want: their configurations are here.
+    until("both pulls to be on their way", || {
+        let configurations = middle.heard().iter().filter(|heard| heard.path.contains("/blobs/") && heard.path != path).count();
+        configurations >= 4 && !middle.heard_for(&path).is_empty()
+    });
+    middle.open();
+    for pull in pulls {
+        finish_child(pull).ok();
+    }
+    assert_eq!(middle.heard_for(&path).len(), 1, "{:?}", middle.heard());
+    engine.finish();
+}
+
+#[test]
+fn a_pull_that_nobody_waits_for_ends() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    let large = large();
+    registry.image("gone", Some("1"), "amd64", std::slice::from_ref(&large));
+    let path = blob("gone", &large);
+    let held = path.clone();
+    let middle = Middle::start(&registry.address, move |heard, _| if heard.path == held { Fate::Held(SOME) } else { Fate::Whole });
+    let mut pull = engine.dhow(["pull", &format!("{}/gone:1", middle.address)]).spawn();
+    let kept = engine.data_root().join("images/ingest").join(&path[path.len() - 64..]);
+    until("a part of the layer to be kept", || kept.metadata().is_ok_and(|meta| meta.len() > 100_000));
+    pull.kill().expect("kill the client");
+    assert!(!pull.wait().expect("its end").success());
+    // The layer is nobody's any more: who asks for it again begins a transfer of its own, where the first one was.
+    middle.open();
+    engine.ok(&format!("pull -q {}/gone:1", middle.address));
+    let asked = middle.heard_for(&path);
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[1].range.starts_with("bytes="), "{asked:?}");
+    engine.finish();
+}
