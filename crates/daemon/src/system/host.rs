@@ -3,6 +3,22 @@
 use rustix::fs::statfs;
 use std::path::Path;
 
+/// Kinds of filesystems by the kernel's numbers, with Docker's names.
+const FILESYSTEMS: [(u32, &str); 12] = [
+    (0xef53, "extfs"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0xca45_1a4e, "bcachefs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0xf2f5_2010, "f2fs"),
+    (0x0102_1994, "tmpfs"),
+    (0x794c_7630, "overlayfs"),
+    (0x6969, "nfs"),
+    (0x6573_5546, "fuse"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x5265_4973, "reiserfs"),
+];
+
 /// Read once, at the start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HostFacts {
@@ -66,6 +82,13 @@ impl HostFacts {
 fn is_cgroup2() -> bool {
     const MAGIC: u64 = 0x6367_7270;
     statfs("/sys/fs/cgroup").is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(MAGIC))
+}
+
+/// What lies below a directory, in Docker's names.
+pub(crate) fn filesystem(dir: &Path) -> &'static str {
+    let kind = statfs(dir).ok().and_then(|fs| u32::try_from(fs.f_type).ok());
+    let found = kind.and_then(|kind| FILESYSTEMS.iter().find(|(magic, _)| *magic == kind));
+    found.map_or("<unknown>", |(_, name)| name)
 }
 
 fn words(text: &str) -> Vec<String> {

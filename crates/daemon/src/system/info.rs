@@ -9,6 +9,7 @@ use dhow_api::types::Info;
 use dhow_api::types::system::{Commit, DiscoveredDevice, Plugins, Swarm};
 use dhow_api::version::Shape;
 use dhow_engine::model::Status;
+use std::path::Path;
 
 /// What is known of engine and host.
 pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
@@ -22,6 +23,7 @@ fn info(app: &App, images: usize) -> Info {
     let host = &app.facts.host;
     let limits = |controller| host.has(controller);
     let (live, runtimes) = (app.live.get(), app.facts.runtimes.get());
+    let proxies = &app.settings.registries.client.proxies;
     let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
     Info {
         id: app.facts.id.clone(),
@@ -31,7 +33,7 @@ fn info(app: &App, images: usize) -> Info {
         containers_stopped: count(|status| !matches!(status, Status::Running | Status::Paused | Status::Restarting)),
         images: number(images),
         driver: "overlay2".into(),
-        driver_status: Some(driver_status()),
+        driver_status: Some(driver_status(&app.settings.data_root)),
         plugins: plugins(),
         memory_limit: limits("memory"),
         swap_limit: host.swap_limit,
@@ -46,6 +48,7 @@ fn info(app: &App, images: usize) -> Info {
         oom_kill_disable: limits("memory") && !host.cgroup2,
         system_time: time::rfc3339(super::now()),
         logging_driver: app.settings.log_driver.clone(),
+        events_listener: number(app.engine.listeners()),
         cgroup_driver: "cgroupfs".into(),
         cgroup_version: if host.cgroup2 { "2" } else { "1" }.into(),
         kernel_version: host.kernel.clone(),
@@ -58,6 +61,9 @@ fn info(app: &App, images: usize) -> Info {
         ncpu: host.cpus,
         mem_total: host.memory,
         docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),
+        http_proxy: proxies.http.as_deref().map(without_password).unwrap_or_default(),
+        https_proxy: proxies.https.as_deref().map(without_password).unwrap_or_default(),
+        no_proxy: proxies.none.clone(),
         name: host.name.clone(),
         server_version: SERVER_VERSION.into(),
         runtimes: runtimes.shown(),
@@ -81,10 +87,21 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn driver_status() -> Vec<[String; 2]> {
-    [("Layers", "directories, overlayfs"), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
+fn driver_status(root: &Path) -> Vec<[String; 2]> {
+    let backing = super::host::filesystem(root);
+    [("Backing Filesystem", backing), ("Layers", "directories, overlayfs"), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
         .map(|(key, value)| [key.to_owned(), value.to_owned()])
         .into()
+}
+
+/// An address that everybody may read: who is named in it stays secret.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((who, _)) => format!("{scheme}://xxxxx:xxxxx{}", &rest[who.len()..]),
+        None => address.to_owned(),
+    }
 }
 
 fn plugins() -> Plugins {
@@ -114,4 +131,24 @@ fn warnings(app: &App) -> Vec<String> {
         (host.apparmor, "WARNING: AppArmor is on, but this release loads no profile"),
     ];
     checks.iter().filter(|(missing, _)| *missing).map(|(_, text)| (*text).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_a_proxy_is_not_told() {
+        let check = |address: &str, expect: &str| assert_eq!(without_password(address), expect);
+        check("http://proxy.example:3128", "http://proxy.example:3128");
+        check("http://me:secret@proxy.example:3128/x@y", "http://xxxxx:xxxxx@proxy.example:3128/x@y");
+        check("http://me:se@cret@proxy.example", "http://xxxxx:xxxxx@proxy.example");
+        check("proxy.example", "proxy.example");
+    }
+
+    #[test]
+    fn where_layers_lie() {
+        let status = driver_status(Path::new("/proc"));
+        assert_eq!(status[0], ["Backing Filesystem", "<unknown>"]);
+    }
 }

@@ -92,6 +92,11 @@ impl Hub {
         (past, self.sender.subscribe())
     }
 
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
     /// Writes what waits, as long as the runtime lives.
     pub(crate) fn spawn_writer(self: &Arc<Self>) -> JoinHandle<()> {
         let hub = self.clone();
