@@ -9,8 +9,7 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Docker's limit for uploads at once, and its time for a shutdown in seconds: told, not acted on.
-const UPLOADS: &str = "5";
+/// Docker's time for a shutdown in seconds: told, not acted on.
 const SHUTDOWN_TIMEOUT: &str = "15";
 /// Bytes of `/dev/shm` where nobody says otherwise.
 const SHM: i64 = 64 << 20;
@@ -26,7 +25,12 @@ pub(crate) fn reload(app: &App, handle: &log::Handle) {
 fn take(app: &App, handle: &log::Handle, settings: Settings) -> Result<()> {
     let live = Live::of(&settings);
     handle.modify(|filter| *filter = LevelFilter::from_level(live.level)).context("change the log level")?;
-    app.engine.set_runtimes(settings.runtimes.foreign());
+    app.engine.reconfigure(dhow_engine::Live {
+        registry: live.registries.client.clone(),
+        max_downloads: live.registries.downloads,
+        max_uploads: live.registries.uploads,
+        runtimes: settings.runtimes.foreign(),
+    });
     let attributes = attributes(app, &live, &settings.runtimes);
     app.facts.runtimes.set(settings.runtimes);
     app.live.set(live);
@@ -38,7 +42,7 @@ fn take(app: &App, handle: &log::Handle, settings: Settings) -> Result<()> {
 fn attributes(app: &App, live: &Live, runtimes: &Runtimes) -> BTreeMap<String, String> {
     let list = |items: &[String]| serde_json::to_string(items).unwrap_or_default();
     let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
-    let (registries, containers) = (&app.settings.registries, &app.settings.containers);
+    let (registries, containers) = (&live.registries, &app.settings.containers);
     let shm = if containers.shm_size == 0 { SHM } else { containers.shm_size };
     let shown: Vec<String> = runtimes.shown().iter().map(|(name, runtime)| format!("{name}:{}", runtime.path)).collect();
     let pairs = [
@@ -55,7 +59,7 @@ fn attributes(app: &App, live: &Live, runtimes: &Runtimes) -> BTreeMap<String, S
         ("insecure-registries", list(&registries.client.insecure)),
         ("registry-mirrors", list(&registries.client.mirrors)),
         ("max-concurrent-downloads", registries.downloads.to_string()),
-        ("max-concurrent-uploads", UPLOADS.to_owned()),
+        ("max-concurrent-uploads", registries.uploads.to_string()),
         ("max-download-attempts", registries.client.tries.to_string()),
         ("shutdown-timeout", SHUTDOWN_TIMEOUT.to_owned()),
     ];

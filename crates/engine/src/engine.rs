@@ -84,8 +84,8 @@ impl Engine {
         let events = Arc::new(events);
         let parts = Arc::new(Parts {
             transfers: pull::transfer::Transfers::new(options.max_downloads),
-            runtimes: std::sync::RwLock::new(Arc::new(options.runtimes.clone())),
-            uploads: tokio::sync::Semaphore::new(options.max_uploads.max(1)),
+            live: std::sync::RwLock::new(Arc::new(options.live())),
+            uploads: std::sync::RwLock::new(Arc::new(tokio::sync::Semaphore::new(options.max_uploads.max(1)))),
             options,
             host: Host::read(),
             layers,

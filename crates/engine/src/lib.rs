@@ -64,7 +64,7 @@ pub use dhow_storage::{Change, ChangeKind};
 pub use engine::Engine;
 pub use error::{Error, Kind};
 pub use files::ArchiveWrite;
-pub use options::Options;
+pub use options::{Live, Options};
 
 /// How registries are reached, and who asks them: for front ends, which reach them only through the engine.
 pub mod registries {

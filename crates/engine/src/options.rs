@@ -30,3 +30,28 @@ pub struct Options {
     /// Names and defaults of networks.
     pub network: crate::model::network::Settings,
 }
+
+/// The part of the options that may change while the engine runs.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// How registries are reached.
+    pub registry: dhow_registry::Settings,
+    /// Layers fetched at once.
+    pub max_downloads: usize,
+    /// Layers sent at once.
+    pub max_uploads: usize,
+    /// Foreign OCI runtimes by name.
+    pub runtimes: std::collections::BTreeMap<String, Foreign>,
+}
+
+impl Options {
+    /// That part as it is at the start.
+    pub fn live(&self) -> Live {
+        Live {
+            registry: self.registry.clone(),
+            max_downloads: self.max_downloads,
+            max_uploads: self.max_uploads,
+            runtimes: self.runtimes.clone(),
+        }
+    }
+}

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::events::Hub;
 use crate::execs::Execs;
 use crate::host::Host;
-use crate::options::Options;
+use crate::options::{Live, Options};
 use crate::pull::transfer::Transfers;
 use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
@@ -14,28 +14,27 @@ use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::{accounts, ids, init};
 use dhow_image::Images;
-use dhow_shim::config::Foreign;
 use dhow_shim::handle::Spawner;
 use dhow_storage::LayerStore;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// What an engine is made of. Each part guards itself; nothing here is held across an await.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) options: Options,
-    /// The options' runtimes at first; they may change.
-    pub(crate) runtimes: RwLock<Arc<BTreeMap<String, Foreign>>>,
+    /// What may change; at first as in the options.
+    pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) host: Host,
     pub(crate) layers: Arc<dyn LayerStore>,
     pub(crate) images: Arc<Images>,
     pub(crate) transfers: Transfers,
     /// Turns of layers that are pushed.
-    pub(crate) uploads: tokio::sync::Semaphore,
+    pub(crate) uploads: RwLock<Arc<Semaphore>>,
     pub(crate) spawner: Spawner,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
@@ -74,9 +73,19 @@ impl Parts {
         self.options.exec_root.join("c").join(ids::short(id))
     }
 
-    /// The foreign runtimes that there are now.
-    pub(crate) fn runtimes(&self) -> Arc<BTreeMap<String, Foreign>> {
-        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What holds now of that which may change.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The way to registries.
+    pub(crate) fn registries(&self) -> dhow_registry::Client {
+        dhow_registry::Client::new(self.live().registry.clone())
+    }
+
+    /// Turns of layers that are pushed.
+    pub(crate) fn uploads(&self) -> Arc<Semaphore> {
+        self.uploads.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nothing new is begun.

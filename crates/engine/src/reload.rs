@@ -1,14 +1,24 @@
 //! What a front end may change while the engine runs, and see of its own listeners.
 
 use crate::engine::Engine;
-use dhow_shim::config::Foreign;
+use crate::options::Live;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use tokio::sync::Semaphore;
 
 impl Engine {
-    /// Changes which foreign runtimes there are. Containers that run keep theirs; one whose runtime is gone does not start again.
-    pub fn set_runtimes(&self, runtimes: BTreeMap<String, Foreign>) {
-        *self.parts.runtimes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runtimes);
+    /// Changes what may change. Containers that run keep their runtime; one whose runtime is gone does not start again. What is on its way from
+    /// or to a registry goes on as it began.
+    pub fn reconfigure(&self, live: Live) {
+        let before = self.parts.live();
+        if live.max_downloads != before.max_downloads {
+            self.parts.transfers.set_limit(live.max_downloads);
+        }
+        if live.max_uploads != before.max_uploads {
+            let turns = Arc::new(Semaphore::new(live.max_uploads.max(1)));
+            *self.parts.uploads.write().unwrap_or_else(PoisonError::into_inner) = turns;
+        }
+        *self.parts.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 
     /// How many listen to events now.

@@ -5,7 +5,7 @@ use crate::parts::Parts;
 use crate::pull::CONFIG_MAX;
 use dhow_reference::Reference;
 use dhow_registry::protocol::{Descriptor, Document, Platform, codes};
-use dhow_registry::{Client, Credentials, Found, Search};
+use dhow_registry::{Credentials, Found, Search};
 use std::sync::Arc;
 
 /// What a registry has under a name.
@@ -19,13 +19,13 @@ pub struct Distribution {
 
 /// Looks for images in an index.
 pub(crate) async fn search(parts: &Arc<Parts>, search: &Search, credentials: &Credentials) -> Result<Vec<Found>> {
-    let client = Client::new(parts.options.registry.clone());
+    let client = parts.registries();
     client.search(search, credentials).await.map_err(translate)
 }
 
 /// Looks a name up.
 pub(crate) async fn distribution(parts: &Arc<Parts>, name: &Reference, credentials: &Credentials) -> Result<Distribution> {
-    let client = Client::new(parts.options.registry.clone());
+    let client = parts.registries();
     let (repository, found) = client.resolve(name, credentials).await.map_err(translate)?;
     let descriptor =
         Descriptor { media_type: found.media_type, digest: found.digest, size: found.bytes.len() as u64, ..Descriptor::default() };

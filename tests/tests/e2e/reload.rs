@@ -27,16 +27,25 @@ fn what_changes_in_a_running_daemon() {
     engine.ok("run -d --name box busybox sleep 1000");
     assert_eq!(info(&engine, "{{json .Labels}} {{.LiveRestoreEnabled}} {{.DefaultRuntime}}"), r#"["a=b"] true runc"#);
 
-    config(r#"{"labels":["a=c","d=e"],"live-restore":false,"runtimes":{"other":{"path":"/opt/other"}},"default-runtime":"other"}"#);
+    config(
+        r#"{"labels":["a=c","d=e"],"live-restore":false,"runtimes":{"other":{"path":"/opt/other"}},"default-runtime":"other",
+            "registry-mirrors":["http://mirror.example"],"insecure-registries":["plain.example"],"max-concurrent-downloads":1}"#,
+    );
     engine::kill(engine.pid(), 1);
     until("it is told", || reloads(&engine).len() == 1);
     assert_eq!(info(&engine, "{{json .Labels}} {{.LiveRestoreEnabled}} {{.DefaultRuntime}}"), r#"["a=c","d=e"] false other"#);
     let event = reloads(&engine).remove(0);
     assert_eq!((&event["Type"], &event["Actor"]["ID"]), (&"daemon".into(), &info(&engine, "{{.ID}}").into()));
     let told = &event["Actor"]["Attributes"];
+    let registries = "{{json .RegistryConfig.Mirrors}} {{(index .RegistryConfig.IndexConfigs \"plain.example\").Secure}}";
+    assert_eq!(info(&engine, registries), r#"["http://mirror.example/"] false"#);
+    assert_eq!(
+        (&told["registry-mirrors"], &told["insecure-registries"]),
+        (&r#"["http://mirror.example"]"#.into(), &r#"["plain.example"]"#.into())
+    );
     let facts = ["labels", "live-restore", "default-runtime", "runtimes", "max-concurrent-downloads", "name"].map(|key| told[key].clone());
     let name = info(&engine, "{{.Name}}");
-    assert_eq!(facts, [r#"["a=c","d=e"]"#, "false", "other", "other:/opt/other runc:dhow", "3", &name]);
+    assert_eq!(facts, [r#"["a=c","d=e"]"#, "false", "other", "other:/opt/other runc:dhow", "1", &name]);
     let refused = engine.run("run --rm busybox true").fails(127);
     assert!(refused.contains("/opt/other"), "the default runtime is another one now: {refused}");
 

@@ -23,7 +23,7 @@ fn info(app: &App, images: usize) -> Info {
     let host = &app.facts.host;
     let limits = |controller| host.has(controller);
     let (live, runtimes) = (app.live.get(), app.facts.runtimes.get());
-    let proxies = &app.settings.registries.client.proxies;
+    let proxies = &live.registries.client.proxies;
     let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
     Info {
         id: app.facts.id.clone(),
@@ -57,7 +57,7 @@ fn info(app: &App, images: usize) -> Info {
         os_type: "linux".into(),
         architecture: host.machine.clone(),
         index_server_address: "https://index.docker.io/v1/".into(),
-        registry_config: Some(app.settings.registries.info()),
+        registry_config: Some(live.registries.info()),
         ncpu: host.cpus,
         mem_total: host.memory,
         docker_root_dir: app.settings.data_root.to_string_lossy().into_owned(),

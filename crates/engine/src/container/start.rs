@@ -252,7 +252,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
 
 /// The foreign runtime of that name, which may have left the configuration since the container was made.
 fn foreign(parts: &Parts, name: &str) -> Result<Option<Foreign>> {
-    match parts.runtimes().get(name).cloned() {
+    match parts.live().runtimes.get(name).cloned() {
         None if !name.is_empty() => Err(Error::new(Kind::Invalid, format!("unknown or invalid runtime name: {name}"))),
         found => Ok(found),
     }

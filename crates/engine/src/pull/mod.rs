@@ -29,7 +29,7 @@ pub(crate) async fn pull(parts: &Arc<Parts>, request: PullRequest, tell: &Tell) 
     if let Some(image) = crate::images::embedded(parts, &named).await? {
         return finish(parts, &named, image, None, !known, tell).await;
     }
-    let client = Client::new(parts.options.registry.clone());
+    let client = parts.registries();
     if !request.name.is_name_only() {
         return one(parts, &client, &request, tell).await;
     }

@@ -55,13 +55,18 @@ impl Drop for Transfer {
 #[derive(Debug)]
 pub(crate) struct Transfers {
     running: Mutex<HashMap<String, Weak<Transfer>>>,
-    permits: Arc<Semaphore>,
+    permits: Mutex<Arc<Semaphore>>,
 }
 
 impl Transfers {
     /// At most so many at once.
     pub(crate) fn new(most: usize) -> Self {
-        Self { running: Mutex::default(), permits: Arc::new(Semaphore::new(most.max(1))) }
+        Self { running: Mutex::default(), permits: Mutex::new(Arc::new(Semaphore::new(most.max(1)))) }
+    }
+
+    /// At most so many of those that begin from now on.
+    pub(crate) fn set_limit(&self, most: usize) {
+        *self.permits.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Semaphore::new(most.max(1)));
     }
 
     /// Joins the transfer of a layer, or begins it. One that failed is begun anew.
@@ -72,11 +77,12 @@ impl Transfers {
         if let Some(transfer) = found.filter(|transfer| !matches!(*transfer.state.borrow(), State::Failed(_))) {
             return transfer;
         }
-        let permit = self.permits.clone().try_acquire_owned().ok();
+        let permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let permit = permits.clone().try_acquire_owned().ok();
         let first = if permit.is_some() { State::Downloading { done: 0, total: layer.size } } else { State::Waiting };
         let (sender, state) = watch::channel(first);
         let work = Work { images: images.clone(), repository: repository.clone(), layer: layer.clone(), state: sender };
-        let task = tokio::spawn(work.run(permit, self.permits.clone())).abort_handle();
+        let task = tokio::spawn(work.run(permit, permits)).abort_handle();
         let transfer = Arc::new(Transfer { state, task });
         running.insert(layer.digest.clone(), Arc::downgrade(&transfer));
         transfer

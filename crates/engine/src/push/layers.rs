@@ -65,7 +65,7 @@ pub(super) async fn send(
 
 impl Sending<'_> {
     async fn layer(&self, number: usize) -> Result<(usize, Packed)> {
-        let permits = &self.parts.uploads;
+        let permits = self.parts.uploads();
         let _permit = match permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use calls::{blocking, translate};
 use dhow_image::{Image, Outgoing, OutgoingManifest, Platform};
 use dhow_reference::Reference;
-use dhow_registry::{Access, Client, Content, Repository};
+use dhow_registry::{Access, Content, Repository};
 use model::{PushRequest, PushStep, Tell, say};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) async fn push(parts: &Arc<Parts>, request: PushRequest, tell: &Tell) 
     }
     say(tell, PushStep::To(name.name())).await?;
     let wanted = wanted(name, parts.images.of_repository(name))?;
-    let client = Client::new(parts.options.registry.clone());
+    let client = parts.registries();
     let repository = client.repository(name, &request.credentials, Access::Push).await.map_err(translate)?;
     for (name, image) in wanted {
         check_platform(&name, &image, request.platform.as_ref())?;
