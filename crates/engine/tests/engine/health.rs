@@ -47,7 +47,9 @@ fn verdicts_and_events() {
         let mut told = Vec::new();
         while told.last().is_none_or(|(action, _): &(String, _)| action != "health_status: unhealthy") {
             let event = events.recv().await.unwrap();
-            told.push((event.action.clone(), event.attributes.clone()));
+            if event.kind == "container" {
+                told.push((event.action.clone(), event.attributes.clone()));
+            }
         }
         let actions: Vec<&str> = told.iter().map(|(action, _)| action.as_str()).collect();
         let (create, start) = (format!("exec_create: sh -c {check}"), format!("exec_start: sh -c {check}"));
