@@ -10,7 +10,6 @@ use crate::logs::model::LogRequest;
 use crate::model::{Container, Status};
 use crate::parts::Parts;
 use dhow_shim::config::AttachConfig;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// ctrl-p, ctrl-q.
@@ -65,7 +64,7 @@ pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachReques
     if !is_active(container.state.status) && !request.stream {
         client.greet().map_err(|e| Error::internal("answer a client of container", name, e))?;
         if request.logs {
-            parts.background.spawn(replay(slot, request, client.socket));
+            parts.background.spawn(replay(slot, request, client));
         }
         return Ok(());
     }
@@ -84,14 +83,17 @@ pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachReques
 }
 
 /// Sends the log of an ended container to a client, and lets it go.
-async fn replay(slot: Arc<Slot>, request: AttachRequest, socket: OwnedFd) {
+async fn replay(slot: Arc<Slot>, request: AttachRequest, client: Client) {
+    if let Err(error) = client.settled().await {
+        tracing::debug!(container = slot.id, %error, "whether the client has read its answer is not known");
+    }
     let container = slot.get();
     let wanted = LogRequest { stdout: request.stdout, stderr: request.stderr, ..LogRequest::default() };
     let Ok(mut lines) = logs::read(&slot, wanted) else { return };
     while let Some(Ok(batch)) = lines.recv().await {
         for line in batch {
             let bytes = if container.request.tty || request.raw { line.text } else { frame(line.stream, &line.text) };
-            if write_all(&socket, &bytes).await.is_err() {
+            if write_all(&client.socket, &bytes).await.is_err() {
                 return;
             }
         }
