@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 const MANIFEST_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of one page of tags.
 const TAGS_MAX: usize = 4 * 1024 * 1024;
+/// Most tags.
+const ALL_TAGS_MAX: usize = 100_000;
 /// Most pages of tags.
 const PAGES_MAX: usize = 1000;
 
@@ -102,6 +104,9 @@ impl Repository {
                 return Err(Error::Invalid(format!("invalid tag {wrong:?} in the list of tags")));
             }
             all.extend(tags);
+            if all.len() > ALL_TAGS_MAX {
+                return Err(Error::Invalid(format!("more than {ALL_TAGS_MAX} tags in the list of tags")));
+            }
             // Only the registry itself has further pages.
             next = next_page(&link).and_then(|link| target.join(link)).filter(|next| next.origin == target.origin);
         }

@@ -98,3 +98,17 @@ fn the_name_is_asked_for() {
     assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("GET", "/v2/a/b/manifests/1"));
     assert!(asked[0].header("accept").unwrap().contains(media::DOCKER_LIST));
 }
+
+#[test]
+fn class24_an_endless_list_of_tags_is_refused() {
+    let page = format!(r#"{{"tags":[{}]}}"#, vec!["\"1\""; 60_000].join(","));
+    let server = Server::start(move |asked, _| match asked.path.as_str() {
+        path if path.starts_with("/v2/a/b/tags/list") => {
+            Answer::new(200, "link: </v2/a/b/tags/list?last=1>; rel=\"next\"\r\n", page.as_str())
+        }
+        _ => Answer::new(200, "", ""),
+    });
+    let error = run(async { repository(&server).await.tags().await }).unwrap_err();
+    assert_eq!(error.to_string(), "more than 100000 tags in the list of tags");
+    assert_eq!(server.asked().len(), 2);
+}
