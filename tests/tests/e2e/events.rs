@@ -23,7 +23,7 @@ fn history_outlives_the_daemon_however_it_ends() {
     engine.ok("run --rm --name first busybox true");
     until("the container is gone", || engine.events().last().is_some_and(|action| action == "destroy"));
     let first = engine.events();
-    assert!(first.ends_with(&["create", "attach", "connect", "start", "die", "disconnect", "destroy"].map(str::to_owned)), "{first:?}");
+    assert!(first.ends_with(&["create", "attach", "connect", "start", "disconnect", "die", "destroy"].map(str::to_owned)), "{first:?}");
 
     assert_eq!(engine.stop_daemon(), 0);
     engine.start_daemon();

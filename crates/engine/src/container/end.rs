@@ -90,8 +90,8 @@ impl Actor {
         }
         self.answer_waiters(removed);
         let seconds = exit.at.saturating_sub(started).max(0) / 1_000_000_000;
-        self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
         network::tell_left(&self.parts.networks, &self.parts.events, &self.container, &left);
+        self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
         if ending.stop {
             self.tell("stop", &[]);
         }

@@ -89,7 +89,8 @@ fn states_and_events_in_dockers_order() {
                 told.push(event.action.clone());
             }
         }
-        assert_eq!(told, ["create", "start", "pause", "unpause", "rename", "kill", "kill", "die", "stop", "destroy"]);
+        let life = ["create", "connect", "start", "pause", "unpause", "rename", "kill", "kill", "disconnect", "die", "stop", "destroy"];
+        assert_eq!(told, life);
     });
 }
 
