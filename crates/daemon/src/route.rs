@@ -80,7 +80,7 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["networks"] => networks::list(&cx),
         ["networks", name] => networks::inspect(&cx, name),
         ["volumes"] => volumes::list(&cx),
-        ["volumes", name] => Err(Failure::not_found(format!("get {name}: no such volume"))),
+        ["volumes", name] => volumes::inspect(&cx, name),
         ["plugins"] => crate::http::reply::json(&Vec::<u8>::new()),
         ["dhow", "timings", id] => system::timings::get(&cx, id),
         _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
@@ -119,8 +119,8 @@ async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["networks", "prune"] => networks::prune(&cx).await,
         ["networks", name, "connect"] => networks::connect(cx, name).await,
         ["networks", name, "disconnect"] => networks::disconnect(cx, name).await,
-        ["volumes", "create"] => Err(Failure::unsupported("creating a volume")),
-        ["volumes", "prune"] => system::prune::volumes(&cx),
+        ["volumes", "create"] => volumes::create(cx).await,
+        ["volumes", "prune"] => volumes::prune(&cx).await,
         ["plugins", ..] => Err(Failure::unsupported("plugins")),
         _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
     }
@@ -131,7 +131,7 @@ async fn delete(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", id] => containers::remove::delete(&cx, id).await,
         ["images", name @ ..] if !name.is_empty() => images::remove::delete(&cx, &name.join("/")).await,
         ["networks", name] => networks::remove(&cx, name).await,
-        ["volumes", name] => Err(Failure::not_found(format!("get {name}: no such volume"))),
+        ["volumes", name] => volumes::remove(&cx, name).await,
         ["plugins", ..] => Err(Failure::unsupported("plugins")),
         _ => swarm::or_not_found(segments).ok_or_else(not_found)?,
     }

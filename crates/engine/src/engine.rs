@@ -9,6 +9,7 @@ use crate::events::{Event, Hub, Past, Range};
 use crate::execs::Execs;
 use crate::host::Host;
 use crate::logs::model::{LogLine, LogRequest};
+use crate::model::volume::{self, Volume};
 use crate::model::{Container, ExecRequest, ExecState, Request, Resources};
 use crate::network::Networks;
 use crate::options::Options;
@@ -17,6 +18,7 @@ use crate::registry::Registry;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::volumes::{self, Volumes};
 use crate::{
     accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, networks, prune, pull, push, remote, roots, signal,
     stats, top,
@@ -45,6 +47,7 @@ pub struct Engine {
 
 /// What is opened from disk before anything runs.
 struct Stores {
+    volumes: Volumes,
     store: Store,
     containers: Vec<Container>,
     networks: Vec<crate::network::Network>,
@@ -61,9 +64,10 @@ fn open_stores(options: &Options) -> Result<Stores> {
     let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
+    let volumes = Volumes::open(options.data_root.join("volumes"))?;
     let images = Images::open(&options.data_root.join("images"), layers.clone())?;
     let events = Hub::open(&options.data_root.join("events"))?;
-    Ok(Stores { store, containers, networks, layers, images, events, lock })
+    Ok(Stores { volumes, store, containers, networks, layers, images, events, lock })
 }
 
 impl Engine {
@@ -76,7 +80,7 @@ impl Engine {
         };
         // Side by side: the spawner copies the program into memory meanwhile.
         let (stores, spawner) = tokio::join!(stores, Spawner::start());
-        let Stores { store, containers, networks, layers, images, events, lock } =
+        let Stores { volumes, store, containers, networks, layers, images, events, lock } =
             stores.map_err(|e| Error::internal("open", options.data_root.display(), e))??;
         let spawner = spawner.map_err(|e| Error::internal("start", "the spawner", e))?;
         let (networks, fresh) = Networks::open(options.network.clone(), options.exec_root.join("forwards"), networks)?;
@@ -94,6 +98,7 @@ impl Engine {
             store,
             registry: Registry::default(),
             networks,
+            volumes,
             writer: events.spawn_writer().abort_handle(),
             events,
             execs: Execs::default(),
@@ -110,7 +115,6 @@ impl Engine {
         });
         adopt::adopt(&parts, containers).await?;
         adopt::bring_networks_up(&parts).await;
-        adopt::guard_networks(&parts);
         adopt::serve_names(&parts).await;
         adopt::start_again(&parts);
         Ok(Self { parts })
@@ -247,10 +251,10 @@ impl Engine {
         slot.ask(|reply| Command::Kill { name: name.to_owned(), signal, reply }).await
     }
 
-    /// Removes.
-    pub async fn remove(&self, name: &str, force: bool, _volumes: bool) -> Result<()> {
+    /// Removes; with `volumes` those of its volumes that nobody named, and that nobody else uses.
+    pub async fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
         let slot = self.parts.slot(name)?;
-        slot.ask(|reply| Command::Remove { name: name.to_owned(), force, reply }).await
+        slot.ask(|reply| Command::Remove { name: name.to_owned(), force, volumes, reply }).await
     }
 
     /// Renames.
@@ -456,9 +460,41 @@ impl Engine {
         prune::images(&self.parts, all, wanted).await
     }
 
-    /// A prune of a kind that there is nothing of yet: `volume`, `builder`.
+    /// A prune of a kind that there is nothing of: `builder`.
     pub fn prune_nothing(&self, kind: &'static str) -> Result<()> {
         prune::nothing(&self.parts, kind)
+    }
+
+    /// All volumes, by name.
+    pub fn volumes(&self) -> Vec<Arc<Volume>> {
+        self.parts.volumes.all()
+    }
+
+    /// One volume.
+    pub fn volume(&self, name: &str) -> Result<Arc<Volume>> {
+        self.parts.volumes.get(name)
+    }
+
+    /// Makes a volume, or answers the one of that name.
+    pub async fn create_volume(&self, wish: volume::Wish) -> Result<Arc<Volume>> {
+        let parts = self.parts.clone();
+        whole(self.parts.background.spawn(async move { volumes::create(&parts, &wish).await })).await
+    }
+
+    /// Removes a volume that no container uses. With `force` one that is not there is no error.
+    pub async fn remove_volume(&self, name: &str, force: bool) -> Result<()> {
+        let (parts, name) = (self.parts.clone(), name.to_owned());
+        whole(self.parts.background.spawn(async move { volumes::remove(&parts, &name, force).await })).await
+    }
+
+    /// Removes the volumes that no container uses and that are wanted; without `all` only those that nobody named. Answers names and bytes.
+    pub async fn prune_volumes(&self, all: bool, wanted: impl Fn(&Volume) -> bool) -> Result<(Vec<String>, u64)> {
+        volumes::prune(&self.parts, all, wanted).await
+    }
+
+    /// Every volume with its bytes (`None` where they cannot be counted) and how many containers use it.
+    pub async fn volume_usage(&self) -> Vec<(Arc<Volume>, Option<u64>, usize)> {
+        volumes::usage(&self.parts).await
     }
 
     /// Loads an archive from a reader on a blocking thread, with a platform only the images for it. `report` hears of each step.
@@ -542,7 +578,7 @@ impl Engine {
         whole(self.parts.background.spawn(async move { networks::remove(&parts, &name).await })).await
     }
 
-    /// Removes the networks that no running container is in and that are wanted. Answers their names.
+    /// Removes the networks that no container names and that are wanted. Answers their names.
     pub async fn network_prune(&self, wanted: impl Fn(&crate::network::Network) -> bool) -> Result<Vec<String>> {
         networks::prune(&self.parts, wanted).await
     }

@@ -53,6 +53,7 @@ mod tasks;
 pub mod top;
 mod turn;
 mod userns;
+mod volumes;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;

@@ -3,6 +3,7 @@
 pub use crate::devices::{BlockValue, Device, DeviceRequest};
 
 pub mod network;
+pub mod volume;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,6 +53,12 @@ pub struct Request {
     pub host: Host,
     /// What it asks of networks.
     pub network: network::Wishes,
+    /// Paths that get an anonymous volume where nothing else is mounted; empty once the container is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<PathBuf>,
+    /// Whose mounts it takes over; empty once it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<volume::VolumesFrom>,
     /// The front end's own document, kept word for word, never read here (Docker's Config, HostConfig, NetworkingConfig with defaults filled in).
     pub document: String,
 }
@@ -243,6 +250,12 @@ pub struct Mount {
     pub create_source: bool,
     /// tmpfs options as for mount(8).
     pub options: Vec<String>,
+    /// The volume behind it; `source` is then where its data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<volume::VolumeUse>,
+    /// Taken over from another container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherited: bool,
 }
 
 /// How a bind deals with the mounts below its source. The default is Docker's: they come along, and are read-only with it where the kernel can.
@@ -265,6 +278,8 @@ pub enum MountKind {
     Bind,
     /// Memory.
     Tmpfs,
+    /// A volume.
+    Volume,
 }
 
 /// Limits, in the kernel's units; 0 or `None` means none.

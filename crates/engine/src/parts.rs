@@ -39,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) networks: crate::network::Networks,
+    pub(crate) volumes: crate::volumes::Volumes,
     pub(crate) events: Arc<Hub>,
     pub(crate) execs: Execs,
     pub(crate) accounts: accounts::Cache,

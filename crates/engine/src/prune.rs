@@ -30,7 +30,7 @@ pub(crate) async fn containers(parts: &Arc<Parts>, wanted: impl Fn(&Container) -
         let size = tokio::task::spawn_blocking(move || layers.usage(&key)).await;
         let size = size.map_err(|e| Error::internal("measure", &container.id, e))?.map_or(0, |usage| usage.bytes);
         // It may have been started, or removed by somebody else: then it is not ours.
-        match slot.ask(|reply| Command::Remove { name: container.id.clone(), force: false, reply }).await {
+        match slot.ask(|reply| Command::Remove { name: container.id.clone(), force: false, volumes: false, reply }).await {
             Ok(()) => {
                 gone.push(container.id.clone());
                 reclaimed += size;
@@ -65,7 +65,7 @@ pub(crate) async fn images(parts: &Arc<Parts>, all: bool, wanted: impl Fn(&Image
     Ok((removed, reclaimed))
 }
 
-/// A prune of a kind that there is nothing of yet: `volume`, `builder`.
+/// A prune of a kind that there is nothing of: `builder`.
 pub(crate) fn nothing(parts: &Parts, kind: &'static str) -> Result<()> {
     tell(parts, kind, 0);
     Ok(())

@@ -10,6 +10,8 @@ pub(crate) struct Guards {
     pub(crate) containers: AtomicBool,
     /// Of images.
     pub(crate) images: AtomicBool,
+    /// Of volumes.
+    pub(crate) volumes: AtomicBool,
 }
 
 /// The right to prune, until it is dropped.

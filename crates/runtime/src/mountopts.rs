@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) propagation: Option<(Propagation, bool)>,
     /// An attribute in its recursive form (`rro`, ...) was among them.
     pub(crate) recursive: bool,
+    /// Asked for with `idmap`, `ridmap`: its files have the container's ids; whether with the mounts below.
+    pub(crate) mapped: Option<bool>,
     /// For the filesystem: keys with or without value.
     pub(crate) data: Vec<(String, Option<String>)>,
 }
@@ -63,7 +65,9 @@ fn known(all: &mut Options, option: &str) -> Result<bool, String> {
         "rprivate" => all.propagation = Some((Propagation::Private, true)),
         "unbindable" => all.propagation = Some((Propagation::Unbindable, false)),
         "runbindable" => all.propagation = Some((Propagation::Unbindable, true)),
-        "remount" | "idmap" | "ridmap" => return Err(option.to_owned()),
+        "idmap" => all.mapped = Some(false),
+        "ridmap" => all.mapped = Some(true),
+        "remount" => return Err(option.to_owned()),
         _ => return Ok(true),
     }
     Ok(false)
@@ -150,7 +154,7 @@ mod tests {
             [("mode", Some("755")), ("size", Some("65536k")), ("newinstance", None), ("ptmxmode", Some("0666")), ("a", Some("b=c"))];
         let got: Vec<_> = all.data.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
         assert_eq!(got, expect);
-        assert_eq!(parse(["idmap"]), Err("idmap".to_owned()));
+        assert_eq!((parse(["idmap"]).unwrap().mapped, parse(["ridmap"]).unwrap().mapped), (Some(false), Some(true)));
         assert!(parse([format!("x={}", "y".repeat(300)).as_str()]).is_err());
     }
 }

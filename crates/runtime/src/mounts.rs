@@ -7,6 +7,7 @@ use crate::foreign::Foreign;
 use crate::path::{self, Links};
 use crate::procfs::{self, Procfs};
 use crate::validate::{MountPlan, Plan, Source};
+use dhow_sys::idmapped;
 use dhow_sys::mount::{self, Filesystem, Propagation};
 use rustix::fs::{CWD, FileType};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -66,10 +67,13 @@ pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
 }
 
 /// Those mounts, made by the parent.
-pub(crate) fn from_outside(plan: &Plan) -> Result<Vec<OwnedFd>> {
+pub(crate) fn from_outside(plan: &Plan, userns: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
     let mut all = Vec::new();
     for m in plan.mounts.iter().filter(|m| is_from_outside(plan, m)) {
         let Some(made) = make(m)? else { continue };
+        if let Some(below) = m.mapped {
+            idmapped::set(&made, below, userns).at_path(Step::Mount, &m.destination)?;
+        }
         if matches!(m.source, Source::Bind(..)) {
             // As the kernel does with what a new user namespace takes over: it hears of the host's mounts, and the host of none of its.
             mount::set_attr(&made, true, 0, 0, Some(Propagation::Slave)).at_path(Step::Mount, &m.destination)?;

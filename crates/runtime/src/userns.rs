@@ -128,7 +128,8 @@ pub(crate) fn attend(userns: &UserNamespace, plan: &Plan, pid: i32, cgroup: &Cgr
     let namespace = OwnedFd::from(File::open(&name).at(Step::Namespaces, &name)?);
     // A child that has ended meanwhile shows in what follows.
     let _ = fdpass::send(socket, b"mapped", &[]);
-    Ok(Attended { namespace, root, mounts: mounts::from_outside(plan)? })
+    let mounts = mounts::from_outside(plan, namespace.as_fd())?;
+    Ok(Attended { namespace, root, mounts })
 }
 
 /// Raises the hard limits that are to be higher: inside a user namespace nobody may. The exact values come later.

@@ -46,6 +46,17 @@ pub(crate) struct MountPlan {
     /// The attributes hold for the mounts below, too.
     pub(crate) recursive: bool,
     pub(crate) propagation: Option<(Propagation, bool)>,
+    /// A bind whose files have the container's ids, for the mounts below it, too, or not.
+    pub(crate) mapped: Option<bool>,
+}
+
+/// Only binds have ids of others, and only a user namespace says which.
+fn mapped(userns: Option<UserNamespace>, mounts: &[MountPlan]) -> Result<Option<UserNamespace>> {
+    let wrong = |m: &&MountPlan| m.mapped.is_some() && (userns.is_none() || !matches!(m.source, Source::Bind(..)));
+    match mounts.iter().find(wrong) {
+        Some(m) => Err(Failure::invalid("mounts.options", format!("{}: idmap needs a bind and a user namespace", m.destination.display()))),
+        None => Ok(userns),
+    }
 }
 
 /// What is mounted.
@@ -112,7 +123,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
             LinuxPersonalityDomain::PerLinux => 0,
             LinuxPersonalityDomain::PerLinux32 => 8,
         }),
-        userns: usersplan::plan(linux, user, &process)?,
+        userns: mapped(usersplan::plan(linux, user, &process)?, &mounts)?,
         process,
         join,
         mounts,
@@ -235,7 +246,7 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
             (Source::Filesystem { kind: kind.to_owned(), source, data: options.data }, false)
         }
     };
-    Ok(MountPlan { destination, source, set, clear, recursive, propagation: options.propagation })
+    Ok(MountPlan { destination, source, set, clear, recursive, propagation: options.propagation, mapped: options.mapped })
 }
 
 fn devices(devices: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {

@@ -16,6 +16,20 @@ pub fn export(root: impl std::os::fd::AsFd, out: &mut dyn std::io::Write) -> sto
     Ok(tree::emit::live(root, out)?)
 }
 
+/// Copies what one directory holds, and its own owner, mode, attributes and times, into an empty one. What vanishes meanwhile is left out,
+/// sockets are too.
+pub fn copy(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> store::Result<()> {
+    tree::copy::tree(from, to)
+}
+
+/// Bytes of the files and links in a directory, each inode once. What vanishes meanwhile is not counted.
+pub fn bytes(dir: &std::path::Path) -> store::Result<u64> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let failed = |e: rustix::io::Errno| Error::Io { op: "open", object: dir.display().to_string(), source: e.into() };
+    Ok(tree::usage::of(open(dir, flags, Mode::empty()).map_err(failed)?)?.bytes)
+}
+
 pub use dhow_archive::tarball;
 pub use dir::DirStore;
 pub use id::{ChainId, DiffId};

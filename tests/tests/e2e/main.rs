@@ -49,4 +49,5 @@ mod transfers;
 mod tutorial;
 mod two_engines;
 mod userns;
+mod volumes;
 mod websocket;

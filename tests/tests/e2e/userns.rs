@@ -167,6 +167,21 @@ fn binds_are_not_shifted() {
 }
 
 #[test]
+fn volumes_hold_the_containers_ids() {
+    let engine = remapped();
+    engine.shell("-v shared:/etc", "id -u; touch /etc/mine; chown 7:8 /etc/mine").ok();
+    let look = "stat -c '%n %u:%g' /v /v/passwd /v/mine";
+    let expect = "/v 0:0\n/v/passwd 0:0\n/v/mine 7:8";
+    // The same without a user namespace, and on the disk.
+    for flags in ["-v shared:/v", "-v shared:/v --userns=host"] {
+        assert_eq!(engine.shell(flags, look).ok(), expect, "{flags}");
+    }
+    assert_eq!(owner(engine.dir().join("d/volumes/shared/_data/mine")), (7, 8));
+    engine.run("volume rm shared").ok();
+    engine.finish();
+}
+
+#[test]
 fn diff_commit_and_export() {
     let engine = remapped();
     engine.dhow(["run", "--name", "cc", "busybox", "sh", "-c", "mkdir /d; echo x > /d/f; chown 1000:50 /d/f; rm /bin/ls"]).ok();

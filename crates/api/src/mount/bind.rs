@@ -105,7 +105,7 @@ pub fn volume_flag(spec: &str, directory: &Path) -> Result<VolumeFlag, MountErro
     if spec.len() <= 2 {
         return Ok(VolumeFlag::Anonymous(spec.into()));
     }
-    let parts: Vec<&str> = spec.split(':').collect();
+    let parts = fields(spec);
     let wrong = |what: &str| fail(format!("invalid spec: {spec}: {what}"));
     if parts.iter().any(|part| part.is_empty()) {
         return wrong("empty section between colons");
@@ -122,6 +122,22 @@ pub fn volume_flag(spec: &str, directory: &Path) -> Result<VolumeFlag, MountErro
         return Ok(VolumeFlag::Bind(format!("{path}:{rest}")));
     }
     Ok(VolumeFlag::Bind(spec.into()))
+}
+
+/// The parts between colons. One letter before a colon is a drive of Windows to the docker client, on every system.
+fn fields(spec: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let mut start = 0;
+    for (at, _) in spec.match_indices(':') {
+        let field = &spec[start..at];
+        let drive = field.chars().count() == 1 && field.chars().all(char::is_alphabetic);
+        if !drive {
+            fields.push(field);
+            start = at + 1;
+        }
+    }
+    fields.push(&spec[start..]);
+    fields
 }
 
 #[cfg(test)]
@@ -163,7 +179,9 @@ mod tests {
         check(".:/b", Ok(VolumeFlag::Bind("/home/me:/b".into())));
         check("/data", Ok(VolumeFlag::Anonymous("/data".into())));
         check("", Err("invalid empty volume spec"));
-        check("a::b", Err("invalid spec: a::b: empty section between colons"));
-        check("a:b:c:d", Err("invalid spec: a:b:c:d: too many colons"));
+        check("aa::b", Err("invalid spec: aa::b: empty section between colons"));
+        check("aa:bb:cc:dd", Err("invalid spec: aa:bb:cc:dd: too many colons"));
+        check("a:/x", Ok(VolumeFlag::Anonymous("a:/x".into())));
+        check("a:/x:ro", Ok(VolumeFlag::Bind("a:/x:ro".into())));
     }
 }

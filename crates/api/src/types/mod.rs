@@ -31,7 +31,7 @@ pub use list::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworks};
 pub use network::{EndpointSettings, Ipam, IpamConfig, NetworkInspect, NetworkingConfig};
 pub use stats::{BlkioEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Stats, ThrottlingData, Top};
 pub use system::{Component, ErrorBody, EventActor, EventMessage, Info, Progress, ProgressDetail, ProgressError, Version};
-pub use volume::{Volume, VolumeList};
+pub use volume::{PruneVolumes, UsageData, Volume, VolumeBody, VolumeList};
 pub use wire::{Nothing, Words};
 
 #[cfg(test)]

@@ -12,6 +12,27 @@ wire! {
         name: String = "Name",
         options: Option<BTreeMap<String, String>> = "Options",
         scope: String = "Scope",
+        usage_data: Option<UsageData> = "UsageData" @omit,
+    }
+
+    /// Bytes of a volume, -1 where they are not known, and how many containers use it.
+    pub struct UsageData {
+        ref_count: i64 = "RefCount",
+        size: i64 = "Size",
+    }
+
+    /// Body of `POST /volumes/create`.
+    pub struct VolumeBody {
+        name: String = "Name",
+        driver: String = "Driver",
+        driver_opts: BTreeMap<String, String> = "DriverOpts",
+        labels: BTreeMap<String, String> = "Labels",
+    }
+
+    /// Answer of `POST /volumes/prune`.
+    pub struct PruneVolumes {
+        volumes_deleted: Vec<String> = "VolumesDeleted",
+        space_reclaimed: i64 = "SpaceReclaimed",
     }
 
     /// `GET /volumes`.

@@ -56,6 +56,17 @@ pub(super) static NETWORK: Command = Command {
     run: |app, parsed| run(app, parsed, &[Kind::Network]),
 };
 
+/// `volume inspect`.
+pub(super) static VOLUME: Command = Command {
+    names: &["volume inspect"],
+    usage: "[OPTIONS] VOLUME [VOLUME...]",
+    short: "Show everything about volumes",
+    flags: &[FORMAT],
+    arity: Arity::AtLeast(1),
+    stop_early: false,
+    run: |app, parsed| run(app, parsed, &[Kind::Volume]),
+};
+
 const FORMAT: Flag = string("format", "json, or a Go template").short('f');
 const SIZE: Flag = switch("size", "Show sizes of containers").short('s');
 

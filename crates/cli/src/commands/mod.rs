@@ -44,6 +44,9 @@ mod top;
 mod unpause;
 mod update;
 mod version;
+mod volume_create;
+mod volume_ls;
+mod volume_rm;
 mod wait;
 
 use crate::command::{Command, Group};
@@ -167,7 +170,19 @@ pub(crate) static GROUPS: &[Group] = &[
         short: "Manage the engine",
         members: &[("df", &df::COMMAND), ("events", &events::COMMAND), ("info", &info::COMMAND), ("prune", &system_prune::COMMAND)],
     },
-    Group { name: "volume", short: "Manage volumes", members: &[("prune", &prune::VOLUMES)] },
+    Group {
+        name: "volume",
+        short: "Manage volumes",
+        members: &[
+            ("create", &volume_create::COMMAND),
+            ("inspect", &inspect::VOLUME),
+            ("ls", &volume_ls::COMMAND),
+            ("list", &volume_ls::COMMAND),
+            ("prune", &prune::VOLUMES),
+            ("rm", &volume_rm::COMMAND),
+            ("remove", &volume_rm::COMMAND),
+        ],
+    },
 ];
 
 /// What words name.

@@ -134,7 +134,7 @@ impl Wanted {
             && (self.exited.is_empty() || (status == Status::Exited && self.exited.contains(&container.state.exit_code)))
             && self.ancestors.as_ref().is_none_or(|ids| ids.contains(&container.image_id))
             && self.in_network(container, document)
-            && self.has_volume(document)
+            && self.has_volume(container, document)
             && self.has_port(container, document)
     }
 
@@ -152,11 +152,11 @@ impl Wanted {
         })
     }
 
-    fn has_volume(&self, document: &Document) -> bool {
+    fn has_volume(&self, container: &Container, document: &Document) -> bool {
         if !self.filters.contains("volume") {
             return true;
         }
-        let points = crate::convert::mounts::points(&document.host_config);
+        let points = crate::convert::mounts::points(&document.host_config, container);
         self.filters.values("volume").any(|wanted| points.iter().any(|p| p.name == wanted || p.source == wanted || p.destination == wanted))
     }
 

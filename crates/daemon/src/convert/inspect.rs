@@ -31,7 +31,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         apparmor_profile: apparmor(container, facts),
         exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
         graph_driver: graph(container),
-        mounts: mounts::points(&document.host_config),
+        mounts: mounts::points(&document.host_config, container),
         network_settings: network::settings(container, &mode, &document),
         config: config(document.config, container),
         host_config: host_config(document.host_config, container),
@@ -127,7 +127,7 @@ pub(crate) fn summary(container: &Container, document: &Document, now: i64, imag
         status: status::line(&container.state, now),
         network_settings: SummaryNetworks { networks: Some(network::endpoints(container, &mode, &document.networking)) },
         host_config: SummaryHostConfig { network_mode: mode, annotations: document.host_config.annotations.clone() },
-        mounts: mounts::points(&document.host_config),
+        mounts: mounts::points(&document.host_config, container),
         ..ContainerSummary::default()
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod ports;
 pub(crate) mod request;
 pub(crate) mod security;
 pub(crate) mod status;
+pub(crate) mod volumes;
 
 #[cfg(test)]
 pub(crate) mod tests;

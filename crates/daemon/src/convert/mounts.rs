@@ -1,9 +1,11 @@
 //! Binds, tmpfs and `Mounts`: to the engine's mounts, and to what inspect shows.
 
+use super::volumes;
 use crate::error::{Failure, Result};
 use dhow_api::mount::{BindKind, check_target, clean, parse_bind, tmpfs_words, validate};
 use dhow_api::types::{HostConfig, Mount, MountPoint};
-use dhow_engine::model::{self, BindForm, MountKind};
+use dhow_engine::model::volume::Wish;
+use dhow_engine::model::{self, BindForm, Container, MountKind};
 use std::collections::BTreeSet;
 
 /// All mounts that a HostConfig asks for. A path that several name is refused.
@@ -13,11 +15,13 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         let bind = parse_bind(raw)?;
         match bind.kind {
             BindKind::Path => {}
-            BindKind::Volume => {
-                check_volume_name(&bind.source)?;
-                return Err(no_volumes(&bind.source));
+            BindKind::Volume | BindKind::Anonymous => {
+                let driver = host.volume_driver.clone();
+                let mode = if bind.mode.is_empty() && bind.kind == BindKind::Volume { "z" } else { &bind.mode };
+                let wish = Wish { name: bind.source, driver, ..Wish::default() };
+                mounts.push(volumes::mount(wish, &bind.target, bind.read_only, mode, bind.no_copy));
+                continue;
             }
-            BindKind::Anonymous => return Err(no_volumes(&bind.target)),
         }
         if bind.no_copy {
             return Err(Failure::invalid(format!("invalid mode: {}", bind.mode)));
@@ -31,6 +35,8 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
             propagation: bind.propagation,
             create_source: true,
             options: Vec::new(),
+            volume: None,
+            inherited: false,
         });
     }
     for mount in &host.mounts {
@@ -50,26 +56,6 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
     Ok(mounts)
 }
 
-/// Docker's rule for names of local volumes.
-fn check_volume_name(name: &str) -> Result<()> {
-    if name.len() < 2 {
-        let text = format!("create {name}: volume name is too short, names should be at least two alphanumeric characters");
-        return Err(Failure::invalid(text));
-    }
-    let good = name.bytes().enumerate().all(|(at, b)| b.is_ascii_alphanumeric() || (at > 0 && b"_.-".contains(&b)));
-    if good {
-        return Ok(());
-    }
-    Err(Failure::invalid(format!(
-        "create {name}: {name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If \
-         you intended to pass a host directory, use absolute path"
-    )))
-}
-
-fn no_volumes(asked: &str) -> Failure {
-    Failure::unsupported(&format!("a volume ({asked})"))
-}
-
 fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
     model::Mount {
         kind: MountKind::Tmpfs,
@@ -80,6 +66,8 @@ fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
         propagation: String::new(),
         create_source: false,
         options,
+        volume: None,
+        inherited: false,
     }
 }
 
@@ -101,16 +89,29 @@ fn mount_to_engine(mount: &Mount) -> Result<model::Mount> {
                 propagation: options.propagation,
                 create_source: options.create_mountpoint,
                 options: Vec::new(),
+                volume: None,
+                inherited: false,
             })
+        }
+        "volume" => {
+            let (wish, no_copy) = volumes::wish(mount)?;
+            Ok(volumes::mount(wish, &clean(&mount.target), mount.read_only, "z", no_copy))
         }
         "tmpfs" => Ok(tmpfs(&clean(&mount.target), mount.read_only, tmpfs_words(mount.tmpfs_options.as_ref())?)),
         kind => Err(Failure::unsupported(&format!("a mount of type {kind:?}"))),
     }
 }
 
-/// What inspect and ps show: binds and `--mount`s, tmpfs by `--tmpfs` not.
-pub(crate) fn points(host: &HostConfig) -> Vec<MountPoint> {
-    let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).map(|bind| MountPoint {
+/// What inspect and ps show: binds, volumes and `--mount`s, tmpfs by `--tmpfs` not.
+pub(crate) fn points(host: &HostConfig, container: &Container) -> Vec<MountPoint> {
+    let mut all = asked(host);
+    all.extend(volumes::points(container));
+    all
+}
+
+fn asked(host: &HostConfig) -> Vec<MountPoint> {
+    let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).filter(|bind| bind.kind == BindKind::Path);
+    let binds = binds.map(|bind| MountPoint {
         kind: "bind".into(),
         source: bind.source,
         destination: bind.target,
@@ -119,7 +120,7 @@ pub(crate) fn points(host: &HostConfig) -> Vec<MountPoint> {
         propagation: if bind.propagation.is_empty() { "rprivate".into() } else { bind.propagation },
         ..MountPoint::default()
     });
-    let mounts = host.mounts.iter().map(|mount| {
+    let mounts = host.mounts.iter().filter(|mount| mount.kind != "volume").map(|mount| {
         let propagation = mount.bind_options.as_ref().map(|options| options.propagation.clone()).filter(|p| !p.is_empty());
         let bind = mount.kind == "bind";
         MountPoint {
@@ -155,7 +156,7 @@ mod tests {
         let mounts = to_engine(&host).unwrap();
         assert!(mounts[0].read_only && mounts[0].create_source);
         assert_eq!(mounts[1].options, ["size=4096"]);
-        let shown = points(&host);
+        let shown = asked(&host);
         assert_eq!((shown[0].mode.as_str(), shown[0].rw, shown[0].propagation.as_str()), ("ro", false, "rprivate"));
         assert_eq!((shown[1].kind.as_str(), shown[1].source.as_str()), ("tmpfs", ""));
     }
@@ -168,6 +169,6 @@ mod tests {
         };
         check(host(&["/a:/x", "/b:/x/"], vec![]), 400, "Duplicate mount point: /x");
         check(host(&["/a:/x:bad"], vec![]), 400, "invalid mode: bad");
-        check(host(&["name:/x"], vec![]), 501, "a volume (name) is not supported by this release");
+        check(host(&["name:/x", "/b:/x"], vec![]), 400, "Duplicate mount point: /x");
     }
 }

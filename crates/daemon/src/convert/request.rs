@@ -1,17 +1,16 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
-use super::{console, defaults, devices, health, mounts, network, ports, security};
+use super::{console, defaults, devices, health, mounts, network, ports, security, volumes};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use dhow_api::ApiVersion;
-use dhow_api::mount::{clean, parse_bind};
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
 use dhow_engine::model::{self, IpcMode, NamespaceMode, Request};
 use dhow_engine::network::Wishes;
 
 /// Looks a container's id up by name.
-type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
+pub(super) type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
 
 /// Drops what an older client could not have meant.
 pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
@@ -60,7 +59,7 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     if config.network_disabled {
         host.network_mode = "none".into();
     }
-    refuse(&config, &host, facts)?;
+    refuse(&host, facts)?;
     let mut warnings = drop_foreign(&mut host.resources);
     health::check(&config)?;
     defaults::host_config(&mut host, facts);
@@ -76,6 +75,10 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     let mut request = request(&config, &host, engine_host);
     let image = defaults::image_config_of(image);
     defaults::image_config(&mut config, &image);
+    // Docker shows none as null, whatever was asked.
+    config.volumes = config.volumes.take().filter(|volumes| !volumes.is_empty());
+    request.volumes = config.volumes.iter().flatten().map(|(path, _)| path.into()).collect();
+    request.volumes_from = volumes::from_others(&host, resolve)?;
     request.health = health::to_engine(&config);
     check_joined(&config, &host)?;
     let published = if request.host.network == model::NetworkMode::Networks { ports::wanted(&config, &host)? } else { Vec::new() };
@@ -105,6 +108,8 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
         stop_timeout: config.stop_timeout,
         health: None,
         network: Wishes::default(),
+        volumes: Vec::new(),
+        volumes_from: Vec::new(),
         auto_remove: host.auto_remove,
         console_size: console::size_of(host.console_size),
         host: engine_host,
@@ -186,14 +191,6 @@ fn namespace(what: &str, mode: &mut String, words: &[&str], resolve: &Resolve<'_
     }
 }
 
-/// Whether something is mounted at the path, so that it is no volume of the container.
-fn is_mounted(host: &HostConfig, path: &str) -> bool {
-    let path = clean(path);
-    let binds = host.binds.iter().flatten().filter_map(|raw| parse_bind(raw).ok()).map(|bind| bind.target);
-    let mounts = host.mounts.iter().map(|mount| clean(&mount.target));
-    binds.chain(mounts).chain(host.tmpfs.keys().map(|target| clean(target))).any(|target| target == path)
-}
-
 /// The policy that an update brings, if it brings one.
 pub(crate) fn new_policy(policy: &types::RestartPolicy) -> Option<(String, i64)> {
     (!policy.name.is_empty()).then(|| (policy.name.clone(), policy.maximum_retry_count))
@@ -246,11 +243,9 @@ fn check_joined(config: &Config, host: &HostConfig) -> Result<()> {
 }
 
 /// Refuses, by name, what this release cannot do. Nothing that was asked for is dropped in silence.
-fn refuse(config: &Config, host: &HostConfig, facts: &Facts) -> Result<()> {
+fn refuse(host: &HostConfig, facts: &Facts) -> Result<()> {
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let checks = [
-        (given(&host.volumes_from), "VolumesFrom"),
-        (config.volumes.iter().flatten().any(|(path, _)| !is_mounted(host, path)), "an anonymous volume"),
         // In a network that somebody made its place has them.
         (given(&host.links) && !network::is_user_defined(&host.network_mode), "Links"),
         (!host.cgroup.is_empty(), "HostConfig.Cgroup"),

@@ -93,15 +93,16 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"IOMaximumIOps":1}"#, 400, "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
     check(r#"{"CpuShares":-1}"#, 400, "invalid CPU shares (-1): value must be a positive integer");
     check(r#"{"MemorySwappiness":-2}"#, 400, "Invalid value: -2, valid memory swappiness range is 0-100");
-    check(r#"{"VolumesFrom":["x"]}"#, 501, "VolumesFrom is not supported by this release");
+    check(r#"{"VolumesFrom":["x:nocopy"]}"#, 400, "invalid mode: nocopy");
+    check(r#"{"VolumesFrom":[":ro"]}"#, 400, "invalid volumes-from specification: ':ro'");
+    let part = r#"{"Mounts":[{"Type":"volume","Source":"vol","Target":"/x","VolumeOptions":{"Subpath":"a"}}]}"#;
+    check(part, 501, "a part of a volume (subpath) is not supported by this release");
     check(r#"{"Links":["x"]}"#, 501, "Links is not supported by this release");
     check(r#"{"Runtime":"nope"}"#, 400, "unknown or invalid runtime name: nope");
     check(r#"{"IpcMode":"foo"}"#, 400, "invalid IPC mode: foo");
     check(r#"{"PidMode":"foo"}"#, 400, "invalid PID mode: foo");
     check(r#"{"UsernsMode":"private"}"#, 400, "invalid userns mode: private");
     check(r#"{"ShmSize":-1}"#, 400, "SHM size can not be less than 0");
-    let volumes = convert(r#"{"Image":"x","Volumes":{"/data":{}}}"#).unwrap_err();
-    assert_eq!(volumes, (501, "an anonymous volume is not supported by this release".into()));
     // A path where something is mounted is no volume.
     let host = r#"{"Binds":["/a:/data"],"Mounts":[{"Type":"bind","Source":"/a","Target":"/m"}],"Tmpfs":{"/t":""}}"#;
     convert(&format!(r#"{{"Image":"x","Volumes":{{"/data/":{{}},"/m":{{}},"/t":{{}}}},"HostConfig":{host}}}"#)).unwrap();

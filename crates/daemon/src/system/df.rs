@@ -3,6 +3,7 @@
 use crate::convert::defaults::image_config_of;
 use crate::convert::document::Document;
 use crate::convert::inspect;
+use crate::convert::volumes::measured;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use crate::images::inspect::{created, names};
@@ -54,7 +55,10 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
     if wants("container") {
         usage.containers = Some(containers(cx, &all).await?);
     }
-    usage.volumes = wants("volume").then(Vec::new);
+    if wants("volume") {
+        let volumes = cx.app.engine.volume_usage().await;
+        usage.volumes = Some(volumes.iter().map(|(volume, size, users)| measured(volume, *size, *users)).collect());
+    }
     usage.build_cache = wants("build-cache").then(Vec::new);
     reply::json(&usage)
 }

@@ -1,8 +1,8 @@
-//! What prunes have in common, and those of kinds that there is nothing of yet: volumes, build cache.
+//! What prunes have in common, and the one of a kind that there is nothing of: build cache.
 
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
-use dhow_api::{ApiVersion, Filters, time};
+use dhow_api::{Filters, time};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -37,15 +37,6 @@ impl Wanted {
         let old = self.until.is_none_or(|until| created.is_some_and(|at| at <= until));
         old && !refused && self.filters.matches_labels("label", labels)
     }
-}
-
-/// `POST /volumes/prune`.
-pub(crate) fn volumes(cx: &Cx) -> Result<Reply> {
-    let accepted: &[&str] = if cx.version >= ApiVersion::v1(42) { &["label", "label!", "all"] } else { &["label", "label!"] };
-    let wanted = Wanted::parse(cx, accepted)?;
-    wanted.filters.boolean("all", false)?;
-    cx.app.engine.prune_nothing("volume")?;
-    reply::json(&json!({"VolumesDeleted": [], "SpaceReclaimed": 0}))
 }
 
 /// `POST /build/prune`.

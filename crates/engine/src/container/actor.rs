@@ -48,6 +48,8 @@ pub(super) struct Ending {
     pub(super) keep: bool,
     /// Removed at this end.
     pub(super) remove: bool,
+    /// With those of its volumes that nobody named.
+    pub(super) volumes: bool,
     /// SIGKILL was sent.
     killed: bool,
     /// When to go a step further.
@@ -215,7 +217,7 @@ impl Actor {
             Command::ShutDown(reply) => self.shut_down(reply).await,
             Command::Stop { signal, timeout, keep, reply } => self.stop(signal, timeout, keep, reply).await,
             Command::Kill { name, signal, reply } => self.kill(&name, signal, reply).await,
-            Command::Remove { name, force, reply } => self.remove(&name, force, reply).await,
+            Command::Remove { name, force, volumes, reply } => self.remove(&name, force, volumes, reply).await,
             Command::Rename { to, reply } => {
                 let done = self.rename(&to).await;
                 let _ = reply.send(done);
@@ -402,7 +404,7 @@ impl Actor {
         }
     }
 
-    async fn remove(&mut self, name: &str, force: bool, reply: Reply<()>) {
+    async fn remove(&mut self, name: &str, force: bool, volumes: bool, reply: Reply<()>) {
         if self.is_active() {
             if !force {
                 let why = match self.container.state.status {
@@ -421,17 +423,18 @@ impl Actor {
                 return;
             }
             if between {
-                let done = self.remove_now().await;
+                let done = self.remove_now(volumes).await;
                 let _ = reply.send(done);
                 return;
             }
             self.ends_now(reply);
             if let Some(ending) = &mut self.ending {
                 ending.remove = true;
+                ending.volumes = volumes;
             }
             return;
         }
-        let done = self.remove_now().await;
+        let done = self.remove_now(volumes).await;
         let _ = reply.send(done);
     }
 

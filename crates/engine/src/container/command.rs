@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Remove {
         name: String,
         force: bool,
+        /// With those of its volumes that nobody named.
+        volumes: bool,
         reply: Reply<()>,
     },
     Rename {

@@ -7,7 +7,7 @@ use crate::container::command::WaitFor;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
 use crate::parts::Parts;
-use crate::{clock, network};
+use crate::{clock, network, volumes};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use dhow_storage::SnapshotKey;
@@ -91,11 +91,15 @@ impl Actor {
         self.answer_waiters(removed);
         let seconds = exit.at.saturating_sub(started).max(0) / 1_000_000_000;
         network::tell_left(&self.parts.networks, &self.parts.events, &self.container, &left);
+        volumes::tell_unmounts(&self.parts, &self.container);
         self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())]);
         if ending.stop {
             self.tell("stop", &[]);
         }
         if removed {
+            if ending.volumes || self.container.request.auto_remove {
+                volumes::remove_anonymous(&self.parts, &self.container).await;
+            }
             self.tell("destroy", &[]);
             let cleanup = live.map(|live| self.release(live));
             self.bury(cleanup);
@@ -151,8 +155,8 @@ impl Actor {
         self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live)))
     }
 
-    /// Removes a container that does not run.
-    pub(super) async fn remove_now(&mut self) -> Result<()> {
+    /// Removes a container that does not run; with `volumes` those of its volumes that nobody named.
+    pub(super) async fn remove_now(&mut self, volumes: bool) -> Result<()> {
         if self.container.state.status == Status::Removing {
             let text = format!("removal of container {} is already in progress", self.container.name);
             return Err(Error::new(Kind::Conflict, text));
@@ -162,6 +166,9 @@ impl Actor {
         self.publish();
         self.parts.registry.remove(&self.container.id);
         self.answer_waiters(true);
+        if volumes || self.container.request.auto_remove {
+            volumes::remove_anonymous(&self.parts, &self.container).await;
+        }
         self.tell("destroy", &[]);
         let cleanup = self.take_cleanup();
         self.bury(cleanup);

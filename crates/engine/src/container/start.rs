@@ -12,7 +12,7 @@ use crate::model::network::Held;
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, devices, health, network, policy, sandbox, userns};
+use crate::{clock, devices, health, network, policy, sandbox, userns, volumes};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -141,6 +141,7 @@ impl Actor {
         self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None });
         self.publish();
         self.serve_names().await;
+        volumes::tell_mounts(&self.parts, &self.container);
         network::tell_all(&self.parts.networks, &self.parts.events, &self.container, "connect");
         self.tell("start", &[]);
         if let protocol::State::Exited(exit) = running.state {
@@ -171,7 +172,7 @@ impl Actor {
         if self.container.request.auto_remove {
             self.container.state.exit_code = why.code;
             self.container.state.error = why.message;
-            if let Err(error) = self.remove_now().await {
+            if let Err(error) = self.remove_now(true).await {
                 tracing::error!(container = self.container.id, %error, "a container that did not start was not removed");
             }
             return;

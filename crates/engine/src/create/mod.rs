@@ -12,7 +12,7 @@ use crate::container;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
 use crate::parts::Parts;
-use crate::{apart, clock, failure, ids, names, userns};
+use crate::{apart, clock, failure, ids, names, userns, volumes};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +27,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         names::check(name)?;
     }
     let image = crate::images::resolve(parts, &request.image)?;
+    take_over(parts, &mut request)?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;
     userns::check(&request.host, parts.options.userns.is_some())?;
@@ -36,6 +37,13 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     warnings.extend(validate::merged(&request)?);
 
     let name = reserve(parts, request.name.as_deref(), &id)?;
+    let mut held = match volumes::hold(parts, &mut request).await {
+        Ok(held) => held,
+        Err(error) => {
+            parts.registry.release(&name, &id);
+            return Err(error);
+        }
+    };
     let container = Container {
         id: id.clone(),
         name: name.clone(),
@@ -52,7 +60,10 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         graph: std::collections::BTreeMap::new(),
         request,
     };
-    let mut made = make(parts, container.clone(), image.chain.as_ref()).await;
+    let mut made = match held.fill(parts, image.chain.as_ref()).await {
+        Ok(()) => make(parts, container.clone(), image.chain.as_ref()).await,
+        Err(error) => Err(error),
+    };
     if made.as_ref().is_err_and(Error::is_disk_full) {
         // What was removed last may not be off the disk yet.
         parts.burials.settled(PATIENCE).await;
@@ -62,13 +73,23 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         Ok(container) => container,
         Err(error) => {
             parts.registry.release(&name, &id);
+            held.undo(parts).await;
             return Err(error);
         }
     };
     let slot = container::spawn(parts, container, None);
     parts.registry.insert(slot.clone());
+    // From now on the container itself says what it uses.
+    drop(held);
     crate::container::tell::tell(parts, &slot.get(), "create", &[]);
     Ok((id, warnings))
+}
+
+/// What it takes over from other containers, and volumes for the paths that want one.
+fn take_over(parts: &Parts, request: &mut Request) -> Result<()> {
+    let from = std::mem::take(&mut request.volumes_from);
+    let others = from.iter().map(|from| Ok((from, parts.slot(&from.container)?.get()))).collect::<Result<Vec<_>>>()?;
+    volumes::plan(request, others.iter().map(|(from, other)| (*from, &**other)))
 }
 
 /// The sources of `--mount` must be there; those of `-v` are made at the start.

@@ -176,6 +176,7 @@ fn mounts(mounts: &[Mount]) -> Result<()> {
         let kind = match mount.kind {
             MountKind::Bind => "bind",
             MountKind::Tmpfs => "tmpfs",
+            MountKind::Volume => "volume",
         };
         let refuse = |why: String| bad(format!("invalid mount config for type \"{kind}\": {why}"));
         let target = clean(&mount.target);
@@ -279,6 +280,8 @@ mod tests {
             propagation: String::new(),
             create_source: false,
             options: vec![],
+            volume: None,
+            inherited: false,
         }
     }
 

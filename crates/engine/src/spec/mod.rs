@@ -70,7 +70,11 @@ pub(crate) fn build(mut inputs: Inputs<'_>) -> Spec {
     spec.set_hostname(own_uts.then(|| request.hostname.clone()).filter(|h| !h.is_empty()));
     spec.set_domainname(own_uts.then(|| request.domainname.clone()).filter(|d| !d.is_empty()));
     let init = inputs.init.map(|source| (source, Path::new(INIT_TARGET)));
-    spec.set_mounts(Some(mounts::build(inputs.container, inputs.host, init, inputs.joins.shm.as_deref(), &inputs.devices.edits.mounts)));
+    let mut all = mounts::build(inputs.container, inputs.host, init, inputs.joins.shm.as_deref(), &inputs.devices.edits.mounts);
+    if inputs.userns.is_some() {
+        mounts::map_volumes(inputs.container, &mut all);
+    }
+    spec.set_mounts(Some(all));
     spec.set_process(Some(process(&inputs)));
     let edits = std::mem::take(&mut inputs.devices.edits);
     spec.set_linux(Some(linux(inputs)));

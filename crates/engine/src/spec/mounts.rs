@@ -41,10 +41,21 @@ pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Pa
     all
 }
 
+/// Volumes hold a container's own ids, as layers do: in a user namespace they are mapped.
+pub(crate) fn map_volumes(container: &Container, mounts: &mut [Mount]) {
+    let volumes = container.request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+    let targets: Vec<_> = volumes.map(|mount| clean(&mount.target)).collect();
+    for mount in mounts.iter_mut().filter(|mount| targets.contains(mount.destination())) {
+        if let Some(options) = mount.options_mut() {
+            options.push("ridmap".into());
+        }
+    }
+}
+
 /// What a container has of the host's, as a copy sees it while the container rests: parents before children.
 pub(crate) fn binds(container: &Container) -> Vec<dhow_files::job::Bind> {
     let request = &container.request;
-    let asked = request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
+    let asked = request.host.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
     let mut binds: Vec<_> =
         asked.map(|m| dhow_files::job::Bind { source: m.source.clone(), target: clean(&m.target), read_only: m.read_only }).collect();
     for (target, source) in files(container) {
@@ -126,7 +137,7 @@ fn defaults(container: &Container, other_shm: Option<&Path>) -> Vec<Mount> {
 fn asked(asked: &Asked, host: &Host) -> Mount {
     let target = clean(&asked.target);
     match asked.kind {
-        MountKind::Bind => {
+        MountKind::Bind | MountKind::Volume => {
             let propagation = if asked.propagation.is_empty() { "rprivate" } else { &asked.propagation };
             let mut options = vec![if asked.bind.alone { "bind" } else { "rbind" }.to_owned(), propagation.to_owned()];
             if asked.read_only {
@@ -184,6 +195,8 @@ mod tests {
             propagation: String::new(),
             create_source: false,
             options: options.iter().map(|o| (*o).to_owned()).collect(),
+            volume: None,
+            inherited: false,
         };
         assert_eq!(tmpfs_options(&asked(&[])), ["noexec", "nosuid", "nodev", "rprivate"]);
         assert_eq!(tmpfs_options(&asked(&["exec", "size=1m", "nosuid"])), ["nodev", "rprivate", "exec", "size=1m", "nosuid"]);

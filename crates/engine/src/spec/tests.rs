@@ -103,6 +103,8 @@ fn read_only_with_mounts_and_init() {
             propagation: String::new(),
             create_source: true,
             options: vec![],
+            volume: None,
+            inherited: false,
         };
         let h = &mut c.request.host;
         h.read_only = true;

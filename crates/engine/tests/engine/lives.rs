@@ -156,6 +156,8 @@ fn binds_and_read_only() {
             propagation: String::new(),
             create_source: true,
             options: vec![],
+            volume: None,
+            inherited: false,
         }];
         let outcome = run(&f.engine, r).await.unwrap();
         assert_eq!(outcome.out, "ro\nh\n", "{outcome:?}");

@@ -167,6 +167,8 @@ fn a_restart_that_fails() {
             propagation: String::new(),
             create_source: false,
             options: Vec::new(),
+            volume: None,
+            inherited: false,
         }];
         begin(engine, r).await;
         std::fs::remove_dir(&dir).unwrap();

@@ -14,27 +14,20 @@ mod known;
 
 use std::path::{Path, PathBuf};
 
-use dhow_tests::netns::Netns;
 use dhow_tests::peer::Dockerd;
-use dhow_tests::{Cmd, Engine, Options, Output, paths, skip};
+use dhow_tests::{Cmd, Engine, Output, paths, skip};
 
 /// A test for each file of scenes.
 macro_rules! scenes {
     ($($name:ident)*) => {$(
         #[test]
         fn $name() {
-            compare(&lines(include_str!(concat!("scenes/", stringify!($name), ".txt"))), false);
+            compare(&lines(include_str!(concat!("scenes/", stringify!($name), ".txt"))));
         }
     )*};
 }
 
-scenes! { session containers listing copying images removing system events usage isolation watching templates }
-
-/// Bridges are made in namespaces that stand for hosts.
-#[test]
-fn networks() {
-    compare(&lines(include_str!("scenes/networks.txt")), true);
-}
+scenes! { session containers listing copying images removing system events usage isolation watching volumes templates }
 
 /// Which sides of a line are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,14 +146,12 @@ fn differences(line: Line, original: Option<Shown>, ours: &Shown, own: &Shown) -
     found
 }
 
-/// Plays `lines` on the three sides at once. `network`: the engines have networks, each in a namespace of its own.
-fn compare(lines: &[Line], network: bool) {
+/// Plays `lines` on the three sides at once.
+fn compare(lines: &[Line]) {
     let Some(docker) = paths::program("docker") else { return skip("the docker client is not installed") };
-    let host = network.then(Netns::new);
-    let Some(original) = host.as_ref().map_or_else(Dockerd::start, |host| host.run(Dockerd::start)) else { return };
+    let Some(original) = Dockerd::start() else { return };
     original.docker(&["load", "-q", "-i"]).args([paths::image("busybox")]).ok();
-    let engine = || Engine::with(Options { network, ..Options::default() });
-    let (behind_docker, behind_us) = (engine(), engine());
+    let (behind_docker, behind_us) = (Engine::new(), Engine::new());
     let sides = [
         Side::new(original.dir(), original.socket(), &docker),
         Side::new(behind_docker.dir(), behind_docker.socket(), &docker),

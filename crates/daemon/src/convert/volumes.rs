@@ -1,0 +1,102 @@
+//! Volumes: what a container asks of them, and what they look like.
+
+use super::request::Resolve;
+use crate::error::{Failure, Result};
+use dhow_api::types::{self, HostConfig, Mount, MountPoint, UsageData};
+use dhow_engine::model::volume::{Volume, VolumeUse, VolumesFrom, Wish};
+use dhow_engine::model::{self, BindForm, MountKind};
+
+/// A mount of a volume at a path. An empty name means an anonymous one.
+pub(super) fn mount(wish: Wish, target: &str, read_only: bool, mode: &str, no_copy: bool) -> model::Mount {
+    let volume = VolumeUse { anonymous: wish.name.is_empty(), wish, mode: mode.to_owned(), no_copy };
+    model::Mount {
+        kind: MountKind::Volume,
+        source: std::path::PathBuf::new(),
+        target: target.into(),
+        read_only,
+        bind: BindForm::default(),
+        propagation: String::new(),
+        create_source: false,
+        options: Vec::new(),
+        volume: Some(volume),
+        inherited: false,
+    }
+}
+
+/// What an entry of `Mounts` wishes for.
+pub(super) fn wish(mount: &Mount) -> Result<(Wish, bool)> {
+    let options = mount.volume_options.clone().unwrap_or_default();
+    if !options.subpath.is_empty() {
+        return Err(Failure::unsupported("a part of a volume (subpath)"));
+    }
+    let driver = options.driver_config.unwrap_or_default();
+    Ok((Wish { name: mount.source.clone(), driver: driver.name, labels: options.labels, options: driver.options }, options.no_copy))
+}
+
+/// `VolumesFrom`: `CONTAINER[:MODE]`.
+pub(super) fn from_others(host: &HostConfig, resolve: &Resolve<'_>) -> Result<Vec<VolumesFrom>> {
+    let mut all = Vec::new();
+    for text in host.volumes_from.iter().flatten() {
+        let (name, mode) = text.split_once(':').unwrap_or((text, ""));
+        if name.is_empty() {
+            return Err(Failure::invalid(format!("invalid volumes-from specification: '{text}'")));
+        }
+        if !mode.is_empty() && !mode.split(',').all(|word| matches!(word, "ro" | "rw" | "z" | "Z")) {
+            return Err(Failure::invalid(format!("invalid mode: {mode}")));
+        }
+        all.push(VolumesFrom { container: resolve(name)?, read_only: mode.split(',').any(|word| word == "ro") });
+    }
+    Ok(all)
+}
+
+/// What inspect and ps show of the volumes of a container, and of what it took over from others.
+pub(super) fn points(container: &model::Container) -> impl Iterator<Item = MountPoint> {
+    container.request.host.mounts.iter().filter_map(|mount| {
+        let target = dhow_api::mount::clean(&mount.target.to_string_lossy());
+        let source = mount.source.to_string_lossy().into_owned();
+        if let Some(volume) = &mount.volume {
+            return Some(MountPoint {
+                kind: "volume".into(),
+                name: volume.wish.name.clone(),
+                source,
+                destination: target,
+                driver: "local".into(),
+                mode: volume.mode.clone(),
+                rw: !mount.read_only,
+                propagation: String::new(),
+            });
+        }
+        let propagation = if mount.propagation.is_empty() { "rprivate".to_owned() } else { mount.propagation.clone() };
+        mount.inherited.then(|| MountPoint {
+            kind: "bind".into(),
+            source,
+            destination: target,
+            rw: !mount.read_only,
+            propagation,
+            ..MountPoint::default()
+        })
+    })
+}
+
+/// A volume as the API shows it.
+pub(crate) fn shown(volume: &Volume) -> types::Volume {
+    // Docker reads it from the directory's time, by the second.
+    let created = volume.created.div_euclid(1_000_000_000) * 1_000_000_000;
+    types::Volume {
+        created_at: dhow_api::time::rfc3339(created),
+        driver: "local".into(),
+        labels: Some(volume.labels.clone()).filter(|labels| !labels.is_empty()),
+        mountpoint: volume.mountpoint.to_string_lossy().into_owned(),
+        name: volume.name.clone(),
+        options: Some(volume.options.clone()).filter(|options| !options.is_empty()),
+        scope: "local".into(),
+        usage_data: None,
+    }
+}
+
+/// The same with its size.
+pub(crate) fn measured(volume: &Volume, size: Option<u64>, users: usize) -> types::Volume {
+    let size = size.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
+    let usage = UsageData { ref_count: i64::try_from(users).unwrap_or(i64::MAX), size };
+    types::Volume { usage_data: Some(usage), ..shown(volume) }
+}
