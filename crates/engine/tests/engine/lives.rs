@@ -85,9 +85,7 @@ fn states_and_events_in_dockers_order() {
         assert_eq!(engine.remove("site", false, false).await.unwrap_err().kind, Kind::NotFound);
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            if event.kind == "container" {
-                told.push(event.action.clone());
-            }
+            told.push(event.action.clone());
         }
         let life = ["create", "connect", "start", "pause", "unpause", "rename", "kill", "kill", "disconnect", "die", "stop", "destroy"];
         assert_eq!(told, life);
