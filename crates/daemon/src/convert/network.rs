@@ -89,7 +89,7 @@ pub(crate) fn request(body: NetworkCreate) -> Result<NetworkRequest> {
         ipv4: body.enable_ipv4,
         ipv6: body.enable_ipv6.unwrap_or(false),
         ipam_driver: ipam.driver,
-        ipam_options: ipam.options.unwrap_or_default(),
+        ipam_options: ipam.options,
         pools: pools.collect(),
         options: body.options.unwrap_or_default(),
         labels: body.labels.unwrap_or_default(),
@@ -114,9 +114,11 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
     if !is_user_defined(network) && endpoint.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
         return Err(wrong("network-scoped alias is supported only for containers in user defined networks".into()));
     }
-    if !ipam.link_local_ips.is_empty() {
-        return Err(Failure::unsupported("a link-local address"));
-    }
+    let link_local = ipam.link_local_ips.iter().map(|text| {
+        let found = text.parse::<IpAddr>().ok();
+        found.ok_or_else(|| wrong(format!("invalid link-local IP address: {text}")))
+    });
+    let link_local = link_local.collect::<Result<Vec<_>>>()?;
     if !is_user_defined(network) && endpoint.links.as_ref().is_some_and(|links| !links.is_empty()) {
         return Err(Failure::unsupported("Links"));
     }
@@ -125,6 +127,7 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
         links: endpoint.links.clone().unwrap_or_default(),
         ipv4,
         ipv6,
+        link_local,
         mac: mac(&endpoint.mac_address)?,
         options: endpoint.driver_opts.clone().unwrap_or_default(),
         priority: endpoint.gw_priority,
@@ -154,7 +157,11 @@ where
 fn endpoint(container: &Container, name: &str, membership: &Membership) -> EndpointSettings {
     let text = |address: Option<IpAddr>| address.map(|address| address.to_string()).unwrap_or_default();
     let place = membership.place.as_ref();
-    let ipam = EndpointIpam { ipv4_address: text(membership.ipv4), ipv6_address: text(membership.ipv6), ..EndpointIpam::default() };
+    let ipam = EndpointIpam {
+        ipv4_address: text(membership.ipv4),
+        ipv6_address: text(membership.ipv6),
+        link_local_ips: membership.link_local.iter().map(ToString::to_string).collect(),
+    };
     let of = |part: fn(&Place) -> Option<(IpAddr, u8)>| {
         let found = place.and_then(part);
         (text(found.map(|(address, _)| address)), found.map_or(0, |(_, prefix)| i64::from(prefix)))
@@ -256,7 +263,7 @@ pub(crate) fn inspect(network: &Network, facts: &Facts, containers: &[Arc<Contai
     });
     // Docker has no list where a network of its own has no addresses.
     let config = Some(pools.collect::<Vec<_>>()).filter(|pools| !pools.is_empty());
-    let ipam_options = if network.built_in { None } else { Some(network.ipam_options.clone()) };
+    let ipam_options = if network.built_in { None } else { network.ipam_options.clone() };
     NetworkInspect {
         name: network.name.clone(),
         id: network.id.clone(),

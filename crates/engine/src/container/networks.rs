@@ -18,6 +18,7 @@ impl Actor {
             self.container.networks.insert(wanted.name.clone(), asked);
             return self.networks_changed().await;
         }
+        self.pinned().await?;
         let (parts, container, at) = (self.parts.clone(), self.container.clone(), wanted.clone());
         let connected = tokio::task::spawn_blocking(move || network::connect(&parts.networks, &container, &at, asked)).await;
         let membership = connected.map_err(|e| Error::internal("connect", &self.container.name, e))??;
@@ -43,6 +44,7 @@ impl Actor {
             return Err(Error::new(Kind::Internal, format!("container {} is not connected to {the}network {key}", self.container.id)));
         };
         if self.has_process() && membership.place.is_some() {
+            self.pinned().await?;
             let (parts, container, old) = (self.parts.clone(), self.container.clone(), membership.clone());
             let done = tokio::task::spawn_blocking(move || network::disconnect(&parts.networks, &container, &old)).await;
             done.map_err(|e| Error::internal("disconnect", &self.container.name, e))??;
@@ -56,6 +58,12 @@ impl Actor {
             network::tell(&self.parts.events, network, "disconnect", Some(&self.container.id));
         }
         Ok(())
+    }
+
+    /// Waits until its namespace has its name: the shim gives it one only after it has told of the start.
+    async fn pinned(&self) -> Result<()> {
+        let Some(live) = &self.live else { return Ok(()) };
+        live.shim.sync().await.map_err(|e| Error::internal("find the network namespace of", &self.container.name, e))
     }
 
     fn has_process(&self) -> bool {

@@ -57,7 +57,7 @@ pub struct Network {
     pub chosen: bool,
     /// As given.
     #[serde(default)]
-    pub ipam_options: BTreeMap<String, String>,
+    pub ipam_options: Option<BTreeMap<String, String>>,
     /// Driver options, as given.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
@@ -145,6 +145,8 @@ pub struct Membership {
     pub ipv4: Option<IpAddr>,
     /// The IPv6 address that it must have.
     pub ipv6: Option<IpAddr>,
+    /// Link-local addresses that it has beside.
+    pub link_local: Vec<IpAddr>,
     /// The hardware address that it must have.
     pub mac: Option<String>,
     /// Driver options, as given.
@@ -222,7 +224,7 @@ pub struct NetworkRequest {
     pub ipv4: Option<bool>,
     pub ipv6: bool,
     pub ipam_driver: String,
-    pub ipam_options: BTreeMap<String, String>,
+    pub ipam_options: Option<BTreeMap<String, String>>,
     pub pools: Vec<PoolRequest>,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,

@@ -53,7 +53,7 @@ fn places(networks: &Networks, container: &Container) -> Result<Attached> {
             let asked = container.networks.get(key).cloned().unwrap_or_default();
             let (network, membership) = take(networks, container, key, asked, number)?;
             let Some(place) = &membership.place else { continue };
-            plan.places.push(planned(networks, &network, place, &mut routed));
+            plan.places.push(planned(networks, &network, place, &membership.link_local, &mut routed));
             attached.held.memberships.insert(network.name.clone(), membership);
         }
         Ok(())
@@ -68,7 +68,13 @@ fn places(networks: &Networks, container: &Container) -> Result<Attached> {
 }
 
 /// One place, as the shim makes it. The first network with a way out has the default route.
-pub(super) fn planned(networks: &Networks, network: &Network, place: &Place, routed: &mut [bool; 2]) -> endpoint::Place {
+pub(super) fn planned(
+    networks: &Networks,
+    network: &Network,
+    place: &Place,
+    link_local: &[IpAddr],
+    routed: &mut [bool; 2],
+) -> endpoint::Place {
     let mut gateways = Vec::new();
     for (gateway, done) in [place.gateway, place.gateway6].into_iter().zip(routed) {
         if let (Some(gateway), false) = (gateway, *done) {
@@ -76,6 +82,8 @@ pub(super) fn planned(networks: &Networks, network: &Network, place: &Place, rou
             *done = true;
         }
     }
+    // As the standards divide them.
+    let beside = link_local.iter().map(|address| (*address, if address.is_ipv4() { 16 } else { 64 }));
     endpoint::Place {
         bridge: network.link.clone(),
         port: place.port.clone(),
@@ -83,7 +91,7 @@ pub(super) fn planned(networks: &Networks, network: &Network, place: &Place, rou
         mac: endpoint::parse_mac(&place.mac).unwrap_or([0x02, 0x42, 0, 0, 0, 2]),
         mtu: network.mtu().unwrap_or(networks.settings.mtu),
         isolated: !network.icc(),
-        addresses: place.ipv4.into_iter().chain(place.ipv6).collect(),
+        addresses: place.ipv4.into_iter().chain(place.ipv6).chain(beside).collect(),
         gateways,
     }
 }

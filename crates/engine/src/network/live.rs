@@ -44,7 +44,7 @@ pub(crate) fn connect(networks: &Networks, container: &Container, network: &Netw
         || container.networks.values().all(|other| other.priority < membership.priority);
     let has = |of: fn(&Place) -> Option<IpAddr>| !best && places(container).any(|place| of(place).is_some());
     let mut routed = [has(|place| place.gateway), has(|place| place.gateway6)];
-    let plan = Plan { places: vec![planned(networks, &found, place, &mut routed)], ..Plan::default() };
+    let plan = Plan { places: vec![planned(networks, &found, place, &membership.link_local, &mut routed)], ..Plan::default() };
     let done = namespace(container).and_then(|namespace| endpoint::apply(&plan, namespace.as_fd()).map_err(failed));
     if let Err(error) = done {
         if let Err(error) = endpoint::take_away(&place.port) {

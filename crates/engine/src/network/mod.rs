@@ -245,7 +245,7 @@ fn plain(name: &str, driver: Driver) -> Result<Network> {
         ipv6: false,
         pools: Vec::new(),
         chosen: false,
-        ipam_options: BTreeMap::new(),
+        ipam_options: None,
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         link: String::new(),
