@@ -6,7 +6,7 @@ use crate::container::end::delete_content;
 use crate::container::machine::is_active;
 use crate::container::slot::Slot;
 use crate::container::tell::tell;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Container, NetworkMode, Status};
 use crate::parts::Parts;
 use crate::{clock, health, ids, network, restart, sandbox};
@@ -14,9 +14,12 @@ use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use futures_util::StreamExt;
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 /// Exit code of a container that was killed with its shim.
@@ -119,6 +122,33 @@ pub(crate) async fn serve_names(parts: &Parts) {
             tracing::debug!(container = container.id, "it has gone meanwhile");
         }
     }
+}
+
+/// Sees to it that the packet filter's table stays: who clears the rules of a host clears ours too.
+pub(crate) fn guard_networks(parts: &Arc<Parts>) {
+    let (mut watch, ready) = match parts.networks.watch().and_then(|watch| Ok((readiness(&watch)?, watch))) {
+        Ok((ready, watch)) => (watch, ready),
+        Err(error) => return tracing::warn!(%error, "the packet filter is not watched"),
+    };
+    let parts = Arc::downgrade(parts);
+    tokio::spawn(async move {
+        while ready.readable().await.is_ok() {
+            // All of it is read now; what comes from here on wakes us again.
+            let _ = ready.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
+            let Some(parts) = parts.upgrade() else { return };
+            if let Err(error) = parts.networks.restore(&mut watch) {
+                tracing::error!(%error, "the packet filter's table may not be there");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    });
+}
+
+/// tokio has no type for netlink sockets; its stream waits for readiness just as well, and nothing is read or written through it.
+fn readiness(socket: &impl AsFd) -> Result<UnixStream> {
+    let copy = socket.as_fd().try_clone_to_owned().map(std::os::unix::net::UnixStream::from);
+    let copy = copy.and_then(|copy| copy.set_nonblocking(true).map(|()| copy)).and_then(UnixStream::from_std);
+    copy.map_err(|e| Error::internal("watch", "the packet filter", e))
 }
 
 /// Starts what ran and whose policy says so, in the background: those that join another's namespaces after it, a few at a time.

@@ -115,6 +115,7 @@ impl Engine {
         });
         adopt::adopt(&parts, containers).await?;
         adopt::bring_networks_up(&parts).await;
+        adopt::guard_networks(&parts);
         adopt::serve_names(&parts).await;
         adopt::start_again(&parts);
         Ok(Self { parts })
@@ -578,7 +579,7 @@ impl Engine {
         whole(self.parts.background.spawn(async move { networks::remove(&parts, &name).await })).await
     }
 
-    /// Removes the networks that no container names and that are wanted. Answers their names.
+    /// Removes the networks that no running container is in and that are wanted. Answers their names.
     pub async fn network_prune(&self, wanted: impl Fn(&crate::network::Network) -> bool) -> Result<Vec<String>> {
         networks::prune(&self.parts, wanted).await
     }

@@ -74,17 +74,14 @@ fn in_use(parts: &Parts, network: &Network, members: &[String]) -> Error {
     Error::new(Kind::Forbidden, text)
 }
 
-/// Removes the networks that no container names, running or not, and that are wanted. Answers their names.
+/// Removes the networks that no running container is in and that are wanted. Answers their names.
 pub(crate) async fn prune(parts: &Arc<Parts>, wanted: impl Fn(&Network) -> bool) -> Result<Vec<String>> {
     let _turn = Turn::take(&parts.prunes.containers)?;
     let mut removed = Vec::new();
     for network in parts.networks.all().iter().filter(|network| !network.built_in && wanted(network)) {
-        let used = parts.registry.all().iter().any(|slot| slot.get().networks.values().any(|m| m.network == network.id));
-        if used {
-            continue;
-        }
         match remove(parts, &network.id).await {
             Ok(()) => removed.push(network.name.clone()),
+            Err(error) if error.kind == Kind::Forbidden => {}
             Err(error) => tracing::warn!(network = network.name, %error, "it was not pruned"),
         }
     }

@@ -3,6 +3,7 @@
 //! Plans are pure ([`ipam`], [`ports`], [`table`], [`endpoint::Plan`]); effects are thin functions over netlink, spoken in process
 //! ([`link`], [`nft`], [`endpoint::apply`]). Knows nothing of containers or of Docker's JSON.
 
+pub mod conntrack;
 pub mod dns;
 pub mod endpoint;
 pub mod error;

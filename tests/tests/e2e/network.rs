@@ -3,7 +3,7 @@
 use dhow_tests::{Cmd, Engine, Options, until};
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 pub(crate) fn engine() -> Engine {
@@ -167,5 +167,70 @@ fn no_network_is_still_no_network() {
     let shared = engine.shell("--network container:base", "ip -4 -o addr show eth0").ok();
     let address = engine.inspect("base")["NetworkSettings"]["IPAddress"].as_str().expect("an address").to_owned();
     assert!(shared.contains(&address), "{joined} {shared}");
+    engine.finish();
+}
+
+/// A container that answers every datagram with its name.
+fn answers(engine: &Engine, name: &str, flags: &str) {
+    let script = "use Socket; socket(S, PF_INET, SOCK_DGRAM, 17); bind(S, sockaddr_in(5353, INADDR_ANY)) or die;
+        while (1) { my $from = recv(S, my $got, 99, 0); send(S, $ARGV[0], 0, $from) }";
+    engine
+        .dhow(["run", "-d", "--init", "--name", name])
+        .args(flags.split_whitespace())
+        .args(["debian:bookworm-slim", "perl", "-e", script, name])
+        .ok();
+}
+
+#[test]
+fn datagrams_go_where_the_port_leads_now() {
+    let engine = engine();
+    engine.load("debian");
+    let outside = engine.host().neighbour("10.77.0.1", "10.77.0.2");
+    // One flow for all of it, which the kernel tracks.
+    let asker = outside.run(|| UdpSocket::bind("10.77.0.2:7001")).expect("a socket");
+    asker.set_read_timeout(Some(Duration::from_millis(300))).expect("a limit");
+    let answer = |expect: &str| {
+        until("the right one answers", || {
+            asker.send_to(b"?", "10.77.0.1:5353").expect("a datagram");
+            let mut buffer = [0; 64];
+            let got = asker.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
+            got.is_ok_and(|got| got == expect)
+        });
+    };
+    answers(&engine, "one", "-p 5353:5353/udp");
+    answer("one");
+    engine.ok("rm -f one");
+    // The address goes to another one, the port to a third.
+    engine.ok("run -d --init --name filler busybox sleep 1000");
+    answers(&engine, "two", "-p 5353:5353/udp");
+    answer("two");
+    // By the loopback too.
+    let near = engine.host().run(|| UdpSocket::bind("127.0.0.1:0")).expect("a socket");
+    near.set_read_timeout(Some(Duration::from_millis(300))).expect("a limit");
+    until("the loopback's way", || {
+        near.send_to(b"?", "127.0.0.1:5353").expect("a datagram");
+        near.recv(&mut [0; 64]).is_ok()
+    });
+    engine.finish();
+}
+
+#[test]
+fn the_table_is_put_again_when_somebody_clears_it() {
+    let engine = engine();
+    let outside = engine.host().neighbour("10.77.0.1", "10.77.0.2");
+    let web = server(&engine, "web", "-p 8080:80");
+    let address = web["NetworkSettings"]["IPAddress"].as_str().expect("an address");
+    let before = engine.host().run(|| Cmd::new("nft").args(["list", "ruleset"]).ok());
+    let table = engine.host().run(dhow_tests::leaks::tables).into_iter().next().expect("a table");
+    for line in ["flush ruleset".to_owned(), format!("flush {table}"), format!("delete {table}")] {
+        engine.host().run(|| Cmd::new("nft").args(line.split(' ')).ok());
+        until("the rules are there again", || engine.host().run(|| Cmd::new("nft").args(["list", "ruleset"]).ok()) == before);
+        assert!(outside.run(|| hear("10.77.0.1:8080")).expect(&line).contains("hello"));
+        let by_route = outside.run(|| {
+            Cmd::new("ip").args(["route", "replace", "default", "via", "10.77.0.1"]).ok();
+            hear(&format!("{address}:80"))
+        });
+        assert!(by_route.is_err(), "an unpublished way in: {by_route:?}");
+    }
     engine.finish();
 }

@@ -194,7 +194,7 @@ pub(crate) fn endpoints(container: &Container, mode: &str, asked: &NetworkingCon
     if mode.starts_with("container:") {
         return BTreeMap::new();
     }
-    if !container.networks.is_empty() {
+    if container.request.host.network == NetworkMode::Networks || !container.networks.is_empty() {
         let one = |(name, membership): (&String, &Membership)| (name.clone(), Some(endpoint(container, name, membership)));
         return container.networks.iter().map(one).collect();
     }

@@ -5,9 +5,9 @@ use crate::error::{Error, Kind, Result};
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::Mapping;
-use dhow_network::{Subnet, endpoint, forward, link, table};
+use dhow_network::{Subnet, conntrack, endpoint, forward, link, table};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What the engine has of the host.
@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Host {
     /// One transaction after the other: each is computed from what the one before left. Held for microseconds, as the kernel holds its own.
     filter: Mutex<Option<Socket>>,
+    /// Its number; 0 before it was opened.
+    own: AtomicU32,
     /// The table is there.
     put: AtomicBool,
     /// We switched forwarding on, of IPv4 and of IPv6.
@@ -42,7 +44,12 @@ impl Host {
         let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match filter.take() {
             Some(socket) => filter.insert(socket),
-            None => filter.insert(Socket::netfilter().map_err(|e| Error::internal("open", "a netlink socket of the packet filter", e))?),
+            None => {
+                let open = |e| Error::internal("open", "a netlink socket of the packet filter", e);
+                let socket = Socket::netfilter().map_err(open)?;
+                self.own.store(socket.port().map_err(open)?, Ordering::Relaxed);
+                filter.insert(socket)
+            }
         };
         act(socket).map_err(failed)
     }
@@ -177,6 +184,22 @@ impl Networks {
         })
     }
 
+    /// To hear of what others do to the packet filter.
+    pub(crate) fn watch(&self) -> Result<nft::Watch> {
+        nft::Watch::new().map_err(|e| Error::internal("watch", "the packet filter", e))
+    }
+
+    /// Puts the table again where somebody else has taken from it.
+    pub(crate) fn restore(&self, watch: &mut nft::Watch) -> Result<()> {
+        let own = self.host.own.load(Ordering::Relaxed);
+        let lost = watch.lost(&self.settings.table, Family::Inet, own);
+        if lost.map_err(|e| Error::internal("watch", "the packet filter", e))? && self.host.put.load(Ordering::Relaxed) {
+            tracing::warn!(table = self.settings.table, "somebody has changed the packet filter's table: it is put again");
+            self.put_table()?;
+        }
+        Ok(())
+    }
+
     /// Publishes ports, or takes them back.
     pub(super) fn change_ports(&self, mappings: &[Mapping], add: bool) -> Result<()> {
         let (anywhere, at) = table::elements(mappings);
@@ -188,11 +211,13 @@ impl Networks {
         messages.extend(nft::change_elements(Family::Inet, name, table::AT, &at, add));
         let operation = if add { "publish ports in the table" } else { "take ports from the table" };
         let done = self.host.with_filter(|socket| nft::commit(socket, messages, operation, name));
-        match done {
+        let done = match done {
             // Somebody flushed the table, or took it away: it is put again, with what is published now.
             Err(error) if is_missing(&error) => self.put_table(),
             other => other,
-        }
+        };
+        // Flows that were judged before would go on as they did.
+        done.and_then(|()| conntrack::forget(mappings).map_err(failed))
     }
 
     /// Removes ports of our bridges that no container has: their namespace may live on without one.

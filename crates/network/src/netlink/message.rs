@@ -74,6 +74,17 @@ impl Message {
         filled
     }
 
+    /// An attribute of attributes, as it came.
+    #[must_use]
+    pub fn raw(self, kind: u16, attributes: &[u8]) -> Self {
+        self.attr(kind | NESTED, attributes)
+    }
+
+    /// As it is so far, its header unfinished.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> usize {
         self.bytes.len()
@@ -95,6 +106,8 @@ pub struct Reply {
     pub kind: u16,
     /// Of which request.
     pub sequence: u32,
+    /// The number of the socket that asked.
+    pub port: u32,
     /// What follows the header.
     pub body: Vec<u8>,
 }
@@ -104,7 +117,8 @@ pub(super) fn split(mut packet: &[u8]) -> Vec<Reply> {
     let mut found = Vec::new();
     while let Some((length, kind, sequence)) = header(packet) {
         let Some(body) = packet.get(HEADER..length) else { break };
-        found.push(Reply { kind, sequence, body: body.to_vec() });
+        let port = packet.get(12..16).map_or(0, number);
+        found.push(Reply { kind, sequence, port, body: body.to_vec() });
         packet = packet.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     found

@@ -35,17 +35,42 @@ pub struct Socket {
 impl Socket {
     /// Links, addresses and routes.
     pub fn route() -> io::Result<Self> {
-        Self::open(None)
+        Self::open(None, 0)
     }
 
     /// The packet filter.
     pub fn netfilter() -> io::Result<Self> {
-        Self::open(Some(rustix::net::netlink::NETFILTER))
+        Self::open(Some(rustix::net::netlink::NETFILTER), 0)
     }
 
-    fn open(protocol: Option<Protocol>) -> io::Result<Self> {
+    /// News of these groups of the packet filter, a bit each.
+    pub fn netfilter_news(groups: u32) -> io::Result<Self> {
+        Self::open(Some(rustix::net::netlink::NETFILTER), groups)
+    }
+
+    /// Its number, by which the kernel tells who did something.
+    pub fn port(&self) -> io::Result<u32> {
+        let address = rustix::net::getsockname(&self.fd)?;
+        Ok(SocketAddrNetlink::try_from(address)?.pid())
+    }
+
+    /// What has come unasked, without waiting. ENOBUFS where more came than there was room for.
+    pub fn news(&mut self) -> io::Result<Vec<Reply>> {
+        let mut found = Vec::new();
+        let mut buffer = vec![0; ROOM];
+        loop {
+            match rustix::net::recv(&self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, length)) => found.extend(split(&buffer[..length])),
+                Err(Errno::AGAIN) => return Ok(found),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn open(protocol: Option<Protocol>, groups: u32) -> io::Result<Self> {
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
-        rustix::net::bind(&fd, &SocketAddrNetlink::new(0, 0))?;
+        rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self { fd, next: 1 })
     }
 
@@ -101,16 +126,22 @@ impl Socket {
 
     /// Asks for all of a kind.
     pub fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Reply>> {
-        self.send(vec![Message::new(kind, DUMP).body(body)])?;
         let mut found = Vec::new();
+        self.dump_each(kind, body, |reply| found.push(reply))?;
+        Ok(found)
+    }
+
+    /// Asks for all of a kind, of which there may be very many.
+    pub fn dump_each(&mut self, kind: u16, body: &[u8], mut each: impl FnMut(Reply)) -> io::Result<()> {
+        self.send(vec![Message::new(kind, DUMP).body(body)])?;
         let mut buffer = vec![0; ROOM];
         loop {
             let length = receive(&self.fd, &mut buffer, RecvFlags::empty())?;
             for reply in split(&buffer[..length]) {
                 match reply.kind {
-                    DONE => return Ok(found),
+                    DONE => return Ok(()),
                     ERROR => return Err(io::Error::from_raw_os_error(-(number(&reply.body) as i32))),
-                    _ => found.push(reply),
+                    _ => each(reply),
                 }
             }
         }
@@ -130,6 +161,12 @@ impl Socket {
             let length = receive(&self.fd, &mut buffer, RecvFlags::DONTWAIT)?;
             found.extend(split(&buffer[..length]));
         }
+    }
+}
+
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

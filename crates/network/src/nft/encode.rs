@@ -7,6 +7,8 @@ const SUBSYSTEM: u16 = 10 << 8;
 const NEWTABLE: u16 = SUBSYSTEM;
 pub(super) const GETTABLE: u16 = SUBSYSTEM | 1;
 const DELTABLE: u16 = SUBSYSTEM | 2;
+/// Of tables, chains, rules, sets and elements.
+pub(super) const REMOVALS: [u16; 5] = [DELTABLE, SUBSYSTEM | 5, SUBSYSTEM | 8, SUBSYSTEM | 11, DELELEMENT];
 const NEWCHAIN: u16 = SUBSYSTEM | 3;
 const NEWRULE: u16 = SUBSYSTEM | 6;
 const NEWSET: u16 = SUBSYSTEM | 9;

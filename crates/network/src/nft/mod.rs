@@ -2,9 +2,11 @@
 
 mod encode;
 mod expr;
+mod watch;
 
 pub use encode::{change_elements, put, remove};
 pub use expr::{Expr, Verdict, name16};
+pub use watch::Watch;
 
 use crate::error::{Error, Result};
 use crate::netlink::{Message, Socket, attributes};

@@ -14,20 +14,27 @@ mod known;
 
 use std::path::{Path, PathBuf};
 
+use dhow_tests::netns::Netns;
 use dhow_tests::peer::Dockerd;
-use dhow_tests::{Cmd, Engine, Output, paths, skip};
+use dhow_tests::{Cmd, Engine, Options, Output, paths, skip};
 
 /// A test for each file of scenes.
 macro_rules! scenes {
     ($($name:ident)*) => {$(
         #[test]
         fn $name() {
-            compare(&lines(include_str!(concat!("scenes/", stringify!($name), ".txt"))));
+            compare(&lines(include_str!(concat!("scenes/", stringify!($name), ".txt"))), false);
         }
     )*};
 }
 
 scenes! { session containers listing copying images removing system events usage isolation watching volumes templates }
+
+/// Bridges are made in namespaces that stand for hosts.
+#[test]
+fn networks() {
+    compare(&lines(include_str!("scenes/networks.txt")), true);
+}
 
 /// Which sides of a line are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,12 +153,14 @@ fn differences(line: Line, original: Option<Shown>, ours: &Shown, own: &Shown) -
     found
 }
 
-/// Plays `lines` on the three sides at once.
-fn compare(lines: &[Line]) {
+/// Plays `lines` on the three sides at once. `network`: the engines have networks, each in a namespace of its own.
+fn compare(lines: &[Line], network: bool) {
     let Some(docker) = paths::program("docker") else { return skip("the docker client is not installed") };
-    let Some(original) = Dockerd::start() else { return };
+    let host = network.then(Netns::new);
+    let Some(original) = host.as_ref().map_or_else(Dockerd::start, |host| host.run(Dockerd::start)) else { return };
     original.docker(&["load", "-q", "-i"]).args([paths::image("busybox")]).ok();
-    let (behind_docker, behind_us) = (Engine::new(), Engine::new());
+    let engine = || Engine::with(Options { network, ..Options::default() });
+    let (behind_docker, behind_us) = (engine(), engine());
     let sides = [
         Side::new(original.dir(), original.socket(), &docker),
         Side::new(behind_docker.dir(), behind_docker.socket(), &docker),

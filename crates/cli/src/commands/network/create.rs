@@ -89,15 +89,15 @@ fn configs(parsed: &Parsed) -> Result<Vec<Value>, Error> {
     let subnets = all_strings(parsed, "subnet");
     let mut entries: Vec<BTreeMap<&str, Value>> = subnets.iter().map(|subnet| BTreeMap::from([("Subnet", json!(subnet))])).collect();
     let bounds: Vec<Option<(u128, u128, bool)>> = subnets.iter().map(|subnet| bounds(subnet)).collect();
-    if let Some(wrong) = subnets.iter().zip(&bounds).find(|(_, bounds)| bounds.is_none()) {
-        return Err(Error::new(format!("invalid CIDR address: {}", wrong.0)));
+    if subnets.is_empty() && ["ip-range", "gateway"].iter().any(|flag| !all_strings(parsed, flag).is_empty()) {
+        return Err(Error::new("every ip-range or gateway must have a corresponding subnet"));
     }
     let place = |text: &str| {
         let address = text.split('/').next().unwrap_or(text);
         let (number, ipv4) = number(address)?;
         bounds.iter().position(|range| range.is_some_and(|(first, last, four)| four == ipv4 && (first..=last).contains(&number)))
     };
-    for (flag, key, what) in [("ip-range", "IPRange", "ip-range"), ("gateway", "Gateway", "gateway")] {
+    for (flag, key, what) in [("ip-range", "IPRange", "range"), ("gateway", "Gateway", "gateway")] {
         for text in all_strings(parsed, flag) {
             let at = place(&text).ok_or_else(|| Error::new(format!("no matching subnet for {what} {text}")))?;
             if entries[at].insert(key, json!(text)).is_some() {
@@ -149,7 +149,9 @@ mod tests {
             "--subnet 10.0.0.0/24,10.0.1.0/24 --gateway 10.0.1.1 --ip-range 10.0.0.128/25 --aux-address a=10.0.0.9 n",
             r#"[{"AuxiliaryAddresses":{"a":"10.0.0.9"},"IPRange":"10.0.0.128/25","Subnet":"10.0.0.0/24"},{"Gateway":"10.0.1.1","Subnet":"10.0.1.0/24"}]"#,
         );
-        check("--gateway 10.0.0.1 n", "no matching subnet for gateway 10.0.0.1");
-        check("--subnet x n", "invalid CIDR address: x");
+        check("--gateway 10.0.0.1 n", "every ip-range or gateway must have a corresponding subnet");
+        check("--subnet 10.1.0.0/24 --gateway 10.0.0.1 n", "no matching subnet for gateway 10.0.0.1");
+        // The engine says that.
+        check("--subnet x n", r#"[{"Subnet":"x"}]"#);
     }
 }

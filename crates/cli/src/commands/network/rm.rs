@@ -34,6 +34,6 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
                 }
             }
         }
-        if failed { Err(Error::Exit(1)) } else { Ok(()) }
+        if failed { Err(Error::new("exit status 1")) } else { Ok(()) }
     })
 }
