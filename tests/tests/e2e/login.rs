@@ -3,6 +3,7 @@
 use dhow_tests::archive::rootfs;
 use dhow_tests::peer::Dockerd;
 use dhow_tests::registry::{Registry, layer};
+use dhow_tests::tmux::Terminal;
 use dhow_tests::{Cmd, Engine, Options};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -112,5 +113,24 @@ fn helpers_keep_what_they_are_named_for() {
     std::fs::write(&file, r#"{"credsStore":"missing"}"#).expect("a configuration");
     let error = run(&format!("login -u user -p secret {address}")).fails(1);
     assert!(error.contains("docker-credential-missing\": executable file not found in $PATH"), "{error}");
+    engine.finish();
+}
+
+#[test]
+fn a_person_is_asked_and_the_password_is_not_shown() {
+    let Some(registry) = Registry::locked() else { return };
+    let engine = bare();
+    let Some(terminal) = Terminal::open(&engine, &engine.dhow(["login", &registry.address])) else { return };
+    terminal.until_shown("Username: ");
+    terminal.line("user");
+    terminal.until_shown("Password: ");
+    terminal.line("secret");
+    terminal.until_line("Login Succeeded");
+    assert_eq!(terminal.ended(), 0);
+    let screen = terminal.screen();
+    assert!(screen.contains("Username: user") && !screen.contains("secret"), "{screen}");
+    drop(terminal);
+    let kept = std::fs::read_to_string(engine.dir().join("h/.docker/config.json")).expect("a configuration");
+    assert!(kept.contains("dXNlcjpzZWNyZXQ="), "{kept}");
     engine.finish();
 }

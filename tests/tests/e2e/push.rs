@@ -3,8 +3,9 @@
 use dhow_tests::archive::{Tar, rootfs};
 use dhow_tests::peer::Dockerd;
 use dhow_tests::registry::{Registry, layer, media};
-use dhow_tests::{Engine, Options, http, paths};
+use dhow_tests::{Cmd, Engine, Options, http, paths, skip};
 use serde_json::{Value, json};
+use std::path::Path;
 
 fn bare() -> Engine {
     Engine::with(Options { empty: true, ..Options::default() })
@@ -116,7 +117,7 @@ fn the_same_words_as_dockerd() {
     let engine = bare();
     engine.load("busybox");
     peer.docker(&["load", "-q", "-i", &paths::image("busybox").to_string_lossy()]).ok();
-    let sessions: [(&Registry, &dyn Fn(&[&str]) -> Option<dhow_tests::Cmd>); 3] = [
+    let sessions: [(&Registry, &dyn Fn(&[&str]) -> Option<Cmd>); 3] = [
         (&theirs, &|words| Some(peer.docker(words))),
         (&registry, &|words| engine.docker(words)),
         (&own, &|words| Some(engine.dhow(words))),
@@ -182,5 +183,64 @@ fn distribution_and_search_answer_from_the_registry() {
     assert_eq!(error, "Error response from daemon: limit 101 is outside the range of [1, 100]\n");
     let error = engine.run("search --filter colour=red x").fails(1);
     assert_eq!(error, "Error response from daemon: invalid filter 'colour'\n");
+    engine.finish();
+}
+
+/// Podman with a store of its own below a directory; `None`, and counted as skipped, where it is not installed.
+fn podman(dir: &Path) -> Option<impl Fn(&[&str]) -> Cmd + use<>> {
+    let Some(program) = paths::program("podman") else {
+        skip("podman is not installed");
+        return None;
+    };
+    let dir = dir.to_path_buf();
+    Some(move |words: &[&str]| {
+        let root = dir.join("root").display().to_string();
+        let run = dir.join("run").display().to_string();
+        let tmp = dir.join("tmp").display().to_string();
+        let own = ["--root", &root, "--runroot", &run, "--tmpdir", &tmp, "--storage-driver", "vfs", "--events-backend", "file"];
+        Cmd::new(&program).env("HOME", &dir).env("XDG_RUNTIME_DIR", &dir).args(own).args(words)
+    })
+}
+
+#[test]
+fn a_copy_through_docker_us_and_podman_is_the_same_image() {
+    let Some(registry) = Registry::start() else { return };
+    let Some(peer) = Dockerd::start() else { return };
+    let engine = bare();
+    let (first, second) = (registry.name("first:1"), registry.name("second:1"));
+    peer.docker(&["load", "-q", "-i", &paths::image("busybox").to_string_lossy()]).ok();
+    peer.docker(&["tag", "busybox", &first]).ok();
+    peer.docker(&["push", "-q", &first]).ok();
+    let digest = dhow_tests::registry::digest(&registry.bytes("/v2/first/manifests/1", media::DOCKER));
+
+    engine.ok(&format!("pull -q {first}"));
+    engine.ok(&format!("tag {first} {second}"));
+    engine.ok(&format!("push -q {second}"));
+    assert_eq!(dhow_tests::registry::digest(&registry.bytes("/v2/second/manifests/1", media::DOCKER)), digest);
+    let id = engine.inspect(&second)["Id"].as_str().expect("an id").to_owned();
+
+    peer.docker(&["pull", "-q", &second]).ok();
+    assert_eq!(peer.docker(&["images", "-q", "--no-trunc", &second]).ok(), id);
+    let digests = peer.docker(&["inspect", "--format", "{{.RepoDigests}}", &second]).ok();
+    assert!(digests.contains(&registry.name(&format!("second@{digest}"))), "{digests}");
+
+    // What was made here is the same for them.
+    engine.dhow(["run", "--name", "made", &second, "sh", "-c", "echo mine > /mine"]).ok();
+    let made = registry.name("made:1");
+    engine.ok(&format!("commit made {made}"));
+    engine.ok("rm made");
+    engine.ok(&format!("push -q {made}"));
+    let id = engine.inspect(&made)["Id"].as_str().expect("an id").to_owned();
+    peer.docker(&["pull", "-q", &made]).ok();
+    assert_eq!(peer.docker(&["images", "-q", "--no-trunc", &made]).ok(), id);
+
+    let Some(podman) = podman(&engine.scratch("podman")) else { return };
+    podman(&["pull", "-q", "--tls-verify=false", &made]).ok();
+    assert_eq!(podman(&["images", "-q", "--no-trunc", &made]).ok(), id);
+    let third = registry.name("third:1");
+    podman(&["tag", &made, &third]).ok();
+    podman(&["push", "-q", "--tls-verify=false", &third]).ok();
+    engine.ok(&format!("pull -q {third}"));
+    assert_eq!(engine.inspect(&third)["Id"], id.as_str());
     engine.finish();
 }

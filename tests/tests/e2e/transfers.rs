@@ -125,3 +125,81 @@ fn a_pull_that_nobody_waits_for_ends() {
     assert!(asked[1].range.starts_with("bytes="), "{asked:?}");
     engine.finish();
 }
+
+/// What is below a directory of the data root.
+fn left(engine: &Engine, place: &str) -> usize {
+    std::fs::read_dir(engine.data_root().join(place)).expect("a directory").count()
+}
+
+/// Holds the answer to the request with this number, and kills the engine while it waits for it.
+fn killed_at(engine: &Engine, registry: &Registry, number: usize, words: &dyn Fn(&str) -> Vec<String>) -> bool {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let middle = Middle::start(&registry.address, move |_, _| {
+        let at = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if at == number { Fate::Held(0) } else { Fate::Whole }
+    });
+    let mut client = engine.dhow(words(&middle.address)).spawn();
+    let mut done = false;
+    until("the request, or the end", || {
+        done = client.try_wait().expect("look at the client").is_some();
+        done || middle.heard().len() > number
+    });
+    if !done {
+        engine.kill_daemon();
+        assert_ne!(finish_child(client).code, 0);
+        engine.start_daemon();
+    }
+    middle.open();
+    done
+}
+
+#[test]
+fn slow_killed_at_any_request_of_a_pull() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    registry.image("any", Some("1"), "amd64", &[layer(&rootfs().finish(), Some("gzip")), large()]);
+    let mut number = 0;
+    while !killed_at(&engine, &registry, number, &|address| vec!["pull".into(), format!("{address}/any:1")]) {
+        assert_eq!(engine.ok("images -q -a"), "", "request {number}");
+        assert_eq!((left(&engine, "images/blobs/sha256"), left(&engine, "images/tmp")), (0, 0), "request {number}");
+        assert_eq!(left(&engine, "layers/layers"), 0, "request {number}");
+        number += 1;
+    }
+    // A greeting, the manifest, the configuration, a layer. The other layer may have come whole before one of the kills, and is kept.
+    assert!(number >= 4, "{number}");
+    let id = engine.ok("images -q");
+    assert_eq!(engine.ok(&format!("run --rm {id} busybox wc -c /large")), "2000000 /large");
+    engine.ok(&format!("rmi -f {id}"));
+    assert_eq!((left(&engine, "images/blobs/sha256"), left(&engine, "layers/layers"), left(&engine, "images/ingest")), (0, 0, 0));
+    engine.finish();
+}
+
+#[test]
+fn slow_killed_at_any_request_of_a_push() {
+    let Some(registry) = Registry::start() else { return };
+    let engine = bare();
+    engine.load("busybox");
+    let id = engine.ok("images -q --no-trunc");
+    let mut number = 0;
+    loop {
+        let words = |address: &str| {
+            let name = format!("{address}/n{number}:1");
+            engine.ok(&format!("tag busybox {name}"));
+            vec!["push".into(), name]
+        };
+        if killed_at(&engine, &registry, number, &words) {
+            break;
+        }
+        assert_eq!(engine.ok("images -q --no-trunc busybox"), id, "request {number}");
+        assert_eq!(left(&engine, "images/tmp"), 0, "request {number}");
+        number += 1;
+    }
+    // A greeting; for the layer and the configuration a question, a place, and at least one request; the manifest.
+    assert!(number >= 8, "{number}");
+    // The last one is whole, and what the engine says of its digest is true.
+    let digests = engine.inspect("busybox")["RepoDigests"].to_string();
+    let manifest = registry.bytes(&format!("/v2/n{number}/manifests/1"), dhow_tests::registry::media::DOCKER);
+    assert!(digests.contains(&dhow_tests::registry::digest(&manifest)), "{digests}");
+    assert_eq!(engine.ok("run --rm busybox echo whole"), "whole");
+    engine.finish();
+}
