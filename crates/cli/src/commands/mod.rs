@@ -44,9 +44,7 @@ mod top;
 mod unpause;
 mod update;
 mod version;
-mod volume_create;
-mod volume_ls;
-mod volume_rm;
+mod volume;
 mod wait;
 
 use crate::command::{Command, Group};
@@ -174,13 +172,13 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "volume",
         short: "Manage volumes",
         members: &[
-            ("create", &volume_create::COMMAND),
+            ("create", &volume::CREATE),
             ("inspect", &inspect::VOLUME),
-            ("ls", &volume_ls::COMMAND),
-            ("list", &volume_ls::COMMAND),
+            ("ls", &volume::LS),
+            ("list", &volume::LS),
             ("prune", &prune::VOLUMES),
-            ("rm", &volume_rm::COMMAND),
-            ("remove", &volume_rm::COMMAND),
+            ("rm", &volume::RM),
+            ("remove", &volume::RM),
         ],
     },
 ];

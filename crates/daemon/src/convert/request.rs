@@ -1,6 +1,7 @@
 //! A create body made the engine's request and our document.
 
 use super::document::Document;
+use super::lookup::Resolve;
 use super::{console, defaults, devices, health, mounts, network, ports, security, volumes};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
@@ -8,9 +9,6 @@ use dhow_api::ApiVersion;
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
 use dhow_engine::model::{self, IpcMode, NamespaceMode, Request};
 use dhow_engine::network::Wishes;
-
-/// Looks a container's id up by name.
-pub(super) type Resolve<'a> = dyn Fn(&str) -> dhow_engine::error::Result<String> + 'a;
 
 /// Drops what an older client could not have meant.
 pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {

@@ -1,6 +1,6 @@
 //! Volumes: what a container asks of them, and what they look like.
 
-use super::request::Resolve;
+use super::lookup::Resolve;
 use crate::error::{Failure, Result};
 use dhow_api::types::{self, HostConfig, Mount, MountPoint, UsageData};
 use dhow_engine::model::volume::{Volume, VolumeUse, VolumesFrom, Wish};

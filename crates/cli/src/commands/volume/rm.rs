@@ -2,15 +2,15 @@
 
 use dhow_api::client::{Request, segment};
 
-use super::shared;
 use crate::app::App;
 use crate::command::{Arity, Command};
+use crate::commands::shared;
 use crate::error::Error;
 use crate::flags::{Parsed, switch};
 use crate::output::say;
 
 /// The command.
-pub(super) static COMMAND: Command = Command {
+pub(in super::super) static COMMAND: Command = Command {
     names: &["volume rm", "volume remove"],
     usage: "[OPTIONS] VOLUME [VOLUME...]",
     short: "Remove volumes that nobody uses",

@@ -11,7 +11,7 @@ use crate::options::pairs;
 use crate::output::say;
 
 /// The command.
-pub(super) static COMMAND: Command = Command {
+pub(in super::super) static COMMAND: Command = Command {
     names: &["volume create"],
     usage: "[OPTIONS] [VOLUME]",
     short: "Create a volume",

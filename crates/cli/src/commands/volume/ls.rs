@@ -12,7 +12,7 @@ use crate::options::filters;
 use crate::output::{list, say};
 
 /// The command.
-pub(super) static COMMAND: Command = Command {
+pub(in super::super) static COMMAND: Command = Command {
     names: &["volume ls", "volume list"],
     usage: "[OPTIONS]",
     short: "List volumes",
