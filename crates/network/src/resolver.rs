@@ -36,7 +36,7 @@ pub(crate) fn open_here() -> Result<Sockets> {
     rustix::net::listen(&tcp, BACKLOG).map_err(|e| Error::of("listen for", "questions for names")(e.into()))?;
     let table = table(udp_port, tcp_port);
     let mut filter = Socket::netfilter().map_err(Error::of("open", "a netlink socket of the packet filter"))?;
-    nft::commit(&mut filter, nft::put(&table), "put the table", &table.name)?;
+    nft::commit(&mut filter, nft::make(&table), "put the table", &table.name)?;
     Ok(Sockets { udp, tcp })
 }
 

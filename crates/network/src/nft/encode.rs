@@ -42,8 +42,12 @@ pub fn remove(name: &str, of: Family) -> Vec<Message> {
 
 /// Puts a table in the place of the one of that name.
 pub fn put(table: &Table) -> Vec<Message> {
-    let mut all = remove(&table.name, table.family);
-    all.push(Message::new(NEWTABLE, CREATE).body(&family(table.family)).text(1, &table.name));
+    remove(&table.name, table.family).into_iter().chain(make(table)).collect()
+}
+
+/// Makes a table where there is none of that name. Where nothing is removed the kernel waits for nobody.
+pub fn make(table: &Table) -> Vec<Message> {
+    let mut all = vec![Message::new(NEWTABLE, CREATE).body(&family(table.family)).text(1, &table.name)];
     for (number, set) in table.sets.iter().enumerate() {
         all.push(new_set(table, set, number as u32 + 1));
         all.extend(change_elements(table.family, &table.name, set.name, &set.elements, true));

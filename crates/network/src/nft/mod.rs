@@ -4,7 +4,7 @@ mod encode;
 mod expr;
 mod watch;
 
-pub use encode::{change_elements, put, remove};
+pub use encode::{change_elements, make, put, remove};
 pub use expr::{Expr, Verdict, name16};
 pub use watch::Watch;
 
