@@ -101,7 +101,7 @@ fn a_frozen_container_holds_up_only_itself() {
     engine.finish();
 }
 
-/// What a process holds: descriptors, threads, KiB of memory.
+/// What a process holds: descriptors, threads, KiB of memory of its own. The pages of its program are the build's, not its work's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     descriptors: usize,
@@ -116,8 +116,11 @@ fn held(pid: i32) -> Held {
         text.parse().expect("a number")
     };
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count();
-    Held { descriptors, threads: usize::try_from(field("Threads:")).expect("few"), memory: field("VmRSS:") }
+    Held { descriptors, threads: usize::try_from(field("Threads:")).expect("few"), memory: field("RssAnon:") }
 }
+
+/// The daemon stays below 60 MB; up to 18 of them are pages of its program, in a build that is optimised.
+const DAEMON_MEMORY: u64 = (60 - 18) << 10;
 
 #[test]
 fn slow_three_hundred_containers_at_once() {
@@ -137,12 +140,12 @@ fn slow_three_hundred_containers_at_once() {
         assert_eq!(engine.ok(&format!("exec {id} hostname")), id[..12]);
     }
     let daemon = held(engine.pid());
-    assert!(daemon.memory < 60 << 10, "{daemon:?}");
+    assert!(daemon.memory < DAEMON_MEMORY, "{daemon:?}");
     // A new daemon finds them all.
     engine.kill_daemon();
     engine.start_daemon();
     assert_eq!(ask(&engine, "GET", "/containers/json", "").as_array().map(Vec::len), Some(COUNT));
-    assert!(held(engine.pid()).memory < 60 << 10, "{:?}", held(engine.pid()));
+    assert!(held(engine.pid()).memory < DAEMON_MEMORY, "{:?}", held(engine.pid()));
     engine.finish();
 }
 
@@ -162,7 +165,9 @@ fn cycles() -> u64 {
 /// What daemon and spawner hold and the data root takes, once it no longer changes: finished threads go, the database's log is folded back,
 /// memory is given back.
 fn at_rest(engine: &Engine) -> ([Held; 2], u64) {
-    let look = || ([held(engine.pid()), held(engine.spawner_pid())], disk(&engine.data_root()));
+    // What happened is kept on purpose, up to a bound of its own.
+    let lasting = || disk(&engine.data_root()) - disk(&engine.data_root().join("events"));
+    let look = || ([held(engine.pid()), held(engine.spawner_pid())], lasting());
     let (mut last, mut since) = (look(), Instant::now());
     until_some("the engine comes to rest", || {
         let now = look();
