@@ -141,6 +141,25 @@ fn many_at_once_of_one_name() {
 }
 
 #[test]
+fn of_many_containers_at_once_one_fills_it() {
+    const IMAGE: &str = "debian:bookworm-slim";
+    let engine = Engine::new();
+    engine.load("debian");
+    for round in 0..3 {
+        let bind = format!("tools{round}:/usr/bin");
+        std::thread::scope(|scope| {
+            for _ in 0..5 {
+                let (engine, bind) = (&engine, &bind);
+                scope.spawn(move || engine.dhow(["create", "--pull", "never", "-v", bind, IMAGE, "true"]).ok());
+            }
+        });
+        let count = |flags: &[&str], dir: &str| engine.dhow(["run", "--rm"]).args(flags).args([IMAGE, "ls", dir]).ok().lines().count();
+        assert_eq!(count(&["-v", &format!("tools{round}:/v")], "/v"), count(&[], "/usr/bin"));
+    }
+    engine.finish();
+}
+
+#[test]
 fn events_of_a_volume() {
     let engine = Engine::with(Options::default());
     engine.run("run --rm --name one -v seen:/s -v /anon busybox true").ok();

@@ -60,15 +60,10 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
         graph: std::collections::BTreeMap::new(),
         request,
     };
-    let mut made = match held.fill(parts, image.chain.as_ref()).await {
-        Ok(()) => make(parts, container.clone(), image.chain.as_ref()).await,
+    let made = match held.fill(parts, image.chain.as_ref()).await {
+        Ok(()) => make_patiently(parts, container, image.chain.as_ref()).await,
         Err(error) => Err(error),
     };
-    if made.as_ref().is_err_and(Error::is_disk_full) {
-        // What was removed last may not be off the disk yet.
-        parts.burials.settled(PATIENCE).await;
-        made = make(parts, container, image.chain.as_ref()).await;
-    }
     let container = match made {
         Ok(container) => container,
         Err(error) => {
@@ -109,6 +104,17 @@ fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {
             Ok(name.to_owned())
         }
         None => parts.registry.reserve_random(id),
+    }
+}
+
+/// On a full disk once more, when what was removed last is off it.
+async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Container> {
+    match make(parts, container.clone(), chain).await {
+        Err(error) if error.is_disk_full() => {
+            parts.burials.settled(PATIENCE).await;
+            make(parts, container, chain).await
+        }
+        made => made,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use dhow_archive::root::Root;
 use dhow_sys::overlay::Overlay;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(crate) data: PathBuf,
+    /// The volume's own directory, which no container sees: who fills it holds its lock.
+    pub(crate) own: PathBuf,
     pub(crate) target: PathBuf,
     /// Nobody named the volume: then there must be no file at its place.
     pub(crate) anonymous: bool,
@@ -37,7 +39,11 @@ fn one_of(root: &Root, one: &Fill) -> Result<()> {
         Err(e) => return Err(Error::internal("open", one.target.display(), e)),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = rustix::fs::open(&one.data, flags, Mode::empty()).map_err(|e| Error::internal("open", one.data.display(), e))?;
+    let open = |path: &Path| rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::internal("open", path.display(), e));
+    // Of two containers that are made at once the second finds it filled.
+    let own = open(&one.own)?;
+    rustix::fs::flock(&own, FlockOperation::LockExclusive).map_err(|e| Error::internal("lock", one.own.display(), e))?;
+    let target = open(&one.data)?;
     if is_empty(&one.data)? { Ok(dhow_storage::copy(source, target)?) } else { Ok(()) }
 }
 

@@ -48,7 +48,8 @@ async fn one(parts: &Parts, mount: &mut Mount, lasting: bool, held: &mut Held) -
     }
     let (data, read_only) = place(&volume)?;
     if !used.no_copy {
-        held.fills.push(Fill { data: data.clone(), target: clean(&mount.target), anonymous: used.anonymous });
+        let own = volume.mountpoint.parent().unwrap_or(&volume.mountpoint).to_owned();
+        held.fills.push(Fill { data: data.clone(), own, target: clean(&mount.target), anonymous: used.anonymous });
     }
     mount.read_only |= read_only;
     mount.source = data;
