@@ -16,7 +16,11 @@ use std::sync::Arc;
 pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming, slot: Slot) -> Result<Reply> {
     let path = percent_decode_str(head.uri.path()).decode_utf8().map_err(|_| not_found())?;
     let (version, path) = split_version(&path)?;
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let mut segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let linked = link_name(&segments, head.method == Method::DELETE);
+    if let Some(name) = &linked {
+        segments.splice(1..3, [name.as_str()]);
+    }
     let query = Query::parse(head.uri.query().unwrap_or_default());
     let cx = Cx { app, version, query, headers: head.headers, body, slot };
     match head.method {
@@ -33,6 +37,19 @@ pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming, slot: S
             _ => Err(not_found()),
         },
         _ => Err(not_found()),
+    }
+}
+
+/// The name of a container by a link, `parent/alias`, where the path has one in two parts.
+fn link_name(segments: &[&str], delete: bool) -> Option<String> {
+    let verb = match segments {
+        _ if delete => 0,
+        [.., "attach", "ws"] => 2,
+        _ => 1,
+    };
+    match segments {
+        ["containers", parent, alias, rest @ ..] if rest.len() == verb && !parent.is_empty() => Some(format!("{parent}/{alias}")),
+        _ => None,
     }
 }
 
@@ -140,6 +157,20 @@ async fn delete(cx: Cx, segments: &[&str]) -> Result<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_by_links() {
+        let check = |path: &str, delete: bool, expect: Option<&str>| {
+            assert_eq!(link_name(&path.split('/').collect::<Vec<_>>(), delete).as_deref(), expect, "{path}");
+        };
+        check("containers/web/db/json", false, Some("web/db"));
+        check("containers/web/db/attach/ws", false, Some("web/db"));
+        check("containers/web/db", true, Some("web/db"));
+        check("containers/web/attach/ws", false, None);
+        check("containers/web/json", false, None);
+        check("containers/web", true, None);
+        check("images/a/b/json", false, None);
+    }
 
     #[test]
     fn versions_in_paths() {

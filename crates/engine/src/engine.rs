@@ -20,8 +20,8 @@ use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::volumes::{self, Volumes};
 use crate::{
-    accounts, adopt, attach, commit, create, exec, export, files, images, login, logs, networks, prune, pull, push, remote, roots, signal,
-    stats, top,
+    accounts, adopt, attach, commit, create, exec, export, files, images, links, login, logs, networks, prune, pull, push, remote, roots,
+    signal, stats, top,
 };
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
@@ -256,6 +256,16 @@ impl Engine {
     pub async fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
         let slot = self.parts.slot(name)?;
         slot.ask(|reply| Command::Remove { name: name.to_owned(), force, volumes, reply }).await
+    }
+
+    /// Takes a link away, by the name `parent/alias`.
+    pub async fn remove_link(&self, name: &str) -> Result<()> {
+        crate::container::links::remove(&self.parts, name).await
+    }
+
+    /// The names of a container's links with the containers that they lead to, in their order.
+    pub fn links(&self, container: &Container) -> Vec<(String, Arc<Container>)> {
+        links::targets(&self.parts.registry, container)
     }
 
     /// Renames.

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Container, ExecRequest, ExecState};
 use crate::parts::Parts;
 use crate::spec::{self, user};
-use crate::{accounts, client, execs, failure, ids, policy};
+use crate::{accounts, client, execs, failure, ids, links, policy};
 use dhow_shim::config::{AttachConfig, ExecConfig};
 use dhow_shim::handle::Shim;
 use oci_spec::runtime::Process;
@@ -163,7 +163,11 @@ fn config(parts: &Parts, state: &ExecState, container: &Container, user: &user::
         }),
         None => None,
     };
-    let mut process = process(container, request, user, &own, size);
+    let linked = links::environment(&parts.registry, container, false)?;
+    let mut process = process(container, request, user, &own, &linked);
+    if let Some((height, width)) = size.filter(|_| request.tty) {
+        process.set_console_size(spec::console_size(height, width));
+    }
     process.set_apparmor_profile(policy::apparmor::profile(&container.request.host, parts.host.apparmor));
     Ok(ExecConfig {
         id: state.id.clone(),
@@ -180,7 +184,7 @@ fn process(
     request: &ExecRequest,
     user: &user::Resolved,
     own: &[oci_spec::runtime::Capability],
-    size: Option<(u16, u16)>,
+    linked: &[String],
 ) -> Process {
     let all = policy::capabilities::all();
     let capabilities = if request.privileged { &all[..] } else { own };
@@ -189,11 +193,8 @@ fn process(
     process
         .set_terminal(Some(request.tty))
         .set_args(Some(request.command.clone()))
-        .set_env(Some(spec::env::exec(&container.request, request.tty, &request.env, &user.home)))
+        .set_env(Some(spec::env::exec(&container.request, linked, request.tty, &request.env, &user.home)))
         .set_cwd(spec::working_dir(dir));
-    if let Some((height, width)) = size.filter(|_| request.tty) {
-        process.set_console_size(spec::console_size(height, width));
-    }
     process
 }
 

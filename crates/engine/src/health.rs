@@ -32,13 +32,19 @@ fn plan(check: &HealthCheck) -> Plan {
 }
 
 /// For the shim: a probe is an exec of the container's user.
-pub(crate) fn config(container: &Container, check: &HealthCheck, user: &user::Resolved, capabilities: &[Capability]) -> HealthConfig {
+pub(crate) fn config(
+    container: &Container,
+    check: &HealthCheck,
+    user: &user::Resolved,
+    capabilities: &[Capability],
+    linked: &[String],
+) -> HealthConfig {
     let request = &container.request;
     let mut process = spec::common_process(request, user, capabilities);
     process
         .set_terminal(Some(false))
         .set_args(Some(check.command.clone()))
-        .set_env(Some(spec::env::exec(request, false, &[], &user.home)))
+        .set_env(Some(spec::env::exec(request, linked, false, &[], &user.home)))
         .set_cwd(spec::working_dir(&request.working_dir));
     HealthConfig { plan: plan(check), process }
 }

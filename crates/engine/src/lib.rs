@@ -26,6 +26,7 @@ mod host;
 mod ids;
 mod images;
 mod init;
+mod links;
 mod login;
 pub mod logs;
 pub mod model;

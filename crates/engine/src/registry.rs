@@ -4,12 +4,15 @@ use crate::container::slot::{Slot, no_such};
 use crate::error::{Error, Kind, Result};
 use crate::names;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The containers of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     maps: RwLock<Maps>,
+    /// There has been a container with links.
+    links: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,9 @@ impl Maps {
         if let Some((id, _)) = self.by_name.get(name).and_then(|id| self.by_id.get_key_value(id)) {
             return Found::One(id);
         }
+        if let Some((parent, alias)) = name.rsplit_once('/') {
+            return self.linked(parent, alias).map_or(Found::None, Found::One);
+        }
         if text.is_empty() {
             return Found::None;
         }
@@ -49,7 +55,21 @@ impl Maps {
     }
 }
 
+impl Maps {
+    /// What a container calls by this name, where that is there.
+    fn linked(&self, parent: &str, alias: &str) -> Option<&str> {
+        let parent = self.by_id.get(self.by_name.get(parent)?)?.get();
+        let link = parent.request.network.links.iter().find(|link| link.alias == alias)?;
+        self.by_id.get_key_value(&link.container).map(|(id, _)| id.as_str())
+    }
+}
+
 impl Registry {
+    /// Whether anybody links to another one. Where nobody does, nobody need be looked for.
+    pub(crate) fn has_links(&self) -> bool {
+        self.links.load(Ordering::Relaxed)
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Maps> {
         self.maps.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,6 +131,9 @@ impl Registry {
 
     /// Makes a container visible. Its name is reserved already.
     pub(crate) fn insert(&self, slot: Arc<Slot>) {
+        if !slot.get().request.network.links.is_empty() {
+            self.links.store(true, Ordering::Relaxed);
+        }
         self.write().by_id.insert(slot.id.clone(), slot);
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Container, NetworkMode, Sandbox};
 use crate::parts::Parts;
 use crate::userns::Userns;
-use crate::{ids, network};
+use crate::{ids, links, network};
 use dhow_network::resolv::{self, Form, Overrides, Resolv};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -109,6 +109,7 @@ fn hosts(parts: &Parts, container: &Container) -> String {
         let address = if address == "host-gateway" { gateway() } else { address.to_owned() };
         (address, name.to_owned())
     });
+    let extra = extra.chain(links::lines(&parts.registry, container));
     let places = container.networks.values().filter_map(|membership| membership.place.as_ref());
     let own = places.flat_map(|place| place.ipv4.iter().chain(&place.ipv6)).map(|(address, _)| (*address, own_names(container)));
     resolv::hosts(&extra.collect::<Vec<_>>(), &own.collect::<Vec<_>>(), true)
@@ -141,10 +142,21 @@ fn resolv_conf(container: &Container) -> String {
     resolv::compose(&host_resolv_conf(), &Overrides { servers, search, options }, resolver(container)).0
 }
 
-/// Writes the files of a running container anew whose networks have changed.
-pub(crate) fn refresh(parts: &Parts, container: &Container) -> Result<()> {
+/// Writes the files of a running container anew whose networks or links have changed. What somebody else wrote into its hosts file stays.
+/// `gone`: the name of a link that it has no more.
+pub(crate) fn refresh(parts: &Parts, container: &Container, gone: Option<&str>) -> Result<()> {
+    if container.request.host.network != NetworkMode::Networks {
+        return Ok(());
+    }
     let dir = parts.container_dir(&container.id);
-    write(&dir.join("hosts"), hosts(parts, container).as_bytes(), true)?;
+    let (path, own) = (dir.join("hosts"), own_names(container));
+    let aliases: Vec<&str> = container.request.network.links.iter().map(|link| link.alias.as_str()).chain(gone).collect();
+    let ours = |names: &str| names == own || names.split(' ').next().is_some_and(|first| aliases.contains(&first));
+    let now = std::fs::read_to_string(&path).map_err(|e| Error::internal("read", path.display(), e))?;
+    let wanted = resolv::merge_hosts(&now, &hosts(parts, container), ours);
+    if now != wanted {
+        write(&path, wanted.as_bytes(), true)?;
+    }
     rewrite(&dir.join("resolv.conf"), &resolv_conf(container))
 }
 

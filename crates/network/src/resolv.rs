@@ -140,6 +140,19 @@ pub fn hosts(extra: &[(String, String)], own: &[(IpAddr, String)], ipv6: bool) -
     text
 }
 
+/// A hosts file that is there made what is wanted: lines with names of ours are those that are wanted, all others stay as they are.
+pub fn merge_hosts(now: &str, wanted: &str, ours: impl Fn(&str) -> bool) -> String {
+    let is_ours = |line: &str| line.split_once('\t').is_some_and(|(_, names)| ours(names));
+    let wanted: Vec<&str> = wanted.lines().filter(|line| is_ours(line)).collect();
+    let mut lines: Vec<&str> = now.lines().filter(|line| !is_ours(line) || wanted.contains(line)).collect();
+    for line in wanted {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +176,22 @@ mod tests {
         let (text, servers) = compose(&parse(host), &asked, Form::Internal);
         assert!(text.ends_with("(internal resolver)\n# ExtServers: [1.2.3.4]\n# Overrides: [nameservers search options]\n"), "{text}");
         assert_eq!(servers, ["1.2.3.4"]);
+    }
+
+    #[test]
+    fn what_others_wrote_stays() {
+        let check = |now: &str, wanted: &str, expect: &str| {
+            let ours = |names: &str| names == "web" || names.split(' ').next() == Some("db");
+            assert_eq!(merge_hosts(now, wanted, ours), expect);
+        };
+        let wanted = "127.0.0.1\tlocalhost\n10.0.0.3\tdb x\n10.0.0.2\tweb\n";
+        check(
+            "127.0.0.1\tlocalhost\n10.0.0.9\tdb y\n10.0.0.2\tweb\n1.1.1.1 web\n# c",
+            wanted,
+            "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n1.1.1.1 web\n# c\n10.0.0.3\tdb x\n",
+        );
+        check("", wanted, "10.0.0.3\tdb x\n10.0.0.2\tweb\n");
+        check("10.0.0.3\tdb x\n", "", "");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod inherited;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod links;
 mod login;
 mod logs;
 mod mounts;

@@ -68,7 +68,7 @@ const COMMON: &[Flag] = &[
     bytes("kernel-memory", "Kernel memory limit (dead)"),
     list("label", "Label key=value").short('l').check(env::check_label),
     list("label-file", "File of label lines"),
-    list("link", "Legacy link to another container"),
+    list("link", "Legacy link to another container").check(network::check_link),
     list("link-local-ip", "Link-local address"),
     string("log-driver", "Logging driver"),
     list("log-opt", "Logging option"),

@@ -192,6 +192,15 @@ pub(super) fn check_extra_host(text: &str) -> Result<(), String> {
     extra_host(text).map(|_| ())
 }
 
+/// `name` or `name:alias`, with any slashes that inspect shows.
+pub(super) fn check_link(text: &str) -> Result<(), String> {
+    match text {
+        "" => Err("empty string specified for links".to_owned()),
+        text if text.split(':').count() > 2 => Err(format!("bad format for links: {text}")),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn check_dns(text: &str) -> Result<(), String> {
     match text.trim().parse::<std::net::IpAddr>() {
         Ok(_) => Ok(()),

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::convert::document::Document;
-use crate::convert::inspect;
+use crate::convert::{inspect, links};
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::version::Shape;
@@ -37,7 +37,9 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
     let now = crate::system::now();
     let mut images = Names::default();
     let mut list = Vec::new();
-    for container in cx.app.engine.containers() {
+    let all = cx.app.engine.containers();
+    let linked = links::names(&all);
+    for container in all {
         if wanted.limit.is_some_and(|limit| list.len() >= limit) {
             break;
         }
@@ -53,6 +55,7 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
         }
         let moved = images.moved(&cx.app, &container).await;
         let mut summary = inspect::summary(&container, &document, now, moved);
+        summary.names.extend(linked.get(container.id.as_str()).into_iter().flatten().cloned());
         if cx.query.boolean("size") {
             let (own, all) = cx.app.engine.sizes(&container.id).await?;
             summary.size_rw = i64::try_from(own).unwrap_or(i64::MAX);

@@ -8,6 +8,7 @@ pub(crate) mod devices;
 pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod inspect;
+pub(crate) mod links;
 mod lookup;
 pub(crate) mod mounts;
 pub(crate) mod network;

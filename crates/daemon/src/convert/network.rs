@@ -119,9 +119,6 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
         found.ok_or_else(|| wrong(format!("invalid link-local IP address: {text}")))
     });
     let link_local = link_local.collect::<Result<Vec<_>>>()?;
-    if !is_user_defined(network) && endpoint.links.as_ref().is_some_and(|links| !links.is_empty()) {
-        return Err(Failure::unsupported("Links"));
-    }
     Ok(Membership {
         aliases: endpoint.aliases.clone().unwrap_or_default(),
         links: endpoint.links.clone().unwrap_or_default(),

@@ -38,6 +38,11 @@ pub(crate) fn wanted(config: &Config, host: &HostConfig) -> Result<Vec<Wanted>> 
     Ok(all)
 }
 
+/// The ports that a container says it listens at. What is no port is passed over, as Docker does.
+pub(crate) fn exposed(config: &Config) -> Vec<(Protocol, u16)> {
+    config.exposed_ports.keys().filter_map(|text| parse(text).ok()).map(|(port, protocol)| (protocol, port)).collect()
+}
+
 /// `0.0.0.0` is that alone; no address is every one.
 fn address(binding: &PortBinding) -> Result<Option<std::net::IpAddr>> {
     match binding.host_ip.as_str() {

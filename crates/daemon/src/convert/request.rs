@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::lookup::Resolve;
-use super::{console, defaults, devices, health, mounts, network, ports, security, volumes};
+use super::{console, defaults, devices, health, links, mounts, network, ports, security, volumes};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use dhow_api::ApiVersion;
@@ -81,7 +81,13 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     check_joined(&config, &host)?;
     let published = if request.host.network == model::NetworkMode::Networks { ports::wanted(&config, &host)? } else { Vec::new() };
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-    request.network = Wishes { memberships, ports: published, dns: [list(&host.dns), list(&host.dns_search), list(&host.dns_options)] };
+    request.network = Wishes {
+        memberships,
+        ports: published,
+        dns: [list(&host.dns), list(&host.dns_search), list(&host.dns_options)],
+        links: links::to_engine(&mut host)?,
+        exposed: ports::exposed(&config),
+    };
     request.document = Document { config, host_config: host, networking }.to_text();
     Ok((request, warnings))
 }
@@ -242,14 +248,8 @@ fn check_joined(config: &Config, host: &HostConfig) -> Result<()> {
 
 /// Refuses, by name, what this release cannot do. Nothing that was asked for is dropped in silence.
 fn refuse(host: &HostConfig, facts: &Facts) -> Result<()> {
-    let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    let checks = [
-        // In a network that somebody made its place has them.
-        (given(&host.links) && !network::is_user_defined(&host.network_mode), "Links"),
-        (!host.cgroup.is_empty(), "HostConfig.Cgroup"),
-    ];
-    if let Some((_, what)) = checks.iter().find(|(asked, _)| *asked) {
-        return Err(Failure::unsupported(what));
+    if !host.cgroup.is_empty() {
+        return Err(Failure::unsupported("HostConfig.Cgroup"));
     }
     if let Some(key) = host.storage_opt.keys().next() {
         // Docker's words for every filesystem but xfs with quotas.

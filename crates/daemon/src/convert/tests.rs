@@ -97,7 +97,12 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"VolumesFrom":[":ro"]}"#, 400, "invalid volumes-from specification: ':ro'");
     let part = r#"{"Mounts":[{"Type":"volume","Source":"vol","Target":"/x","VolumeOptions":{"Subpath":"a"}}]}"#;
     check(part, 501, "a part of a volume (subpath) is not supported by this release");
-    check(r#"{"Links":["x"]}"#, 501, "Links is not supported by this release");
+    check(r#"{"Links":["a:b:c"]}"#, 400, "bad format for links: a:b:c");
+    check(
+        r#"{"Links":["a"],"NetworkMode":"host"}"#,
+        400,
+        "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
     check(r#"{"Runtime":"nope"}"#, 400, "unknown or invalid runtime name: nope");
     check(r#"{"IpcMode":"foo"}"#, 400, "invalid IPC mode: foo");
     check(r#"{"PidMode":"foo"}"#, 400, "invalid PID mode: foo");

@@ -242,6 +242,11 @@ impl Actor {
                 let done = self.disconnect(network, &name).await;
                 let _ = reply.send(done);
             }
+            Command::LinksMoved => self.refresh_files(None),
+            Command::Unlink { alias, reply } => {
+                let done = self.unlink(&alias).await;
+                let _ = reply.send(done);
+            }
             Command::Wait { until, waiter, reply } => {
                 self.wait(until, waiter);
                 let _ = reply.send(Ok(()));
@@ -458,6 +463,7 @@ impl Actor {
         let old = std::mem::replace(&mut self.container.name, to.to_owned());
         self.parts.registry.release(&old, self.id());
         self.publish();
+        super::links::moved(&self.parts, self.id());
         self.tell("rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

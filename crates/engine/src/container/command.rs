@@ -103,6 +103,13 @@ pub(crate) enum Command {
         name: String,
         reply: Reply<()>,
     },
+    /// What one of its links leads to has come, gone, or has another name.
+    LinksMoved,
+    /// A link is taken away.
+    Unlink {
+        alias: String,
+        reply: Reply<()>,
+    },
     Wait {
         until: WaitFor,
         waiter: oneshot::Sender<(i64, Option<String>)>,

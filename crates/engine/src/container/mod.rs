@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod end;
 mod files;
 mod health;
+pub(crate) mod links;
 pub mod machine;
 mod networks;
 mod restart;

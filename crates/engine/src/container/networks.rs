@@ -73,12 +73,31 @@ impl Actor {
     async fn networks_changed(&mut self) -> Result<()> {
         let saved = self.parts.store.update(&self.container).await;
         self.publish();
+        self.refresh_files(None);
+        super::links::moved(&self.parts, &self.container.id);
+        saved
+    }
+
+    /// Writes its files anew while it runs. `gone`: the name of a link that it has no more.
+    pub(super) fn refresh_files(&self, gone: Option<&str>) {
         if self.has_process()
-            && let Err(error) = sandbox::refresh(&self.parts, &self.container)
+            && let Err(error) = sandbox::refresh(&self.parts, &self.container, gone)
         {
             tracing::warn!(container = self.container.id, %error, "its hosts file was not written anew");
         }
-        saved
+    }
+
+    /// Takes a link away.
+    pub(super) async fn unlink(&mut self, alias: &str) -> Result<()> {
+        let before = self.container.request.network.links.clone();
+        self.container.request.network.links.retain(|link| link.alias != alias);
+        if let Err(error) = self.parts.store.update(&self.container).await {
+            self.container.request.network.links = before;
+            return Err(error);
+        }
+        self.publish();
+        self.refresh_files(Some(alias));
+        Ok(())
     }
 
     /// Sees to it that its questions for names are answered, where it is in a network that has names.

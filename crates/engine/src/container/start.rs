@@ -12,7 +12,7 @@ use crate::model::network::Held;
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::{clock, devices, health, network, policy, sandbox, userns, volumes};
+use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
 use dhow_shim::config::Foreign;
@@ -58,7 +58,8 @@ impl Actor {
             self.container.state.restarts = Restarts::default();
         }
         let begun = Instant::now();
-        let attached = match network::attach(&self.parts.networks, &self.container) {
+        let linkable = links::check(&self.parts.registry, &self.container);
+        let attached = match linkable.and_then(|()| network::attach(&self.parts.networks, &self.container)) {
             Ok(attached) => attached.map(|attached| (self.hold(attached.held), attached.config, attached.sockets)),
             Err(error) => {
                 let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
@@ -141,6 +142,7 @@ impl Actor {
         self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None });
         self.publish();
         self.serve_names().await;
+        super::links::moved(&self.parts, &self.container.id);
         volumes::tell_mounts(&self.parts, &self.container);
         network::tell_all(&self.parts.networks, &self.parts.events, &self.container, "connect");
         self.tell("start", &[]);
@@ -206,6 +208,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         None => parts.filters.get(&host.seccomp, host.privileged, &capabilities, &parts.host)?,
         Some(_) => None,
     };
+    let linked = links::environment(&parts.registry, container, true)?;
     let sandbox = sandbox::prepare(parts, container, joined.as_ref(), userns.as_ref())?;
     let mut with_sandbox = container.clone();
     with_sandbox.sandbox = sandbox.clone();
@@ -215,6 +218,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         host: &parts.host,
         user: &user,
         capabilities: &capabilities,
+        linked: &linked,
         joins: &joins,
         userns: userns.as_ref(),
         cgroup: cgroup_path(parts, container),
@@ -246,7 +250,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         runtime,
         attach: Vec::new(),
         network: None,
-        health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities)),
+        health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities, &linked)),
     };
     Ok(Prepared { config, sandbox, user, log_path })
 }

@@ -12,7 +12,7 @@ use crate::container;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
 use crate::parts::Parts;
-use crate::{apart, clock, failure, ids, names, userns, volumes};
+use crate::{apart, clock, failure, ids, links, names, userns, volumes};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
@@ -30,6 +30,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(
     take_over(parts, &mut request)?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;
+    links::resolve(&parts.registry, &mut request)?;
     userns::check(&request.host, parts.options.userns.is_some())?;
     sources(&request).await?;
     let id = ids::fresh()?;

@@ -210,6 +210,21 @@ pub struct Wishes {
     pub ports: Vec<dhow_network::ports::Wanted>,
     /// `--dns`, `--dns-search`, `--dns-option`.
     pub dns: [Vec<String>; 3],
+    /// `--link` on the default network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    /// Ports that it says it listens at, which links to it tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<(dhow_network::ports::Protocol, u16)>,
+}
+
+/// Another container of the default network by a name of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its id; in a request its name.
+    pub container: String,
+    /// The name for it.
+    pub alias: String,
 }
 
 /// What a new network is asked to be.

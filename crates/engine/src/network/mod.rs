@@ -10,7 +10,7 @@ mod plan;
 mod resolver;
 
 pub use crate::model::network::dns_names;
-pub use crate::model::network::{Driver, Membership, Network, NetworkRequest, Place, PoolRequest, Settings, Wishes};
+pub use crate::model::network::{Driver, Link, Membership, Network, NetworkRequest, Place, PoolRequest, Settings, Wishes};
 pub(crate) use attach::{adopt, attach, detach, forget};
 pub(crate) use events::{tell, tell_all, tell_left};
 pub(crate) use live::{check_connect, connect, disconnect};
@@ -30,6 +30,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Name of the default network.
+pub(crate) const DEFAULT: &str = "bridge";
 
 /// All networks of an engine.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The default network has no names, as in Docker.
-const UNNAMED: &str = "bridge";
+const UNNAMED: &str = super::DEFAULT;
 
 /// Whether a container is in a network that has names.
 pub(crate) fn has_names(container: &Container) -> bool {

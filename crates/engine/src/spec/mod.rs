@@ -31,6 +31,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) user: &'a Resolved,
     /// Capabilities, resolved.
     pub(crate) capabilities: &'a [Capability],
+    /// Variables that its links give it.
+    pub(crate) linked: &'a [String],
     /// Namespaces of other containers.
     pub(crate) joins: &'a Joins,
     /// The user namespace, where it is not the host's.
@@ -99,7 +101,7 @@ fn process(inputs: &Inputs<'_>) -> Process {
     process
         .set_terminal(Some(request.tty))
         .set_args(Some(args(inputs)))
-        .set_env(Some(env::container(request, &inputs.user.home)))
+        .set_env(Some(env::container(request, inputs.linked, &inputs.user.home)))
         .set_cwd(working_dir(&request.working_dir))
         .set_apparmor_profile(inputs.apparmor.clone());
     if let Some((height, width)) = request.console_size.filter(|_| request.tty) {

@@ -27,6 +27,7 @@ fn spec_in(userns: Option<&Userns>, change: impl FnOnce(&mut Container)) -> serd
         host: &host,
         user: &user,
         capabilities: &capabilities,
+        linked: &[],
         joins: &Joins { network: Some("/run/dhow/netns/x".into()), ..Joins::default() },
         userns,
         cgroup: format!("/dhow/{ID}"),
