@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// All times in the archives: 2024-01-01, in seconds since 1970.
@@ -56,23 +56,34 @@ impl Layer {
     }
 }
 
-/// Writes a single-layer image as a docker archive; appears under its name only when whole.
+/// Writes an image of one layer as a docker archive; appears under its name only when whole.
 pub(crate) fn write(target: &Path, tag: &str, layer: &[u8], cmd: &[&str]) -> Result<()> {
-    let diff_id = format!("sha256:{}", hex::encode(Sha256::digest(layer)));
+    write_all(target, tag, &[layer.to_vec()], cmd)
+}
+
+/// Writes an image of several layers, the lowest first, as a docker archive; appears under its name only when whole.
+pub(crate) fn write_all(target: &Path, tag: &str, layers: &[Vec<u8>], cmd: &[&str]) -> Result<()> {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", hex::encode(Sha256::digest(layer)))).collect();
+    let history: Vec<Value> =
+        layers.iter().map(|_| json!({ "created": "2024-01-01T00:00:00Z", "created_by": "cargo xtask images" })).collect();
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
         "created": "2024-01-01T00:00:00Z",
         "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": cmd },
-        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
-        "history": [{ "created": "2024-01-01T00:00:00Z", "created_by": "cargo xtask images" }],
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": history,
     });
     let config = serde_json::to_vec(&config)?;
     let config_name = format!("{}.json", hex::encode(Sha256::digest(&config)));
-    let manifest: Value = json!([{ "Config": config_name, "RepoTags": [tag], "Layers": ["layer.tar"] }]);
+    let name = |index: usize| if layers.len() == 1 { "layer.tar".to_owned() } else { format!("{index}/layer.tar") };
+    let names: Vec<String> = (0..layers.len()).map(name).collect();
+    let manifest: Value = json!([{ "Config": config_name, "RepoTags": [tag], "Layers": names }]);
 
     let mut archive = Layer::new();
-    archive.file("layer.tar", 0o644, layer)?;
+    for (name, layer) in names.iter().zip(layers) {
+        archive.file(name, 0o644, layer)?;
+    }
     archive.file(&config_name, 0o644, &config)?;
     archive.file("manifest.json", 0o644, &serde_json::to_vec(&manifest)?)?;
     let bytes = archive.finish()?;
@@ -81,4 +92,20 @@ pub(crate) fn write(target: &Path, tag: &str, layer: &[u8], cmd: &[&str]) -> Res
     let mut file = std::fs::File::create(&partial).with_context(|| format!("make {}", partial.display()))?;
     file.write_all(&bytes).with_context(|| format!("write {}", partial.display()))?;
     std::fs::rename(&partial, target).with_context(|| format!("name {}", target.display()))
+}
+
+/// The layers of a docker archive, the lowest first, as the manifest names them.
+pub(crate) fn layers(archive: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut files = std::collections::BTreeMap::new();
+    let mut outer = tar::Archive::new(std::fs::File::open(archive).with_context(|| format!("open {}", archive.display()))?);
+    for entry in outer.entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.to_string_lossy().into_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).with_context(|| format!("read {name}"))?;
+        files.insert(name, bytes);
+    }
+    let manifest: Value = serde_json::from_slice(files.get("manifest.json").context("no manifest.json")?)?;
+    let names = manifest[0]["Layers"].as_array().context("no layers")?.iter().filter_map(Value::as_str).map(str::to_owned);
+    names.collect::<Vec<_>>().into_iter().map(|name| files.remove(&name).with_context(|| format!("no {name}"))).collect()
 }

@@ -1,6 +1,6 @@
 //! The test images, made from Debian's packages and cached outside the tree.
 
-use crate::archive::{EPOCH, Layer, write};
+use crate::archive::{EPOCH, Layer, layers, write, write_all};
 use crate::paths::{Scratch, cached};
 use crate::shell::{command, find, output, quiet};
 use anyhow::{Context, Result, bail};
@@ -17,6 +17,75 @@ pub(crate) fn run() -> Result<PathBuf> {
     make(&dir, "busybox", &format!("{RECIPE} {version}"), |target| make_busybox(&busybox, target))?;
     make(&dir, "debian", RECIPE, make_debian)?;
     Ok(dir)
+}
+
+/// The image of the benchmark of transfers: Debian, 8000 small files, and 90 MB of mixed data; 312 MB in 5 layers. Gives its archive.
+pub(crate) fn bulky() -> Result<PathBuf> {
+    let dir = cached("images")?;
+    let debian = dir.join("debian.tar");
+    make(&dir, "bulky", RECIPE, |target| {
+        let mut all = layers(&debian).context("read Debian's layers")?;
+        let mut noise = Noise(7);
+        for part in 0..2 {
+            all.push(small_files(part, &mut noise)?);
+        }
+        for part in 0..2 {
+            let mut layer = Layer::new();
+            layer.dir("srv", 0o755)?;
+            let half = noise.bytes(22 << 20);
+            layer.file(&format!("srv/noise-{part}"), 0o644, &half)?;
+            layer.file(&format!("srv/text-{part}"), 0o644, &noise.text(23 << 20))?;
+            all.push(layer.finish()?);
+        }
+        write_all(target, "bulky:latest", &all, &["sh"])
+    })?;
+    Ok(dir.join("bulky.tar"))
+}
+
+/// 4000 files of 1 to 23 KiB of text in 40 directories.
+fn small_files(part: usize, noise: &mut Noise) -> Result<Vec<u8>> {
+    let mut layer = Layer::new();
+    layer.dir("opt", 0o755)?;
+    layer.dir(&format!("opt/part-{part}"), 0o755)?;
+    for dir in 0..40 {
+        layer.dir(&format!("opt/part-{part}/{dir}"), 0o755)?;
+        for file in 0..100 {
+            let size = 1024 + usize::try_from(noise.next() % (22 << 10)).unwrap_or(0);
+            layer.file(&format!("opt/part-{part}/{dir}/{file}"), 0o644, &noise.text(size))?;
+        }
+    }
+    layer.finish()
+}
+
+/// Numbers that look random and are the same each time (xorshift).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Bytes that do not compress.
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        bytes.truncate(count);
+        bytes
+    }
+
+    /// Lines of words of a small vocabulary: they compress to about a third, as programs' texts do.
+    fn text(&mut self, count: usize) -> Vec<u8> {
+        let mut text = Vec::with_capacity(count + 16);
+        while text.len() < count {
+            let word = self.next();
+            let end = if word.is_multiple_of(9) { '\n' } else { ' ' };
+            text.extend_from_slice(format!("{:x}{end}", word % 50_021).as_bytes());
+        }
+        text.truncate(count);
+        text
+    }
 }
 
 /// Makes one image unless its stamp says that it is already the wanted one.

@@ -1,5 +1,6 @@
 //! Who is measured: each with roots of its own in the scratch directory, ended by process id.
 
+use super::netns::Netns;
 use crate::shell::{command, find, output, quiet};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -118,19 +119,36 @@ impl Drop for Daemon {
 pub(crate) struct Dhow {
     program: PathBuf,
     daemon: Daemon,
+    name: &'static str,
 }
 
 impl Dhow {
     /// A daemon with roots of its own and the image.
     pub(crate) fn start(scratch: &Path, program: &Path, archive: &Path) -> Result<Self> {
-        let socket = scratch.join("dhow.sock");
+        Self::start_with(scratch, program, archive, "dhow", &[])
+    }
+
+    /// A daemon with networks, on a host of its own.
+    pub(crate) fn start_on(scratch: &Path, program: &Path, archive: &Path, host: &Netns) -> Result<Self> {
+        let mut command = host.command(program);
+        command.arg("daemon");
+        Self::start_daemon(command, scratch, program, archive, "dhow")
+    }
+
+    /// The same with further flags of the daemon and a name of its own in the tables.
+    pub(crate) fn start_with(scratch: &Path, program: &Path, archive: &Path, name: &'static str, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
-        command.arg("daemon").arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
-        command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
         // The machine's own links and rules are left alone.
-        command.args(["--bridge", "none"]);
+        command.args(["daemon", "--bridge", "none"]).args(flags);
+        Self::start_daemon(command, scratch, program, archive, name)
+    }
+
+    fn start_daemon(mut command: Command, scratch: &Path, program: &Path, archive: &Path, name: &'static str) -> Result<Self> {
+        let socket = scratch.join("dhow.sock");
+        command.arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
+        command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
         let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"))?;
-        let dhow = Self { program: program.into(), daemon };
+        let dhow = Self { program: program.into(), daemon, name };
         load(&dhow, archive)?;
         Ok(dhow)
     }
@@ -138,7 +156,7 @@ impl Dhow {
 
 impl Candidate for Dhow {
     fn name(&self) -> &str {
-        "dhow"
+        self.name
     }
     fn version(&self) -> String {
         format!("dhow {}", env!("CARGO_PKG_VERSION"))
@@ -166,15 +184,28 @@ pub(crate) struct Docker {
 impl Docker {
     /// A dockerd with roots of its own and the image.
     pub(crate) fn start(scratch: &Path, archive: &Path) -> Result<Self> {
+        let mut command = Command::new(Self::dockerd()?);
+        command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false"]);
+        Self::start_daemon(command, scratch, archive)
+    }
+
+    /// A dockerd with networks, on a host of its own.
+    pub(crate) fn start_on(scratch: &Path, archive: &Path, host: &Netns) -> Result<Self> {
+        Self::start_daemon(host.command(&Self::dockerd()?), scratch, archive)
+    }
+
+    fn dockerd() -> Result<PathBuf> {
+        find("dockerd").context("dockerd is not installed")
+    }
+
+    fn start_daemon(mut command: Command, scratch: &Path, archive: &Path) -> Result<Self> {
         let program = find("docker").context("the docker client is not installed")?;
-        let dockerd = find("dockerd").context("dockerd is not installed")?;
         let socket = scratch.join("docker.sock");
         let config = scratch.join("docker.json");
         std::fs::write(&config, "{}").context("write a configuration that says nothing")?;
-        let mut command = Command::new(dockerd);
         command.arg("--config-file").arg(config).arg("--data-root").arg(scratch.join("od")).arg("--exec-root").arg(scratch.join("ox"));
         command.arg("--pidfile").arg(scratch.join("op")).arg("-H").arg(format!("unix://{}", socket.display()));
-        command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"]);
+        command.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
         let daemon = Daemon::start(command, socket, &scratch.join("docker.log"))?;
         let docker = Self { program, daemon };
         load(&docker, archive)?;

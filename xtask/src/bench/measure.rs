@@ -25,12 +25,22 @@ const COMMANDS: &[(&str, &[&str])] = &[
 ];
 
 /// Measures every command of every candidate.
-pub(crate) fn all(candidates: &mut [Box<dyn Candidate>], samples: usize) -> Result<Vec<Row>> {
+pub(crate) fn all(candidates: &[Box<dyn Candidate>], samples: usize) -> Result<Vec<Row>> {
     for candidate in candidates.iter().filter(|candidate| candidate.command(&["exec"]).is_some()) {
         sample(candidate.as_ref(), &["run", "-d", "--name", "bench", "--network", "none", "busybox", "sleep", "100000"])?;
     }
+    let all: Vec<&dyn Candidate> = candidates.iter().map(AsRef::as_ref).collect();
+    let rows = rows(&all, COMMANDS, samples)?;
+    for candidate in candidates.iter().filter(|candidate| candidate.command(&["exec"]).is_some()) {
+        sample(candidate.as_ref(), &["rm", "-f", "bench"])?;
+    }
+    Ok(rows)
+}
+
+/// Measures commands of candidates that take turns.
+pub(crate) fn rows(candidates: &[&dyn Candidate], commands: &[(&'static str, &[&str])], samples: usize) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (name, words) in COMMANDS {
+    for (name, words) in commands {
         println!("measuring {name}");
         let mut taken: Vec<Vec<u64>> = vec![Vec::new(); candidates.len()];
         for round in 0..samples + 2 {
@@ -38,7 +48,7 @@ pub(crate) fn all(candidates: &mut [Box<dyn Candidate>], samples: usize) -> Resu
                 // Each round starts with another one, so that nobody always follows the same neighbour.
                 let index = (turn + round) % candidates.len();
                 std::thread::sleep(REST);
-                let time = sample(candidates[index].as_ref(), words)?;
+                let time = sample(candidates[index], words)?;
                 // The first two rounds warm up.
                 if let (Some(time), true) = (time, round >= 2) {
                     taken[index].push(time);
@@ -47,9 +57,6 @@ pub(crate) fn all(candidates: &mut [Box<dyn Candidate>], samples: usize) -> Resu
         }
         taken.iter_mut().for_each(|times| times.sort_unstable());
         rows.push(Row { name, samples: taken });
-    }
-    for candidate in candidates.iter().filter(|candidate| candidate.command(&["exec"]).is_some()) {
-        sample(candidate.as_ref(), &["rm", "-f", "bench"])?;
     }
     Ok(rows)
 }

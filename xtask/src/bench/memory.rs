@@ -46,6 +46,18 @@ fn one(candidate: &dyn Candidate, containers: usize) -> Result<Option<Memory>> {
     Ok(Some(Memory { rest, shim, growth }))
 }
 
+/// Forgets the most that a process ever had resident.
+pub(crate) fn reset_high_water(pid: i32) {
+    if let Err(error) = std::fs::write(format!("/proc/{pid}/clear_refs"), "5") {
+        eprintln!("the most that process {pid} had resident cannot be reset: {error}");
+    }
+}
+
+/// The most that a process had resident since then, in KiB.
+pub(crate) fn high_water(pid: i32) -> u64 {
+    field(pid, "status", "VmHWM:")
+}
+
 /// A number of a process's file in /proc, in KiB.
 fn field(pid: i32, file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();

@@ -5,8 +5,12 @@ mod exits;
 mod logs;
 mod measure;
 mod memory;
+mod netns;
+mod networks;
+mod registry;
 mod report;
 mod stats;
+mod transfers;
 
 use crate::paths::{Scratch, root};
 use crate::shell::{command, run as execute};
@@ -26,7 +30,7 @@ pub(crate) struct Amount {
 }
 
 /// What can be measured.
-const PARTS: [&str; 5] = ["speed", "exits", "logs", "stats", "memory"];
+const PARTS: [&str; 7] = ["speed", "exits", "logs", "stats", "memory", "transfers", "networks"];
 
 /// `cargo xtask bench`.
 pub(crate) fn run(words: &[String]) -> Result<()> {
@@ -50,6 +54,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     execute(command("cargo", &["build", "--release", "--quiet", "-p", "dhow", "-p", "dhow-bench-floor"]).current_dir(root()))?;
     let dhow = build::build(&["--release", "-p", "dhow"], "dhow")?;
     let floor = build::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
+    let stream = build::build(&["--release", "-p", "dhow-bench-floor"], "stream")?;
 
     let scratch = Scratch::new("db")?;
     let _unmount = candidates::Unmount(scratch.path().to_path_buf());
@@ -69,11 +74,13 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     missing.iter().for_each(|line| println!("SKIPPED: {line}"));
 
     let results = report::Results {
-        speed: if wanted("speed") { measure::all(&mut all, amount.samples)? } else { Vec::new() },
+        speed: if wanted("speed") { measure::all(&all, amount.samples)? } else { Vec::new() },
         exits: if wanted("exits") { exits::all(&all, scratch.path())? } else { Vec::new() },
         logs: if wanted("logs") { logs::all(&all)? } else { Vec::new() },
         stats: if wanted("stats") { stats::all(&all, amount.watched)? } else { Vec::new() },
         memory: if wanted("memory") { memory::all(&all, amount.containers)? } else { Vec::new() },
+        transfers: if wanted("transfers") { Some(transfers::all(&all, scratch.path(), &dhow, &archive)?) } else { None },
+        networks: if wanted("networks") { Some(networks::all(scratch.path(), &dhow, &stream, &archive, amount.samples)?) } else { None },
     };
     let text = report::text(&all, &results, &missing, amount);
     // A part is no page.

@@ -1,0 +1,139 @@
+//! Networks: what an endpoint and a published port cost, many ports, and streams between containers and from outside. Each engine has a host
+//! of its own: a network namespace, and another one that stands for the world.
+
+use super::candidates::{Candidate, Dhow, Docker};
+use super::measure::{self, Row};
+use super::netns::Netns;
+use crate::shell::{output, quiet};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Streams of each kind.
+const STREAMS: usize = 5;
+/// Length of one, seconds.
+const SECONDS: &str = "2";
+/// What runs behind the ports.
+const SLEEP: &[&str] = &["busybox", "sleep", "100000"];
+/// What is timed.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("run --rm --network none busybox true", &["run", "--rm", "--network", "none", "busybox", "true"]),
+    ("run --rm busybox true", &["run", "--rm", "busybox", "true"]),
+    ("run --rm -p 8080:80 busybox true", &["run", "--rm", "-p", "8080:80", "busybox", "true"]),
+];
+
+/// What was seen.
+pub(crate) struct Networks {
+    /// Who, in the order of the samples.
+    pub(crate) names: Vec<String>,
+    /// Whole commands.
+    pub(crate) rows: Vec<Row>,
+    /// Name, and by candidate microseconds of `run -d` beyond that of one without a port; `None` where it was not tried.
+    pub(crate) ports: Vec<(&'static str, Vec<Option<u64>>)>,
+    /// Name, and by candidate bytes in a second, sorted.
+    pub(crate) streams: Vec<(&'static str, Vec<Vec<u64>>)>,
+}
+
+struct Host {
+    engine: Box<dyn Candidate>,
+    // The world is dropped first, as the engine is before its host.
+    world: Netns,
+    _host: Netns,
+}
+
+/// Measures ours, and docker where it is.
+pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, samples: usize) -> Result<Networks> {
+    let mut hosts = vec![host(scratch, "n1", |dir, netns| Ok(Box::new(Dhow::start_on(dir, dhow, archive, netns)?)))?];
+    match host(scratch, "n2", |dir, netns| Ok(Box::new(Docker::start_on(dir, archive, netns)?))) {
+        Ok(docker) => hosts.push(docker),
+        Err(error) => println!("SKIPPED: docker's networks: {error:#}"),
+    }
+    let engines: Vec<&dyn Candidate> = hosts.iter().map(|host| host.engine.as_ref()).collect();
+    let rows = measure::rows(&engines, COMMANDS, samples)?;
+    let ports = vec![
+        ("500 published ports", ports(&engines, &["-p", "20000-20499:30000-30499"], true)?),
+        ("a range of 10,000", ports(&engines, &["-p", "20000-29999:20000-29999"], false)?),
+    ];
+    let streams = streams(&hosts, stream)?;
+    Ok(Networks { names: engines.iter().map(|engine| engine.name().to_owned()).collect(), rows, ports, streams })
+}
+
+fn host(scratch: &Path, name: &str, start: impl FnOnce(&Path, &Netns) -> Result<Box<dyn Candidate>>) -> Result<Host> {
+    let dir: PathBuf = scratch.join(name);
+    std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    let host = Netns::new()?;
+    let world = host.neighbour()?;
+    Ok(Host { engine: start(&dir, &host)?, world, _host: host })
+}
+
+/// Microseconds that `run -d` takes more with those flags, the better of two. Ranges that would start ten thousand processes are not asked
+/// of docker.
+fn ports(engines: &[&dyn Candidate], flags: &[&str], everybody: bool) -> Result<Vec<Option<u64>>> {
+    println!("measuring {}", flags.join(" "));
+    let one = |engine: &dyn Candidate| -> Result<u64> {
+        let time = |flags: &[&str]| -> Result<u64> {
+            let mut best = u64::MAX;
+            for _ in 0..2 {
+                let words = [&["run", "-d"], flags, SLEEP].concat();
+                let start = Instant::now();
+                let id = ask(engine, &words)?;
+                best = best.min(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+                ask(engine, &["rm", "-f", id.trim()])?;
+            }
+            Ok(best)
+        };
+        let without = time(&[])?;
+        Ok(time(flags)?.saturating_sub(without))
+    };
+    engines.iter().map(|engine| (everybody || engine.name() == "dhow").then(|| one(*engine)).transpose()).collect()
+}
+
+/// One TCP stream at a time, engines in turn: from a container to another by name, and from the world to a published port.
+fn streams(hosts: &[Host], program: &Path) -> Result<Vec<(&'static str, Vec<Vec<u64>>)>> {
+    println!("measuring streams");
+    let volume = format!("{}:/stream:ro", program.display());
+    for Host { engine, .. } in hosts {
+        ask(engine.as_ref(), &["network", "create", "bench"])?;
+        let server = [
+            "run",
+            "-d",
+            "--name",
+            "server",
+            "--network",
+            "bench",
+            "-p",
+            "5001:5001",
+            "-v",
+            &volume,
+            "busybox",
+            "/stream",
+            "serve",
+            "5001",
+        ];
+        ask(engine.as_ref(), &server)?;
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let (mut between, mut outside) = (vec![Vec::new(); hosts.len()], vec![Vec::new(); hosts.len()]);
+    for round in 0..STREAMS {
+        for turn in 0..hosts.len() {
+            let index = (turn + round) % hosts.len();
+            let Host { engine, world, .. } = &hosts[index];
+            let words = ["run", "--rm", "--network", "bench", "-v", &volume, "busybox", "/stream", "send", "server:5001", SECONDS];
+            between[index].push(ask(engine.as_ref(), &words)?.trim().parse().context("bytes in a second")?);
+            let mut send = world.command(program);
+            outside[index].push(output(send.args(["send", "198.51.100.1:5001", SECONDS]))?.trim().parse().context("bytes in a second")?);
+        }
+    }
+    for Host { engine, .. } in hosts {
+        ask(engine.as_ref(), &["rm", "-f", "server"])?;
+        quiet(&mut engine.command(&["network", "rm", "bench"]).context("an engine has commands")?)?;
+    }
+    for samples in between.iter_mut().chain(&mut outside) {
+        samples.sort_unstable();
+    }
+    Ok(vec![("between two containers, by name", between), ("from another namespace through a published port", outside)])
+}
+
+fn ask(engine: &dyn Candidate, words: &[&str]) -> Result<String> {
+    output(&mut engine.command(words).context("an engine has commands")?)
+}
