@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::tls;
 
 /// What this client uses of `config.json`. Unknown keys belong to other programs.
 #[derive(Debug, Default, Deserialize)]
@@ -107,9 +108,10 @@ impl Config {
         self.directory.join("config.json")
     }
 
-    /// The address that a context names.
-    pub(crate) fn context_host(&self, name: &str) -> Result<String, Error> {
+    /// The address that a context names, and its TLS.
+    pub(crate) fn context(&self, name: &str) -> Result<(String, Option<tls::Options>), Error> {
         let digest = hex(&Sha256::digest(name.as_bytes()));
+        let own = self.directory.join("contexts/tls").join(&digest).join("docker");
         let path = self.directory.join("contexts/meta").join(digest).join("meta.json");
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::new(format!(
@@ -119,13 +121,23 @@ impl Config {
                 crate::options::os_error(&error)
             ))
         })?;
-        context_host(&text).ok_or_else(|| Error::new(format!("context {}: no docker endpoint", crate::flags::quote(name))))
+        let endpoint = endpoint(&text).ok_or_else(|| Error::new(format!("context {}: no docker endpoint", crate::flags::quote(name))))?;
+        Ok((endpoint.host, tls::of_context(&own, endpoint.skip_tls_verify)))
     }
 }
 
-fn context_host(meta: &str) -> Option<String> {
-    let meta: serde_json::Value = serde_json::from_str(meta).ok()?;
-    Some(meta.get("Endpoints")?.get("docker")?.get("Host")?.as_str()?.to_owned())
+/// A context's engine.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Endpoint {
+    host: String,
+    #[serde(default, rename = "SkipTLSVerify")]
+    skip_tls_verify: bool,
+}
+
+fn endpoint(meta: &str) -> Option<Endpoint> {
+    let mut meta: serde_json::Value = serde_json::from_str(meta).ok()?;
+    serde_json::from_value(meta.get_mut("Endpoints")?.get_mut("docker")?.take()).ok()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -153,8 +165,8 @@ mod tests {
         let config = Config { directory: directory.path().to_owned(), ..Config::default() };
         // sha256("0") does not name that directory, sha256 of what does is looked up by the same rule.
         assert_eq!(hex(&Sha256::digest(b"0000")), "9af15b336e6a9619928537df30b2e6a2376569fcf9d7e773eccede65606529a0");
-        assert_eq!(config.context_host("0000").unwrap(), "unix:///x");
-        assert!(config.context_host("other").unwrap_err().to_string().starts_with("context \"other\": context not found: open /"));
+        assert_eq!(config.context("0000").unwrap().0, "unix:///x");
+        assert!(config.context("other").unwrap_err().to_string().starts_with("context \"other\": context not found: open /"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use dhow_api::client::{Client, Host, Negotiation};
 use crate::error::Error;
 use crate::globals::{Globals, VERSION};
 use crate::output::warn;
+use crate::tls;
 
 /// Where our daemon listens when it is not told otherwise.
 const OUR_SOCKET: &str = "/run/dhow/dhow.sock";
@@ -38,17 +39,19 @@ const DEFAULT_CONTEXT: &str = "default";
 /// Finds the engine and connects to it.
 pub(crate) async fn connect(globals: &Globals) -> Result<Client, Error> {
     match named_host(globals)? {
-        Some(text) => {
-            let host = Host::parse(&text).map_err(|error| unresolved(&error.to_string()))?;
-            // Engines on this machine are most likely of this client's age; across the network, ask.
-            let negotiation = match host {
-                Host::Unix(_) => Negotiation::Assume,
-                Host::Tcp { .. } if wants_tls(globals) => {
-                    return Err(Error::new("connecting by TLS is not supported by this version"));
-                }
-                Host::Tcp { .. } => Negotiation::Ping,
+        Some((text, tls)) => {
+            let host = Host::parse_for(&text, tls.is_some()).map_err(|error| unresolved(&error.to_string()))?;
+            // Engines on this machine are most likely of this client's age; across the network, ask. A socket on this machine has no use for
+            // TLS, as with Docker.
+            let (negotiation, tls) = match host {
+                Host::Unix(_) => (Negotiation::Assume, None),
+                Host::Tcp { .. } => (Negotiation::Ping, tls),
             };
-            client(globals, host, negotiation)
+            let client = client(globals, host, negotiation)?;
+            Ok(match tls {
+                Some(options) => client.with_tls(options.config()?),
+                None => client,
+            })
         }
         None => connect_default(globals).await,
     }
@@ -92,10 +95,11 @@ fn by_context(name: &str) -> Choice {
     if name == DEFAULT_CONTEXT { Choice::Nothing } else { Choice::Context(name.to_owned()) }
 }
 
-fn named_host(globals: &Globals) -> Result<Option<String>, Error> {
+/// The address that somebody named, and the TLS that belongs to it.
+fn named_host(globals: &Globals) -> Result<Option<(String, Option<tls::Options>)>, Error> {
     Ok(match choice(globals)? {
-        Choice::Host(host) => Some(host),
-        Choice::Context(name) => Some(globals.config()?.context_host(&name).map_err(|error| unresolved(&error.to_string()))?),
+        Choice::Host(host) => Some((host, tls::of(globals)?)),
+        Choice::Context(name) => Some(globals.config()?.context(&name).map_err(|error| unresolved(&error.to_string()))?),
         Choice::Nothing => None,
     })
 }
@@ -106,12 +110,6 @@ fn unresolved(why: &str) -> Error {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// TLS is asked for. A socket on this machine has no use for it, as with Docker.
-fn wants_tls(globals: &Globals) -> bool {
-    let flags = ["tls", "tlsverify"].iter().any(|flag| globals.is(flag));
-    flags || variable("DOCKER_TLS_VERIFY").is_some() || variable("DOCKER_TLS").is_some()
 }
 
 fn client(globals: &Globals, host: Host, negotiation: Negotiation) -> Result<Client, Error> {

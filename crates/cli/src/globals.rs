@@ -46,6 +46,11 @@ impl Globals {
         self.parsed.is(flag)
     }
 
+    /// A flag was given.
+    pub(crate) fn given(&self, flag: &str) -> bool {
+        self.parsed.given(flag)
+    }
+
     /// The last value of a flag, or its default.
     pub(crate) fn value(&self, flag: &str) -> Option<&str> {
         self.parsed.value(flag)

@@ -22,6 +22,7 @@ mod signals;
 mod stream;
 mod template;
 mod terminal;
+mod tls;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -73,6 +73,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "string")]
     pub(crate) userns_remap: Option<String>,
     #[command(flatten)]
+    pub(crate) tls: crate::tls::Flags,
+    /// Validate daemon configuration and exit
+    #[arg(long)]
+    pub(crate) validate: bool,
+    #[command(flatten)]
     pub(crate) containers: crate::container_defaults::Flags,
     #[command(flatten)]
     pub(crate) registries: crate::registries::Flags,

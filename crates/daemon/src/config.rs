@@ -5,6 +5,7 @@ use crate::container_defaults::{self, Defaults};
 use crate::http::address::Address;
 use crate::registries::{self, Registries};
 use crate::runtimes::{self, Runtimes};
+use crate::tls;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<Address>,
     /// Serve Docker's socket too, if nobody does.
     pub(crate) docker_socket: bool,
+    /// What is spoken on the network, if it is TLS.
+    pub(crate) tls: Option<tls::Files>,
     pub(crate) pidfile: PathBuf,
     pub(crate) level: Level,
     pub(crate) log_driver: String,
@@ -72,6 +75,8 @@ struct File {
     userns_remap: Option<String>,
     debug: bool,
     #[serde(flatten)]
+    tls: tls::Keys,
+    #[serde(flatten)]
     containers: container_defaults::Keys,
     #[serde(flatten)]
     registries: registries::Keys,
@@ -111,11 +116,12 @@ impl Settings {
         let data_root = absolute(args.data_root.or(file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
         let exec_root = absolute(args.exec_root.or(file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
         let own_roots = data_root == Path::new(DATA_ROOT) && exec_root == Path::new(EXEC_ROOT);
+        let tls = tls::merge(args.tls, file.tls, &tls::directory());
         let given_hosts = if args.hosts.is_empty() { file.hosts.unwrap_or_default() } else { args.hosts };
         let hosts = if given_hosts.is_empty() {
             vec![Address::Unix(exec_root.join("dhow.sock"))]
         } else {
-            given_hosts.iter().map(|text| Ok(Address::parse(text)?)).collect::<Result<_>>()?
+            given_hosts.iter().map(|text| Ok(Address::parse(text, tls.is_some())?)).collect::<Result<_>>()?
         };
         let level =
             if args.debug || file.debug { "debug".into() } else { args.log_level.or(file.log_level).unwrap_or_else(|| "info".into()) };
@@ -126,12 +132,7 @@ impl Settings {
         }
         let mut warnings: Vec<String> =
             file.others.keys().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
-        warnings.extend(hosts.iter().filter_map(|host| match host {
-            Address::Tcp(address) => {
-                Some(format!("tcp://{address} is open to everybody who reaches it, who is root by it: no TLS in this release"))
-            }
-            Address::Unix(_) => None,
-        }));
+        warnings.extend(hosts.iter().filter_map(|host| open_to(host, tls.as_ref())));
         let default_runtime = args.default_runtime.or(file.default_runtime);
         let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
         let name = if own_roots { None } else { Some(format!("dhow-{:08x}", hash(&data_root, &exec_root))) };
@@ -139,6 +140,7 @@ impl Settings {
         let default_parent = format!("/{}", name.as_deref().unwrap_or("dhow"));
         Ok(Self {
             docker_socket: given_hosts.is_empty() && own_roots,
+            tls,
             hosts,
             pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
             level: parse_level(&level)?,
@@ -160,6 +162,18 @@ impl Settings {
             warnings,
             args: kept,
         })
+    }
+}
+
+/// What is to be said of an address that more people reach than root of this host: whoever speaks with the engine is root by it.
+pub(crate) fn open_to(host: &Address, tls: Option<&tls::Files>) -> Option<String> {
+    let Address::Tcp(address) = host else { return None };
+    match tls {
+        None => Some(format!("API is accessible on http://{address} without encryption: whoever reaches it is root on this host")),
+        Some(tls::Files { authority: None, .. }) => {
+            Some(format!("API is accessible on https://{address} without TLS client verification: whoever reaches it is root on this host"))
+        }
+        Some(_) => None,
     }
 }
 

@@ -27,6 +27,7 @@ mod run;
 mod runtimes;
 mod swarm;
 mod system;
+mod tls;
 mod volumes;
 
 use std::ffi::OsString;
@@ -48,7 +49,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if written.is_ok() { ExitCode::from(instead.code) } else { ExitCode::FAILURE };
         }
     };
-    match config::Settings::load(args).and_then(run::run) {
+    let validate = args.validate;
+    let settings = config::Settings::load(args);
+    if validate {
+        return validated(settings);
+    }
+    match settings.and_then(run::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("failed to start daemon: {error:#}");
@@ -59,4 +65,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `--validate`: says what a start would find, and starts nothing.
+fn validated(settings: anyhow::Result<config::Settings>) -> ExitCode {
+    let checked = settings.and_then(|settings| match settings.tls.as_ref() {
+        Some(files) => files.load().map(drop),
+        None => Ok(()),
+    });
+    let written = match &checked {
+        Ok(()) => writeln!(std::io::stdout(), "configuration OK"),
+        Err(error) => writeln!(std::io::stderr(), "{error:#}"),
+    };
+    if checked.is_ok() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::config::{DOCKER_SOCKET, Settings};
 use crate::http::address::Address;
-use crate::http::listen::{self, Listener};
+use crate::http::listen::{self, Listener, Manner};
 use crate::process::{self, log};
-use crate::{reload, remap};
+use crate::{reload, remap, tls};
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};
 use std::path::Path;
@@ -114,11 +114,12 @@ fn options(settings: &Settings) -> Result<Options> {
 type Served = (Arc<Listener>, JoinHandle<()>);
 
 async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
-    let group = listen::socket_group(app.settings.group.as_deref())?;
+    let tls = app.settings.tls.as_ref().filter(|_| app.settings.hosts.iter().any(|host| !matches!(host, Address::Unix(_))));
+    let manner = Manner { group: listen::socket_group(app.settings.group.as_deref())?, tls: tls.map(tls::Files::load).transpose()? };
     let mut bound = Vec::new();
     for address in &app.settings.hosts {
-        match Listener::bind(address, group).await {
-            Ok(listener) => bound.push(Arc::new(listener)),
+        match Listener::bind(address, &manner).await {
+            Ok(listeners) => bound.extend(listeners.into_iter().map(Arc::new)),
             Err(error) => {
                 bound.iter().for_each(|listener| listener.remove());
                 return Err(error.into());
@@ -126,8 +127,8 @@ async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
         }
     }
     if app.settings.docker_socket && !listen::is_served(Path::new(DOCKER_SOCKET)) {
-        match Listener::bind(&Address::Unix(DOCKER_SOCKET.into()), group).await {
-            Ok(listener) => bound.push(Arc::new(listener)),
+        match Listener::bind(&Address::Unix(DOCKER_SOCKET.into()), &manner).await {
+            Ok(listeners) => bound.extend(listeners.into_iter().map(Arc::new)),
             Err(error) => tracing::warn!(%error, "Docker's own socket is not served"),
         }
     }

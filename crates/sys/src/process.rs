@@ -3,7 +3,7 @@
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,26 @@ fn ended(status: &rustix::process::WaitIdStatus) -> Option<Ended> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes a number and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Takes a descriptor that this process was started with, by its number (3 to 66), and marks it close-on-exec. Each can be taken once.
+///
+/// # Errors
+/// The number is out of range, is not open, or was taken before.
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    static TAKEN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let bit = fd.checked_sub(3).filter(|shift| (0..64).contains(shift)).map(|shift| 1_u64 << shift);
+    let bit = bit.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: F_SETFD with a plain number; one that is not open gives EBADF.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if TAKEN.fetch_or(bit, std::sync::atomic::Ordering::SeqCst) & bit != 0 {
+        return Err(io::Error::other(format!("descriptor {fd} was taken before")));
+    }
+    // SAFETY: it is open, as the call above showed. The caller names one that came with the process, which no type of Rust owns, and the
+    // mask keeps a second owner away.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Marks every descriptor from `first` up close-on-exec (`CLOSE_RANGE_CLOEXEC`, Linux 5.11; else one by one from `/proc/self/fd`).

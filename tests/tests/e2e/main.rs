@@ -31,6 +31,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod links;
+mod listening;
 mod login;
 mod logs;
 mod mounts;

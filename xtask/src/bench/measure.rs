@@ -37,13 +37,12 @@ pub(crate) fn all(candidates: &[Box<dyn Candidate>], samples: usize) -> Result<V
     Ok(rows)
 }
 
-/// Measures commands of candidates that take turns.
+/// Measures commands of candidates that take turns, and so do the commands: what disturbs the machine disturbs all of them.
 pub(crate) fn rows(candidates: &[&dyn Candidate], commands: &[(&'static str, &[&str])], samples: usize) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for (name, words) in commands {
-        println!("measuring {name}");
-        let mut taken: Vec<Vec<u64>> = vec![Vec::new(); candidates.len()];
-        for round in 0..samples + 2 {
+    let mut rows: Vec<Row> = commands.iter().map(|(name, _)| Row { name, samples: vec![Vec::new(); candidates.len()] }).collect();
+    println!("measuring {}", commands.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+    for round in 0..samples + 2 {
+        for (row, (_, words)) in rows.iter_mut().zip(commands) {
             for turn in 0..candidates.len() {
                 // Each round starts with another one, so that nobody always follows the same neighbour.
                 let index = (turn + round) % candidates.len();
@@ -51,13 +50,12 @@ pub(crate) fn rows(candidates: &[&dyn Candidate], commands: &[(&'static str, &[&
                 let time = sample(candidates[index], words)?;
                 // The first two rounds warm up.
                 if let (Some(time), true) = (time, round >= 2) {
-                    taken[index].push(time);
+                    row.samples[index].push(time);
                 }
             }
         }
-        taken.iter_mut().for_each(|times| times.sort_unstable());
-        rows.push(Row { name, samples: taken });
     }
+    rows.iter_mut().flat_map(|row| &mut row.samples).for_each(|times| times.sort_unstable());
     Ok(rows)
 }
 

@@ -1,13 +1,18 @@
-//! Opening a connection: a socket, and the task that drives HTTP/1.1 over it.
+//! Opening a connection: a socket, perhaps with TLS, and the task that drives HTTP/1.1 over it.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{Body, Error, Host};
 
@@ -16,10 +21,11 @@ use super::{Body, Error, Host};
 pub(super) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Connects and starts the connection's task on the current runtime.
-pub(super) async fn open(host: &Host) -> Result<SendRequest<Body>, Error> {
+pub(super) async fn open(host: &Host, tls: Option<&Arc<ClientConfig>>) -> Result<SendRequest<Body>, Error> {
     let failed = |source| Error::Connect { host: host.clone(), source };
     let socket = match host {
         Host::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(failed)?),
@@ -27,7 +33,10 @@ pub(super) async fn open(host: &Host) -> Result<SendRequest<Body>, Error> {
             let stream = connect_tcp(name, *port).await.map_err(failed)?;
             // A keystroke must not wait for the answer to the last one.
             stream.set_nodelay(true).map_err(failed)?;
-            Socket::Tcp(stream)
+            match tls {
+                Some(config) => Socket::Tls(Box::new(secure(name, stream, config.clone()).await.map_err(failed)?)),
+                None => Socket::Tcp(stream),
+            }
         }
     };
     let (sender, connection) = http1::Builder::new()
@@ -40,6 +49,11 @@ pub(super) async fn open(host: &Host) -> Result<SendRequest<Body>, Error> {
         let _ended = connection.with_upgrades().await;
     });
     Ok(sender)
+}
+
+async fn secure(name: &str, stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 async fn connect_tcp(name: &str, port: u16) -> io::Result<TcpStream> {
@@ -62,6 +76,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -71,6 +86,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -78,6 +94,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -85,6 +102,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

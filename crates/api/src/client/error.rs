@@ -125,10 +125,19 @@ fn connect_text(host: &Host, source: &io::Error) -> String {
             "permission denied while trying to connect to the Docker daemon socket at {host}: dial unix {}: connect: permission denied",
             path.display()
         ),
+        // The other side is there: it is the handshake that failed.
+        _ if source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => format!("error during connect: {host}: tls: {source}"),
         _ => format!("Cannot connect to the Docker daemon at {host}. Is the docker daemon running?"),
     }
 }
 
 fn transport_text(source: &hyper::Error) -> String {
-    if source.is_incomplete_message() || source.is_closed() { "EOF".to_owned() } else { source.to_string() }
+    if source.is_incomplete_message() || source.is_closed() {
+        return "EOF".to_owned();
+    }
+    // What the other side says of our certificate comes with the first read.
+    match std::error::Error::source(source) {
+        Some(cause) => cause.to_string(),
+        None => source.to_string(),
+    }
 }

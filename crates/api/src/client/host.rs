@@ -7,6 +7,11 @@ use std::path::PathBuf;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// Docker's port without TLS.
+const PORT: u16 = 2375;
+/// And with it.
+const TLS_PORT: u16 = 2376;
+
 /// An engine's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -53,6 +58,14 @@ impl Host {
     /// # Errors
     /// See [`HostError`].
     pub fn parse(text: &str) -> Result<Self, HostError> {
+        Self::parse_for(text, false)
+    }
+
+    /// The same where TCP is to carry TLS, which has a port of its own.
+    ///
+    /// # Errors
+    /// See [`HostError`].
+    pub fn parse_for(text: &str, tls: bool) -> Result<Self, HostError> {
         let text = text.trim();
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(if text.contains(':') && !text.starts_with('/') {
@@ -63,7 +76,8 @@ impl Host {
         };
         match scheme {
             "unix" => Ok(Self::Unix(if rest.is_empty() { PathBuf::from("/var/run/docker.sock") } else { PathBuf::from(rest) })),
-            "tcp" | "http" => tcp(text, rest),
+            "tcp" | "http" => tcp(text, rest, if tls { TLS_PORT } else { PORT }),
+            "https" if tls => tcp(text, rest, TLS_PORT),
             "https" => Err(HostError::Unsupported(text.to_owned(), "TLS")),
             "ssh" => Err(HostError::Unsupported(text.to_owned(), "ssh")),
             "npipe" => Err(HostError::Unsupported(text.to_owned(), "named pipes")),
@@ -89,12 +103,12 @@ impl Host {
     }
 
     /// The whole URL of a request, for messages.
-    pub(super) fn display_url(&self, target: &str) -> String {
+    pub(super) fn display_url(&self, target: &str, tls: bool) -> String {
         match self {
             Self::Unix(path) => {
                 format!("http://{}{target}", utf8_percent_encode(&path.to_string_lossy(), NON_ALPHANUMERIC))
             }
-            Self::Tcp { .. } => format!("http://{}{}", self.host_header(), self.request_uri(target)),
+            Self::Tcp { .. } => format!("{}://{}{}", if tls { "https" } else { "http" }, self.host_header(), self.request_uri(target)),
         }
     }
 }
@@ -108,7 +122,7 @@ impl fmt::Display for Host {
     }
 }
 
-fn tcp(text: &str, rest: &str) -> Result<Host, HostError> {
+fn tcp(text: &str, rest: &str, default: u16) -> Result<Host, HostError> {
     let (authority, base) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -118,7 +132,7 @@ fn tcp(text: &str, rest: &str) -> Result<Host, HostError> {
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
     let number = match port {
-        "" => 2375,
+        "" => default,
         digits => digits
             .parse()
             .map_err(|_| HostError::Port { text: text.to_owned(), port: digits.rsplit(':').next().unwrap_or(digits).to_owned() })?,
@@ -158,7 +172,7 @@ mod tests {
 
     fn check(input: &str, expect: &str) {
         let got = match Host::parse(input) {
-            Ok(host) => format!("{} -> {}", host, host.display_url("/x")),
+            Ok(host) => format!("{} -> {}", host, host.display_url("/x", false)),
             Err(error) => format!("error: {error}"),
         };
         assert_eq!(got, expect, "{input}");
@@ -172,6 +186,8 @@ mod tests {
         check("tcp://", "tcp:// -> http://localhost:2375/x");
         check("tcp://x:y:z", "error: parse \"tcp://x:y:z\": invalid port \":z\" after host");
         check("foo://x", "error: invalid bind address format: foo://x");
+        let secure = Host::parse_for("tcp://x", true).unwrap();
+        assert_eq!(secure.display_url("/y", true), "https://x:2376/y");
         check("https://x", "error: https://x: connecting by TLS is not supported by this version");
     }
 

@@ -11,11 +11,12 @@ mod host;
 mod response;
 
 use crate::ApiVersion;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE, USER_AGENT};
 use hyper::{Method, StatusCode};
+use rustls::ClientConfig;
 
 pub use body::{Body, BodySender};
 pub use error::Error;
@@ -132,6 +133,7 @@ pub fn segment(text: &str) -> String {
 #[derive(Debug)]
 pub struct Client {
     host: Host,
+    tls: Option<Arc<ClientConfig>>,
     negotiation: Negotiation,
     user_agent: HeaderValue,
     custom: Vec<(String, String)>,
@@ -148,6 +150,7 @@ impl Client {
         };
         Self {
             host,
+            tls: None,
             negotiation,
             user_agent: HeaderValue::from_str(user_agent).unwrap_or(HeaderValue::from_static("dhow")),
             custom: Vec::new(),
@@ -160,6 +163,13 @@ impl Client {
     #[must_use]
     pub fn with_headers(mut self, headers: Vec<(String, String)>) -> Self {
         self.custom = headers;
+        self
+    }
+
+    /// Speaks TLS where the engine is reached by TCP.
+    #[must_use]
+    pub fn with_tls(mut self, config: ClientConfig) -> Self {
+        self.tls = Some(Arc::new(config));
         self
     }
 
@@ -179,7 +189,7 @@ impl Client {
     /// The engine cannot be reached.
     pub async fn preconnect(&self, count: usize) -> Result<(), Error> {
         for _ in 0..count {
-            let sender = connection::open(&self.host).await?;
+            let sender = connection::open(&self.host, self.tls.as_ref()).await?;
             lock(&self.idle).push(sender);
         }
         Ok(())
@@ -282,7 +292,7 @@ impl Client {
         let message = self.message(request, &target, upgrade)?;
         let answer = sender.send_request(message).await.map_err(|source| Error::Transport {
             method: request.method.to_string(),
-            url: self.host.display_url(&target),
+            url: self.host.display_url(&target, self.tls.is_some()),
             source,
         })?;
         if !upgrade {
@@ -307,7 +317,7 @@ impl Client {
             // The connection's task has to notice that the last answer is complete.
             tokio::task::yield_now().await;
         }
-        connection::open(&self.host).await
+        connection::open(&self.host, self.tls.as_ref()).await
     }
 
     fn message(&self, request: &mut Request, target: &str, upgrade: bool) -> Result<hyper::Request<Body>, Error> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 /// Docker's port without TLS.
 const PORT: u16 = 2375;
+/// And with it.
+const TLS_PORT: u16 = 2376;
 
 /// Where to listen (`-H`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(crate) enum Address {
     Unix(PathBuf),
     /// `tcp://HOST:PORT`.
     Tcp(String),
+    /// `fd://WHICH`: sockets that the service manager hands over.
+    Activated(String),
 }
 
 /// A text that says no place to listen at.
@@ -20,23 +24,24 @@ pub(crate) enum Address {
 pub(crate) struct BadAddress(String);
 
 impl Address {
-    /// Reads `-H`. `fd://` is not served.
-    pub(crate) fn parse(text: &str) -> Result<Self, BadAddress> {
+    /// Reads `-H`. `tls`: what is on the network speaks TLS, which has a port of its own.
+    pub(crate) fn parse(text: &str, tls: bool) -> Result<Self, BadAddress> {
         let bad = || BadAddress(text.into());
         match text.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(("tcp", rest)) => Ok(Self::Tcp(with_port(rest.trim_end_matches('/')).ok_or_else(bad)?)),
+            Some(("tcp", rest)) => Ok(Self::Tcp(with_port(rest.trim_end_matches('/'), tls).ok_or_else(bad)?)),
+            Some(("fd", which)) => Ok(Self::Activated(which.into())),
             None if text.starts_with('/') => Ok(Self::Unix(text.into())),
-            None if !text.is_empty() => Ok(Self::Tcp(with_port(text).ok_or_else(bad)?)),
+            None if !text.is_empty() => Ok(Self::Tcp(with_port(text, tls).ok_or_else(bad)?)),
             _ => Err(bad()),
         }
     }
 }
 
-fn with_port(text: &str) -> Option<String> {
+fn with_port(text: &str, tls: bool) -> Option<String> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
-        _ => (text, PORT),
+        _ => (text, if tls { TLS_PORT } else { PORT }),
     };
     let host = if host.is_empty() { "127.0.0.1" } else { host };
     Some(format!("{host}:{port}"))
@@ -48,14 +53,16 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let check = |text: &str, expect: Option<Address>| assert_eq!(Address::parse(text).ok(), expect, "{text}");
+        let check = |text: &str, expect: Option<Address>| assert_eq!(Address::parse(text, false).ok(), expect, "{text}");
         check("unix:///run/x.sock", Some(Address::Unix("/run/x.sock".into())));
         check("/run/x.sock", Some(Address::Unix("/run/x.sock".into())));
         check("tcp://127.0.0.1:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
         check("tcp://:9000", Some(Address::Tcp("127.0.0.1:9000".into())));
         check("tcp://[::1]", Some(Address::Tcp("[::1]:2375".into())));
         check("localhost", Some(Address::Tcp("localhost:2375".into())));
-        check("fd://", None);
+        check("fd://", Some(Address::Activated(String::new())));
+        check("fd://api", Some(Address::Activated("api".into())));
+        assert_eq!(Address::parse("tcp://0.0.0.0", true).ok(), Some(Address::Tcp("0.0.0.0:2376".into())));
         check("unix://x", None);
         check("tcp://a:b", None);
         check("", None);

@@ -5,13 +5,15 @@ use super::connection::serve;
 use super::io::Socket;
 use super::limits;
 use crate::app::App;
-use crate::process::group;
+use crate::process::{activation, group};
+use rustls::ServerConfig;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 
 /// Longest path that fits into a socket's address, with its zero byte.
@@ -26,23 +28,54 @@ pub(crate) enum ListenError {
     Live(PathBuf),
     #[error("can't create unix socket {0}: it exists and is not a socket")]
     NotASocket(PathBuf),
+    #[error("{0}")]
+    Activation(String),
     #[error("{step} {object}: {source}")]
     Io { step: &'static str, object: String, source: io::Error },
+}
+
+/// How sockets are made.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    /// Group of socket files.
+    pub(crate) group: Option<u32>,
+    /// What is on the network speaks TLS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Unix(UnixListener, PathBuf),
-    Tcp(TcpListener),
+    /// The path is that of a file that we made and remove.
+    Unix(UnixListener, Option<PathBuf>),
+    Tcp(TcpListener, Option<Arc<ServerConfig>>),
+}
+
+/// A client that has connected; its first words may be a handshake that somebody must wait for.
+enum Accepted {
+    Plain(Socket),
+    Tls(TcpStream, Arc<ServerConfig>),
+}
+
+impl Accepted {
+    async fn ready(self) -> io::Result<Socket> {
+        match self {
+            Self::Plain(socket) => Ok(socket),
+            Self::Tls(stream, config) => Socket::secure(stream, config).await,
+        }
+    }
 }
 
 impl std::fmt::Display for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unix(_, path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => write!(f, "tcp://{address}"),
+            Self::Unix(_, Some(path)) => write!(f, "unix://{}", path.display()),
+            Self::Unix(listener, None) => match listener.local_addr().ok().as_ref().and_then(|address| address.as_pathname()) {
+                Some(path) => write!(f, "unix://{}", path.display()),
+                None => f.write_str("unix"),
+            },
+            Self::Tcp(listener, tls) => match listener.local_addr() {
+                Ok(address) => write!(f, "tcp://{address}{}", if tls.is_some() { " (TLS)" } else { "" }),
                 Err(_) => f.write_str("tcp"),
             },
         }
@@ -50,31 +83,50 @@ impl std::fmt::Display for Listener {
 }
 
 impl Listener {
-    /// Binds. A socket file that nobody serves any more is replaced.
-    pub(crate) async fn bind(address: &Address, group: Option<u32>) -> Result<Self, ListenError> {
+    /// Binds, or takes what the service manager has bound. A socket file that nobody serves any more is replaced.
+    pub(crate) async fn bind(address: &Address, manner: &Manner) -> Result<Vec<Self>, ListenError> {
         match address {
-            Address::Unix(path) => Ok(Self::Unix(bind_unix(path, group)?, path.clone())),
+            Address::Unix(path) => Ok(vec![Self::Unix(bind_unix(path, manner.group)?, Some(path.clone()))]),
             Address::Tcp(text) => {
                 let listener = TcpListener::bind(text.as_str()).await;
-                Ok(Self::Tcp(listener.map_err(|source| ListenError::Io { step: "listen on", object: text.clone(), source })?))
+                let listener = listener.map_err(|source| ListenError::Io { step: "listen on", object: text.clone(), source })?;
+                Ok(vec![Self::Tcp(listener, manner.tls.clone())])
+            }
+            Address::Activated(which) => {
+                let sockets = activation::take(which).map_err(|error| ListenError::Activation(format!("{error:#}")))?;
+                let listen = |socket| Self::activated(socket, manner);
+                let failed = |source| ListenError::Io { step: "listen on", object: format!("fd://{which}"), source };
+                sockets.into_iter().map(listen).collect::<io::Result<_>>().map_err(failed)
             }
         }
     }
 
-    async fn accept(&self) -> io::Result<Socket> {
+    fn activated(socket: OwnedFd, manner: &Manner) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(if rustix::net::sockopt::socket_domain(&socket)? == rustix::net::AddressFamily::UNIX {
+            Self::Unix(UnixListener::from_std(socket.into())?, None)
+        } else {
+            Self::Tcp(TcpListener::from_std(socket.into())?, manner.tls.clone())
+        })
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
         Ok(match self {
-            Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
-            Self::Tcp(listener) => {
+            Self::Unix(listener, _) => Accepted::Plain(Socket::Unix(listener.accept().await?.0)),
+            Self::Tcp(listener, tls) => {
                 let stream = listener.accept().await?.0;
                 stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
+                match tls {
+                    Some(config) => Accepted::Tls(stream, config.clone()),
+                    None => Accepted::Plain(Socket::Tcp(stream)),
+                }
             }
         })
     }
 
     /// Removes the socket file.
     pub(crate) fn remove(&self) {
-        if let Self::Unix(_, path) = self
+        if let Self::Unix(_, Some(path)) = self
             && let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -140,7 +192,10 @@ pub(crate) async fn accept_all(app: Arc<App>, listener: Arc<Listener>, free: Arc
             Ok(socket) => {
                 let app = app.clone();
                 tokio::spawn(async move {
-                    serve(app, socket).await;
+                    match socket.ready().await {
+                        Ok(socket) => serve(app, socket).await,
+                        Err(error) => tracing::info!(%error, "a client was turned away: TLS"),
+                    }
                     drop(permit);
                 });
             }
@@ -167,15 +222,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/x.sock");
         let address = Address::Unix(path.clone());
-        let first = Listener::bind(&address, None).await.unwrap();
+        let first = Listener::bind(&address, &Manner::default()).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(Listener::bind(&address, None).await, Err(ListenError::Live(_))));
+        assert!(matches!(Listener::bind(&address, &Manner::default()).await, Err(ListenError::Live(_))));
         drop(first);
-        let second = Listener::bind(&address, None).await.unwrap();
-        second.remove();
+        let second = Listener::bind(&address, &Manner::default()).await.unwrap();
+        second[0].remove();
         std::fs::write(&path, "").unwrap();
-        assert!(matches!(Listener::bind(&address, None).await, Err(ListenError::NotASocket(_))));
+        assert!(matches!(Listener::bind(&address, &Manner::default()).await, Err(ListenError::NotASocket(_))));
         let long = Address::Unix(dir.path().join("y".repeat(120)));
-        assert!(matches!(Listener::bind(&long, None).await, Err(ListenError::TooLong(_))));
+        assert!(matches!(Listener::bind(&long, &Manner::default()).await, Err(ListenError::TooLong(_))));
     }
 }

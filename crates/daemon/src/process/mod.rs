@@ -1,5 +1,6 @@
 //! What the daemon changes about its own process, and what it tells the one that started it. All before any thread exists, but `notify`.
 
+pub(crate) mod activation;
 pub(crate) mod group;
 pub(crate) mod log;
 

@@ -2,6 +2,7 @@
 
 use super::SERVER_VERSION;
 use crate::app::App;
+use crate::config::open_to;
 use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
@@ -130,7 +131,9 @@ fn warnings(app: &App) -> Vec<String> {
         (!host.has("pids"), "WARNING: No pids limit support"),
         (host.apparmor, "WARNING: AppArmor is on, but this release loads no profile"),
     ];
-    checks.iter().filter(|(missing, _)| *missing).map(|(_, text)| (*text).to_owned()).collect()
+    let open = app.settings.hosts.iter().filter_map(|host| open_to(host, app.settings.tls.as_ref()));
+    let missing = checks.iter().filter(|(missing, _)| *missing).map(|(_, text)| (*text).to_owned());
+    missing.chain(open.map(|text| format!("WARNING: {text}"))).collect()
 }
 
 #[cfg(test)]
