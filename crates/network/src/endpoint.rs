@@ -2,7 +2,8 @@
 //! namespace.
 
 use crate::error::{Error, Result};
-use crate::link::{self, Pair};
+use crate::limits;
+use crate::link::{self, Pair, Shared, Sharing};
 use crate::namespace::inside;
 use crate::netlink::Socket;
 use crate::resolver::{self, Sockets};
@@ -20,27 +21,48 @@ pub struct Plan {
     pub resolver: bool,
 }
 
-/// One place: a link in the container's namespace, whose other end is a port of a bridge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One place: a link in the container's namespace, whose other end is a port of a bridge, or which shares another link's wire.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The bridge's name.
+    /// The bridge's name, or that of the link whose wire is shared.
     pub bridge: String,
-    /// The port's name.
+    /// The port's name; empty where there is none.
     pub port: String,
+    /// How the wire is shared; `None`: by a port of a bridge.
+    #[serde(default)]
+    pub sharing: Option<Sharing>,
     /// The link's name in the container.
     pub name: String,
-    /// Its hardware address.
+    /// Its hardware address; zeros: what the kernel gives it.
     pub mac: [u8; 6],
-    /// Of both ends.
+    /// Of both ends; 0: that of the link whose wire is shared.
     pub mtu: u32,
     /// No other port of the bridge is reached, only the host.
     #[serde(default)]
     pub isolated: bool,
     /// Addresses with the prefixes of their subnets.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// Ways to everywhere.
+    /// Ways to everywhere. An unspecified address stands for the link itself.
     #[serde(default)]
     pub gateways: Vec<IpAddr>,
+    /// Parameters of the link, below `/proc/sys/net`, and their values. They are checked already.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
+    /// How much may go by.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Bandwidth of a place, in bytes a second; 0 is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Into the container.
+    pub into: u64,
+    /// Out of it.
+    pub out: u64,
+    /// Name of the packet filter's table that limits what goes out.
+    pub table: String,
 }
 
 /// The hardware address that goes with an IPv4 address. Who gets an address that was somebody else's can be reached at once: nobody
@@ -74,13 +96,21 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> 
     }
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
     for place in &plan.places {
-        let bridge = link::find(&mut host, &place.bridge)?
-            .ok_or_else(|| Error::of("find the bridge", &place.bridge)(rustix::io::Errno::NODEV.into()))?;
+        let what = if place.sharing.is_some() { "find the parent link" } else { "find the bridge" };
+        let bridge =
+            link::find(&mut host, &place.bridge)?.ok_or_else(|| Error::of(what, &place.bridge)(rustix::io::Errno::NODEV.into()))?;
+        if let Some(sharing) = place.sharing {
+            let mac = Some(place.mac).filter(|mac| *mac != [0; 6]);
+            let mtu = Some(place.mtu).filter(|mtu| *mtu > 0);
+            link::add_shared(&mut host, &Shared { parent: bridge.index, sharing, namespace, name: &place.name, mac, mtu })?;
+            continue;
+        }
         let pair = Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
         link::add_pair(&mut host, &pair)?;
         if place.isolated {
             link::isolate_port(&mut host, &place.port)?;
         }
+        limits::apply(&mut host, &place.port, &place.limits)?;
     }
     inside(namespace, || {
         let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
@@ -100,13 +130,32 @@ fn configure(socket: &mut Socket, place: &Place) -> Result<()> {
             _ => {}
         }
     }
-    link::configure(socket, found.index, &place.addresses, &place.gateways)
+    if place.sharing.is_some() {
+        // Who is on the wire may remember another hardware address for these. A kernel without one of the files says nothing.
+        for path in ["ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify"].map(|path| path.replace("{}", &place.name)) {
+            let path = format!("/proc/sys/net/{path}");
+            match std::fs::write(&path, "1") {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::of("write", path)(error)),
+                _ => {}
+            }
+        }
+    }
+    link::configure(socket, found.index, &place.addresses, &place.gateways)?;
+    place.sysctls.iter().try_for_each(|(name, value)| {
+        let path = format!("/proc/sys/net/{name}");
+        std::fs::write(&path, value).map_err(Error::of("write", path))
+    })
 }
 
 /// Takes a place away from a container that lives on.
 pub fn take_away(port: &str) -> Result<()> {
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
     link::delete(&mut host, port)
+}
+
+/// The same for a link that has no other end, in its namespace.
+pub fn take_away_inside(namespace: BorrowedFd<'_>, name: &str) -> Result<()> {
+    inside(namespace, || link::delete(&mut Socket::route().map_err(Error::of("open", "a netlink socket"))?, name))
 }
 
 /// Makes sure that nothing goes to, or comes from, the places of a container that has ended. The links themselves go with its namespace.

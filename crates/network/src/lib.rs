@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod error;
 pub mod forward;
 pub mod ipam;
+pub mod limits;
 pub mod link;
 pub mod namespace;
 pub mod netlink;

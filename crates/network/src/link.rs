@@ -28,6 +28,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK: u16 = 5;
 const IFLA_NET_NS_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -175,6 +176,95 @@ pub fn add_pair(socket: &mut Socket, pair: &Pair<'_>) -> Result<()> {
     socket.one(message).map_err(Error::of("create the link", pair.port))
 }
 
+/// How a link shares its parent's wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// `macvlan`, with the kernel's number of its mode.
+    Macvlan(u32),
+    /// `ipvlan`, with the kernel's numbers of its mode and flags.
+    Ipvlan(u16, u16),
+}
+
+impl Sharing {
+    /// The kernel's name for it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Macvlan(_) => "macvlan",
+            Self::Ipvlan(..) => "ipvlan",
+        }
+    }
+}
+
+/// A link in a namespace that shares another one's wire. It is down.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// The one whose wire it is, in the socket's namespace.
+    pub parent: u32,
+    /// How.
+    pub sharing: Sharing,
+    /// Where it goes.
+    pub namespace: BorrowedFd<'a>,
+    /// Its name there.
+    pub name: &'a str,
+    /// Its hardware address; `None`: what the kernel gives it.
+    pub mac: Option<[u8; 6]>,
+    /// `None`: the parent's.
+    pub mtu: Option<u32>,
+}
+
+/// Makes one.
+pub fn add_shared(socket: &mut Socket, link: &Shared<'_>) -> Result<()> {
+    let mut message = Message::new(NEWLINK, CREATE)
+        .body(&info(0, 0, None))
+        .text(IFLA_IFNAME, link.name)
+        .u32(IFLA_LINK, link.parent)
+        .attr(IFLA_NET_NS_FD, &link.namespace.as_raw_fd().to_ne_bytes());
+    if let Some(mac) = link.mac {
+        message = message.attr(IFLA_ADDRESS, &mac);
+    }
+    if let Some(mtu) = link.mtu {
+        message = message.u32(IFLA_MTU, mtu);
+    }
+    let message = message.nest(IFLA_LINKINFO, |m| {
+        m.text(INFO_KIND, link.sharing.kind()).nest(INFO_DATA, |m| match link.sharing {
+            Sharing::Macvlan(mode) => m.u32(1, mode),
+            Sharing::Ipvlan(mode, flags) => m.attr(1, &mode.to_ne_bytes()).attr(2, &flags.to_ne_bytes()),
+        })
+    });
+    let object = format!("{} of kind {}", link.name, link.sharing.kind());
+    socket.one(message).map_err(Error::of("create the link", object))
+}
+
+/// Whether the kernel knows links of this kind, one that cannot be without a parent. A module is loaded for it; nothing is made.
+pub fn knows(socket: &mut Socket, kind: &str) -> Result<bool> {
+    let message = Message::new(NEWLINK, CREATE).body(&info(0, 0, None)).nest(IFLA_LINKINFO, |m| m.text(INFO_KIND, kind));
+    match socket.one(message) {
+        Err(error) if is(&error, Errno::OPNOTSUPP) => Ok(false),
+        Err(error) if is(&error, Errno::PERM) => Err(Error::of("look for links of the kind", kind)(error)),
+        _ => Ok(true),
+    }
+}
+
+/// Makes a link that leads nowhere, up.
+pub fn add_dummy(socket: &mut Socket, name: &str) -> Result<()> {
+    let message = Message::new(NEWLINK, CREATE)
+        .body(&info(0, 0, Some(true)))
+        .text(IFLA_IFNAME, name)
+        .nest(IFLA_LINKINFO, |m| m.text(INFO_KIND, "dummy"));
+    socket.one(message).map_err(Error::of("create the dummy link", name))
+}
+
+/// Makes a link for one VLAN of another one, up.
+pub fn add_vlan(socket: &mut Socket, name: &str, parent: u32, id: u16) -> Result<()> {
+    let message = Message::new(NEWLINK, CREATE)
+        .body(&info(0, 0, Some(true)))
+        .text(IFLA_IFNAME, name)
+        .u32(IFLA_LINK, parent)
+        .nest(IFLA_LINKINFO, |m| m.text(INFO_KIND, "vlan").nest(INFO_DATA, |m| m.attr(1, &id.to_ne_bytes())));
+    socket.one(message).map_err(Error::of("create the VLAN link", name))
+}
+
 /// Lets nothing through a bridge's port any more and forgets what was learned of it. A port that is gone is no error.
 pub fn close_port(socket: &mut Socket, name: &str) -> Result<()> {
     let Some(link) = find(socket, name)?.filter(|link| link.master != 0) else { return Ok(()) };
@@ -258,10 +348,13 @@ pub fn configure(socket: &mut Socket, index: u32, addresses: &[(IpAddr, u8)], ga
     })
 }
 
+/// By a gateway; an unspecified one stands for the link itself.
 fn default_route(index: u32, gateway: IpAddr) -> Message {
-    // table main, protocol boot, scope universe, unicast
-    let body = [family(gateway), 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
-    Message::new(NEWROUTE, REPLACE).body(&body).attr(5, &octets(gateway)).u32(4, index)
+    let direct = gateway.is_unspecified();
+    // table main, protocol boot, scope universe or link, unicast
+    let body = [family(gateway), 0, 0, 0, 254, 3, if direct { 253 } else { 0 }, 1, 0, 0, 0, 0];
+    let message = Message::new(NEWROUTE, REPLACE).body(&body).u32(4, index);
+    if direct { message } else { message.attr(5, &octets(gateway)) }
 }
 
 /// Makes these gateways, of the link of that name, the way to everywhere.

@@ -6,7 +6,7 @@ use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::{Mapping, Protocol};
 use dhow_network::table::{self, Network};
-use dhow_network::{forward, link};
+use dhow_network::{forward, limits, link};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -51,6 +51,7 @@ fn place(port: &str, at: &str) -> Place {
         isolated: false,
         addresses: vec![(address(at), 24)],
         gateways: vec![address("10.9.0.1")],
+        ..Place::default()
     }
 }
 
@@ -181,4 +182,78 @@ fn ten_thousand_ports_in_one_transaction() {
         assert!(nft::commit(&mut filter, messages, "withdraw", "t").is_err());
         nft::commit(&mut filter, nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false), "withdraw", "t").unwrap();
     });
+}
+
+#[test]
+fn what_goes_by_is_limited() {
+    alone(|| {
+        bridge();
+        let inside = namespace();
+        let limits = endpoint::Limits { into: 1_250_000, out: 2_500_000, table: "limit-veth1".into() };
+        let place = Place { limits, ..place("veth1", "10.9.0.2") };
+        endpoint::apply(&Plan { resolver: false, places: vec![place] }, inside.as_fd()).unwrap();
+        let mut socket = Socket::route().unwrap();
+        let index = link::find(&mut socket, "veth1").unwrap().unwrap().index;
+        assert_eq!(limits::of_link(&mut socket, index).unwrap(), Some(1_250_000));
+        let tables = || nft::tables(&mut Socket::netfilter().unwrap(), Family::Netdev).unwrap();
+        assert_eq!(tables(), ["limit-veth1"]);
+        let server = serve(&inside, 80);
+        assert_eq!(hear(("10.9.0.2", 80)), "hello");
+        server.join().unwrap();
+        limits::sweep("limit-", &|port| port == "veth1").unwrap();
+        assert_eq!(tables().len(), 1);
+        limits::sweep("limit-", &|_| false).unwrap();
+        assert!(tables().is_empty());
+        limits::remove("limit-veth1").unwrap();
+    });
+}
+
+#[test]
+fn links_that_share_a_wire() {
+    alone(|| {
+        bridge();
+        let wire = namespace();
+        // The parent is the end of a pair in a namespace that stands for the host.
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.9")] }, wire.as_fd()).unwrap();
+        let mut socket = Socket::route().unwrap();
+        if !link::knows(&mut socket, "macvlan").unwrap() {
+            println!("SKIPPED: the kernel has no macvlan");
+            return;
+        }
+        let shared = |name: &str, at: &str, sysctls: &[(&str, &str)]| {
+            let there = namespace();
+            let place = Place {
+                bridge: "eth0".into(),
+                port: String::new(),
+                sharing: Some(link::Sharing::Macvlan(4)),
+                name: name.into(),
+                mac: [0; 6],
+                mtu: 0,
+                gateways: vec![address("0.0.0.0")],
+                sysctls: sysctls.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+                ..place("", at)
+            };
+            let plan = Plan { resolver: false, places: vec![place] };
+            dhow_network::namespace::inside(wire.as_fd(), || endpoint::apply(&plan, there.as_fd())).map(|_| there)
+        };
+        let one = shared("eth0", "10.9.0.21", &[("ipv4/conf/eth0/log_martians", "1")]).unwrap();
+        let two = shared("lan7", "10.9.0.22", &[]).unwrap();
+        let server = serve(&one, 80);
+        assert_eq!(endpoint_hears(&two), "hello");
+        server.join().unwrap();
+        let inside = |there: &File, act: fn() -> String| dhow_network::namespace::inside(there.as_fd(), || Ok(act())).unwrap();
+        assert_eq!(inside(&one, || std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/log_martians").unwrap()), "1\n");
+        // Everything is reached by the link itself.
+        assert!(inside(&two, || std::fs::read_to_string("/proc/thread-self/net/route").unwrap()).contains("lan7\t00000000\t00000000"));
+        let refused = shared("eth0", "10.9.0.23", &[("ipv4/conf/eth0/nosuch", "1")]).unwrap_err().to_string();
+        assert!(refused.starts_with("write /proc/sys/net/ipv4/conf/eth0/nosuch: "), "{refused}");
+        endpoint::take_away_inside(two.as_fd(), "lan7").unwrap();
+        let gone = dhow_network::namespace::inside(two.as_fd(), || link::find(&mut Socket::route().unwrap(), "lan7"));
+        assert_eq!(gone.unwrap(), None);
+        assert!(!link::knows(&mut socket, "no-such-kind").unwrap());
+    });
+}
+
+fn endpoint_hears(there: &File) -> String {
+    dhow_network::namespace::inside(there.as_fd(), || Ok(hear(("10.9.0.21", 80)))).unwrap()
 }

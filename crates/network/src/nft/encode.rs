@@ -4,20 +4,20 @@ use super::{Chain, Element, Family, Set, Table, types};
 use crate::netlink::Message;
 
 const SUBSYSTEM: u16 = 10 << 8;
-const NEWTABLE: u16 = SUBSYSTEM;
+pub(super) const NEWTABLE: u16 = SUBSYSTEM;
 pub(super) const GETTABLE: u16 = SUBSYSTEM | 1;
 const DELTABLE: u16 = SUBSYSTEM | 2;
 /// Of tables, chains, rules, sets and elements.
 pub(super) const REMOVALS: [u16; 5] = [DELTABLE, SUBSYSTEM | 5, SUBSYSTEM | 8, SUBSYSTEM | 11, DELELEMENT];
-const NEWCHAIN: u16 = SUBSYSTEM | 3;
-const NEWRULE: u16 = SUBSYSTEM | 6;
+pub(super) const NEWCHAIN: u16 = SUBSYSTEM | 3;
+pub(super) const NEWRULE: u16 = SUBSYSTEM | 6;
 const NEWSET: u16 = SUBSYSTEM | 9;
 const NEWELEMENT: u16 = SUBSYSTEM | 12;
 const DELELEMENT: u16 = SUBSYSTEM | 14;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const CREATE: u16 = 0x400;
-const APPEND: u16 = 0x400 | 0x800;
+pub(super) const CREATE: u16 = 0x400;
+pub(super) const APPEND: u16 = 0x400 | 0x800;
 const SET_MAP: u32 = 8;
 /// Elements of one message: an attribute has at most 64 kB.
 const CHUNK: usize = 500;

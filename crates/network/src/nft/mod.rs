@@ -2,10 +2,12 @@
 
 mod encode;
 mod expr;
+mod limit;
 mod watch;
 
 pub use encode::{change_elements, make, put, remove};
 pub use expr::{Expr, Verdict, name16};
+pub use limit::limit;
 pub use watch::Watch;
 
 use crate::error::{Error, Result};
@@ -18,6 +20,8 @@ pub enum Family {
     Inet = 1,
     /// IPv4.
     Ip = 2,
+    /// All that arrives at one link.
+    Netdev = 5,
 }
 
 /// Where a chain sits.
