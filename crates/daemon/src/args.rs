@@ -78,6 +78,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) validate: bool,
     #[command(flatten)]
+    pub(crate) network: crate::network_config::NetworkFlags,
+    #[command(flatten)]
     pub(crate) containers: crate::container_defaults::Flags,
     #[command(flatten)]
     pub(crate) registries: crate::registries::Flags,

@@ -4,6 +4,7 @@ use crate::args::Args;
 use anyhow::{Context, Result, bail};
 use dhow_engine::network::{Base, Settings, Subnet, default_bases, parse_prefixed};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Of links.
@@ -20,6 +21,19 @@ pub(crate) struct File {
     default_address_pools: Option<Vec<Pool>>,
     ip: Option<String>,
     mtu: Option<u32>,
+    bip6: Option<String>,
+    ipv6: Option<bool>,
+    icc: Option<bool>,
+    fixed_cidr: Option<String>,
+    fixed_cidr_v6: Option<String>,
+    default_gateway: Option<String>,
+    default_gateway_v6: Option<String>,
+    default_network_opts: BTreeMap<String, BTreeMap<String, String>>,
+    dns: Option<Vec<String>>,
+    dns_search: Option<Vec<String>>,
+    dns_opts: Option<Vec<String>>,
+    host_gateway_ip: Option<String>,
+    host_gateway_ips: Option<Vec<String>>,
 }
 
 /// `{"base":"10.0.0.0/8","size":24}`.
@@ -55,6 +69,81 @@ impl Pool {
     }
 }
 
+fn some(list: &[String]) -> Option<Vec<String>> {
+    Some(list.to_vec()).filter(|list| !list.is_empty())
+}
+
+/// `bridge=name=value`.
+fn network_options(words: &[String]) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+    let mut all: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for word in words {
+        let (driver, option) = word.split_once('=').filter(|(_, option)| option.contains('=')).with_context(|| {
+            format!("invalid argument {word:?} for \"--default-network-opt\" flag: invalid mapopts values, expected driver=key=value")
+        })?;
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        all.entry(driver.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+fn subnet(text: Option<String>, ipv4: bool) -> Result<Option<Subnet>> {
+    let parse = |text: String| match text.parse::<Subnet>() {
+        Ok(subnet) if subnet.is_ipv4() == ipv4 => Ok(subnet),
+        _ => bail!("invalid CIDR address: {text}"),
+    };
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+/// An address of one family, or of either.
+fn address(text: Option<String>, ipv4: Option<bool>) -> Result<Option<IpAddr>> {
+    let parse = |text: String| match text.parse::<IpAddr>() {
+        Ok(address) if ipv4.is_none_or(|ipv4| address.is_ipv4() == ipv4) => Ok(address),
+        _ => bail!("invalid IP address: {text}"),
+    };
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+/// Flags of the default network and of names, with dockerd's names.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct NetworkFlags {
+    /// IPv6 address for the default bridge
+    #[arg(long, value_name = "string")]
+    bip6: Option<String>,
+    /// Enable IPv6 networking for the default bridge network
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ipv6: Option<bool>,
+    /// Enable inter-container communication for the default bridge network (default true)
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    icc: Option<bool>,
+    /// IPv4 subnet for the default bridge network
+    #[arg(long, value_name = "string")]
+    fixed_cidr: Option<String>,
+    /// IPv6 subnet for the default bridge network
+    #[arg(long, value_name = "string")]
+    fixed_cidr_v6: Option<String>,
+    /// Default gateway IPv4 address for the default bridge network
+    #[arg(long, value_name = "ip")]
+    default_gateway: Option<String>,
+    /// Default gateway IPv6 address for the default bridge network
+    #[arg(long, value_name = "ip")]
+    default_gateway_v6: Option<String>,
+    /// Default network options
+    #[arg(long = "default-network-opt", value_name = "mapmap")]
+    network_opts: Vec<String>,
+    /// DNS server to use
+    #[arg(long, value_name = "list")]
+    dns: Vec<String>,
+    /// DNS search domains to use
+    #[arg(long, value_name = "list")]
+    dns_search: Vec<String>,
+    /// DNS options to use
+    #[arg(long = "dns-opt", value_name = "list")]
+    dns_opts: Vec<String>,
+    /// IP addresses that the special 'host-gateway' string in --add-host resolves to
+    #[arg(long = "host-gateway-ip", value_name = "list")]
+    host_gateways: Vec<String>,
+}
+
 impl File {
     /// What the flags say.
     pub(crate) fn of(args: &Args) -> Result<Self> {
@@ -65,6 +154,19 @@ impl File {
             default_address_pools: Some(pools).filter(|pools| !pools.is_empty()),
             ip: args.ip.clone(),
             mtu: args.mtu,
+            bip6: args.network.bip6.clone(),
+            ipv6: args.network.ipv6,
+            icc: args.network.icc,
+            fixed_cidr: args.network.fixed_cidr.clone(),
+            fixed_cidr_v6: args.network.fixed_cidr_v6.clone(),
+            default_gateway: args.network.default_gateway.clone(),
+            default_gateway_v6: args.network.default_gateway_v6.clone(),
+            default_network_opts: network_options(&args.network.network_opts)?,
+            dns: some(&args.network.dns),
+            dns_search: some(&args.network.dns_search),
+            dns_opts: some(&args.network.dns_opts),
+            host_gateway_ip: None,
+            host_gateway_ips: some(&args.network.host_gateways),
         })
     }
 
@@ -76,6 +178,19 @@ impl File {
             default_address_pools: self.default_address_pools.or(other.default_address_pools),
             ip: self.ip.or(other.ip),
             mtu: self.mtu.or(other.mtu),
+            bip6: self.bip6.or(other.bip6),
+            ipv6: self.ipv6.or(other.ipv6),
+            icc: self.icc.or(other.icc),
+            fixed_cidr: self.fixed_cidr.or(other.fixed_cidr),
+            fixed_cidr_v6: self.fixed_cidr_v6.or(other.fixed_cidr_v6),
+            default_gateway: self.default_gateway.or(other.default_gateway),
+            default_gateway_v6: self.default_gateway_v6.or(other.default_gateway_v6),
+            default_network_opts: if self.default_network_opts.is_empty() { other.default_network_opts } else { self.default_network_opts },
+            dns: self.dns.or(other.dns),
+            dns_search: self.dns_search.or(other.dns_search),
+            dns_opts: self.dns_opts.or(other.dns_opts),
+            host_gateway_ip: self.host_gateway_ip.or(if self.host_gateway_ips.is_some() { None } else { other.host_gateway_ip }),
+            host_gateway_ips: self.host_gateway_ips.or(other.host_gateway_ips),
         }
     }
 
@@ -101,6 +216,16 @@ impl File {
             }
             Ok((address, prefix))
         });
+        let bip6 = self.bip6.map(|text| match parse_prefixed(&text) {
+            Some((address, prefix)) if address.is_ipv6() && prefix <= 126 => Ok((address, prefix)),
+            _ => bail!("--bip6 {text}: an IPv6 address with the prefix of its subnet is needed"),
+        });
+        let fixed = [subnet(self.fixed_cidr, true)?, subnet(self.fixed_cidr_v6, false)?];
+        let gateways = [address(self.default_gateway, Some(true))?, address(self.default_gateway_v6, Some(false))?];
+        let dns = self.dns.unwrap_or_default();
+        dns.iter().try_for_each(|server| address(Some(server.clone()), None).map(drop))?;
+        let host_gateways = self.host_gateway_ips.into_iter().flatten().chain(self.host_gateway_ip);
+        let host_gateways: Vec<IpAddr> = host_gateways.filter_map(|text| address(Some(text), None).transpose()).collect::<Result<_>>()?;
         let bases = match self.default_address_pools {
             Some(pools) => pools.iter().map(Pool::base).collect::<Result<_>>()?,
             None => default_bases(),
@@ -113,6 +238,14 @@ impl File {
             bases,
             mtu: self.mtu.filter(|mtu| *mtu > 0).unwrap_or(MTU),
             publish_at: ip.filter(|ip| !ip.is_unspecified()),
+            ipv6: self.ipv6.unwrap_or(false),
+            bip6: bip6.transpose()?,
+            fixed,
+            gateways,
+            no_icc: self.icc == Some(false),
+            options: self.default_network_opts,
+            dns: [dns, self.dns_search.unwrap_or_default(), self.dns_opts.unwrap_or_default()],
+            host_gateways,
         })
     }
 }
@@ -140,6 +273,10 @@ mod tests {
             Ok(r#"Some("dhow-1") Some("10.1.0.1/24") 1 1400 Some(127.0.0.1)"#),
         );
         check(r#"{"bip":"x"}"#, Err("invalid CIDR address: x"));
+        check(r#"{"fixed-cidr":"fd00::/64"}"#, Err("invalid CIDR address: fd00::/64"));
+        check(r#"{"default-gateway":"x"}"#, Err("invalid IP address: x"));
+        check(r#"{"dns":["1.1.1.1","x"]}"#, Err("invalid IP address: x"));
+        check(r#"{"host-gateway-ips":["x"]}"#, Err("invalid IP address: x"));
         check(r#"{"default-address-pools":[{"base":"10.0.0.0/24","size":16}]}"#, Err("invalid pools size 16 of the base 10.0.0.0/24"));
     }
 

@@ -55,8 +55,8 @@ pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
 pub(crate) async fn create(cx: Cx) -> Result<Reply> {
     let app = cx.app.clone();
     let body: NetworkCreate = cx.json().await?;
-    let id = app.engine.network_create(network::request(body)?).await?;
-    reply::json_with(StatusCode::CREATED, &NetworkCreated { id, warning: String::new() })
+    let (id, warning) = app.engine.network_create(network::request(body)?).await?;
+    reply::json_with(StatusCode::CREATED, &NetworkCreated { id, warning })
 }
 
 /// `POST /networks/{name}/connect`.

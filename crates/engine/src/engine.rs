@@ -577,8 +577,8 @@ impl Engine {
         self.parts.networks.get(name)
     }
 
-    /// Makes a network. Answers its id.
-    pub async fn network_create(&self, request: crate::network::NetworkRequest) -> Result<String> {
+    /// Makes a network. Answers its id, and what somebody should know of it.
+    pub async fn network_create(&self, request: crate::network::NetworkRequest) -> Result<(String, String)> {
         let parts = self.parts.clone();
         whole(self.parts.background.spawn(async move { networks::create(&parts, request).await })).await
     }

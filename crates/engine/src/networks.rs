@@ -10,9 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Makes a network. A failure takes all of it back. What is in the store is put on the host by the next engine, should this one die here.
-pub(crate) async fn create(parts: &Arc<Parts>, request: NetworkRequest) -> Result<String> {
-    parts.networks.check()?;
+/// Answers its id, and what somebody should know of it.
+pub(crate) async fn create(parts: &Arc<Parts>, request: NetworkRequest) -> Result<(String, String)> {
+    if !request.config_only {
+        parts.networks.check()?;
+    }
     let network = parts.networks.add(request)?;
+    // Before its own route is there.
+    let warning = parts.networks.warning(&network);
     if let Err(error) = parts.store.network(NetworkChange::Put(Box::new(network.clone()))).await {
         parts.networks.forget(&network.id);
         return Err(error);
@@ -24,7 +29,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, request: NetworkRequest) -> Resul
         return Err(error);
     }
     network::tell(&parts.events, &network, "create", None);
-    Ok(network.id)
+    Ok((network.id, warning))
 }
 
 /// Does something on the host, on a thread that may wait.
@@ -47,6 +52,7 @@ pub(crate) async fn remove(parts: &Arc<Parts>, name: &str) -> Result<()> {
     if network.built_in {
         return Err(Error::new(Kind::Forbidden, format!("{} is a pre-defined network and cannot be removed", network.name)));
     }
+    parts.networks.check_unused(&network)?;
     // From here on nobody gets a place in it.
     if let Err(members) = parts.networks.take_out(&network.id) {
         return Err(in_use(parts, &network, &members));

@@ -12,7 +12,7 @@ use crate::model::{Container, NetworkMode, Sandbox};
 use crate::parts::Parts;
 use crate::userns::Userns;
 use crate::{ids, links, network};
-use dhow_network::resolv::{self, Form, Overrides, Resolv};
+use dhow_network::resolv::{self, Form, Overrides};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -37,10 +37,10 @@ pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sand
     if container.request.host.network == NetworkMode::Networks {
         // The address is another one at each start.
         write(&dir.join("hosts"), hosts(parts, container).as_bytes(), true)?;
-        rewrite(&dir.join("resolv.conf"), &resolv_conf(container))?;
+        rewrite(&dir.join("resolv.conf"), &resolv_conf(parts, container))?;
     } else {
         write(&dir.join("hosts"), hosts(parts, container).as_bytes(), fresh)?;
-        write(&dir.join("resolv.conf"), resolv_conf(container).as_bytes(), fresh)?;
+        write(&dir.join("resolv.conf"), resolv_conf(parts, container).as_bytes(), fresh)?;
     }
     if let Some((uid, gid)) = userns.and_then(Userns::root) {
         for name in ["hostname", "hosts", "resolv.conf"] {
@@ -100,32 +100,21 @@ fn hosts(parts: &Parts, container: &Container) -> String {
     {
         return text;
     }
-    let gateway = || {
+    let gateways = || {
+        let found = parts.networks.host_gateways();
         // Without a bridge of ours the gateway to the host is the host itself.
-        let gateway = parts.networks.host_gateway().filter(|_| host.network == NetworkMode::Networks);
-        gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string())
+        let reached = host.network == NetworkMode::Networks || !parts.options.network.host_gateways.is_empty();
+        if reached && !found.is_empty() { found } else { vec![std::net::Ipv4Addr::LOCALHOST.into()] }
     };
-    let extra = host.extra_hosts.iter().filter_map(|line| line.split_once(':')).map(|(name, address)| {
-        let address = if address == "host-gateway" { gateway() } else { address.to_owned() };
-        (address, name.to_owned())
+    let extra = host.extra_hosts.iter().filter_map(|line| line.split_once(':')).flat_map(|(name, address)| {
+        let addresses =
+            if address == "host-gateway" { gateways().iter().map(ToString::to_string).collect() } else { vec![address.to_owned()] };
+        addresses.into_iter().map(|address| (address, name.to_owned()))
     });
     let extra = extra.chain(links::lines(&parts.registry, container));
     let places = container.networks.values().filter_map(|membership| membership.place.as_ref());
     let own = places.flat_map(|place| place.ipv4.iter().chain(&place.ipv6)).map(|(address, _)| (*address, own_names(container)));
     resolv::hosts(&extra.collect::<Vec<_>>(), &own.collect::<Vec<_>>(), true)
-}
-
-/// The host's resolver file, where systemd-resolved hides it too.
-fn host_resolv_conf() -> Resolv {
-    let read = |path: &str| resolv::parse(&std::fs::read_to_string(path).unwrap_or_default());
-    let found = read("/etc/resolv.conf");
-    if found.servers == ["127.0.0.53"] {
-        let behind = read("/run/systemd/resolve/resolv.conf");
-        if behind != Resolv::default() {
-            return behind;
-        }
-    }
-    found
 }
 
 /// Who answers a container's questions for names.
@@ -137,9 +126,14 @@ fn resolver(container: &Container) -> Form {
     }
 }
 
-fn resolv_conf(container: &Container) -> String {
-    let [servers, search, options] = container.request.network.dns.clone();
-    resolv::compose(&host_resolv_conf(), &Overrides { servers, search, options }, resolver(container)).0
+fn resolv_conf(parts: &Parts, container: &Container) -> String {
+    // What the container says, else what the engine was told.
+    let asked = |which: usize| {
+        let own = &container.request.network.dns[which];
+        if own.is_empty() { parts.options.network.dns[which].clone() } else { own.clone() }
+    };
+    let overrides = Overrides { servers: asked(0), search: asked(1), options: asked(2) };
+    resolv::compose(&network::host_resolv_conf(), &overrides, resolver(container)).0
 }
 
 /// Writes the files of a running container anew whose networks or links have changed. What somebody else wrote into its hosts file stays.
@@ -157,18 +151,20 @@ pub(crate) fn refresh(parts: &Parts, container: &Container, gone: Option<&str>) 
     if now != wanted {
         write(&path, wanted.as_bytes(), true)?;
     }
-    rewrite(&dir.join("resolv.conf"), &resolv_conf(container))
+    rewrite(&dir.join("resolv.conf"), &resolv_conf(parts, container))
 }
 
 /// Who answers a container's questions for names.
 pub(crate) fn names_source(parts: &Arc<Parts>, container: &Container) -> network::Source {
-    let known = parts.clone();
+    let (known, answering) = (parts.clone(), parts.clone());
     network::Source {
         id: container.id.clone(),
         all: Box::new(move || known.registry.all().iter().map(|slot| slot.get()).collect()),
-        servers: Box::new(|container| {
+        servers: Box::new(move |container| {
             let [own, ..] = &container.request.network.dns;
-            if own.is_empty() { host_resolv_conf().servers } else { own.clone() }
+            let [engines, ..] = &answering.options.network.dns;
+            let given = if own.is_empty() { engines } else { own };
+            if given.is_empty() { network::host_resolv_conf().servers } else { given.clone() }
         }),
     }
 }

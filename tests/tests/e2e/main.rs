@@ -17,6 +17,7 @@ mod cp;
 mod crash;
 mod devices;
 mod differential;
+mod drivers;
 mod events;
 mod export;
 mod facts;

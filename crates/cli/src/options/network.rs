@@ -90,6 +90,8 @@ fn attachment(text: &str) -> Result<Attachment, String> {
             "mac-address" => network.mac = mac_address(value)?,
             "link-local-ip" => network.link_local.push(value.to_owned()),
             "driver-opt" => network.driver_opts.push(value.to_owned()),
+            // Short for the options of that name.
+            "bandwidth-in" | "bandwidth-out" => network.driver_opts.push(format!("{key}={value}")),
             "gw-priority" => {
                 network.priority = value.parse().map_err(|_| {
                     let problem = crate::flags::number_problem(value);

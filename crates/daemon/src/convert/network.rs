@@ -3,10 +3,10 @@
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use dhow_api::time;
-use dhow_api::types::network::{EndpointIpam, IpamConfig, NetworkContainer, NetworkCreate};
+use dhow_api::types::network::{ConfigReference, EndpointIpam, IpamConfig, NetworkContainer, NetworkCreate};
 use dhow_api::types::{EndpointSettings, HostConfig, Ipam, NetworkInspect, NetworkSettings, NetworkingConfig};
 use dhow_engine::model::{Container, NetworkMode};
-use dhow_engine::network::{Membership, Network, NetworkRequest, Place, PoolRequest, dns_names};
+use dhow_engine::network::{Membership, Network, NetworkRequest, Place, PlaceOptions, PoolRequest, dns_names};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,8 +70,8 @@ pub(crate) fn memberships(mode: &str, network: &NetworkMode, asked: &NetworkingC
 
 /// A network as it is asked for.
 pub(crate) fn request(body: NetworkCreate) -> Result<NetworkRequest> {
-    if body.ingress || body.config_only || body.config_from.is_some_and(|from| !from.network.is_empty()) {
-        return Err(Failure::unsupported("a network of a cluster, or one that is only a configuration,"));
+    if body.ingress && !body.config_only {
+        return Err(Failure::unsupported("a network of a cluster"));
     }
     let ipam = body.ipam.unwrap_or_default();
     let pools = ipam.config.unwrap_or_default().into_iter().map(|config| PoolRequest {
@@ -93,6 +93,9 @@ pub(crate) fn request(body: NetworkCreate) -> Result<NetworkRequest> {
         pools: pools.collect(),
         options: body.options.unwrap_or_default(),
         labels: body.labels.unwrap_or_default(),
+        ingress: body.ingress,
+        config_only: body.config_only,
+        config_from: body.config_from.map(|from| from.network).unwrap_or_default(),
     })
 }
 
@@ -119,6 +122,8 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
         found.ok_or_else(|| wrong(format!("invalid link-local IP address: {text}")))
     });
     let link_local = link_local.collect::<Result<Vec<_>>>()?;
+    let options = endpoint.driver_opts.clone().unwrap_or_default();
+    PlaceOptions::parse(&options)?;
     Ok(Membership {
         aliases: endpoint.aliases.clone().unwrap_or_default(),
         links: endpoint.links.clone().unwrap_or_default(),
@@ -126,7 +131,7 @@ pub(crate) fn membership(network: &str, endpoint: &EndpointSettings) -> Result<M
         ipv6,
         link_local,
         mac: mac(&endpoint.mac_address)?,
-        options: endpoint.driver_opts.clone().unwrap_or_default(),
+        options,
         priority: endpoint.gw_priority,
         ..Membership::default()
     })
@@ -259,7 +264,13 @@ pub(crate) fn inspect(network: &Network, facts: &Facts, containers: &[Arc<Contai
         auxiliary_addresses: pool.auxiliary.iter().map(|(name, address)| (name.clone(), address.to_string())).collect(),
     });
     // Docker has no list where a network of its own has no addresses.
-    let config = Some(pools.collect::<Vec<_>>()).filter(|pools| !pools.is_empty());
+    let asked = network.asked.iter().map(|asked| IpamConfig {
+        subnet: asked.subnet.clone(),
+        ip_range: asked.range.clone(),
+        gateway: asked.gateway.clone(),
+        auxiliary_addresses: asked.auxiliary.clone(),
+    });
+    let config = Some(pools.chain(asked).collect::<Vec<_>>()).filter(|pools| !pools.is_empty());
     let ipam_options = if network.built_in { None } else { network.ipam_options.clone() };
     NetworkInspect {
         name: network.name.clone(),
@@ -272,6 +283,8 @@ pub(crate) fn inspect(network: &Network, facts: &Facts, containers: &[Arc<Contai
         ipam: Ipam { driver: "default".into(), options: ipam_options, config },
         internal: network.internal,
         attachable: network.attachable,
+        config_from: ConfigReference { network: network.config_from.clone() },
+        config_only: network.config_only,
         containers: inside,
         options: Some(network.options.clone()),
         labels: Some(network.labels.clone()),

@@ -107,7 +107,12 @@ fn without_password(address: &str) -> String {
 
 fn plugins() -> Plugins {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Plugins { volume: Vec::new(), network: list(&["host", "null"]), authorization: None, log: list(&["json-file", "none"]) }
+    Plugins {
+        volume: Vec::new(),
+        network: list(&["bridge", "host", "ipvlan", "macvlan", "null"]),
+        authorization: None,
+        log: list(&["json-file", "none"]),
+    }
 }
 
 fn security(app: &App) -> Vec<String> {

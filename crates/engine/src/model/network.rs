@@ -1,10 +1,11 @@
 //! What the engine knows of networks and of the places that containers have in them.
 
+use dhow_network::Subnet;
 use dhow_network::ipam::{Base, Pool};
 use dhow_network::ports::Mapping;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How the engine's networks are called on the host, and what they get where nobody says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,22 @@ pub struct Settings {
     pub mtu: u32,
     /// Where ports are published that name no address (`--ip`); `None`: everywhere.
     pub publish_at: Option<IpAddr>,
+    /// The default network has IPv6 addresses.
+    pub ipv6: bool,
+    /// Address and prefix of the default network's bridge in IPv6 (`--bip6`).
+    pub bip6: Option<(IpAddr, u8)>,
+    /// The parts of the default network that containers get addresses of (`--fixed-cidr`, `--fixed-cidr-v6`).
+    pub fixed: [Option<Subnet>; 2],
+    /// What containers of the default network have as their way out, in place of its bridge.
+    pub gateways: [Option<IpAddr>; 2],
+    /// Containers of the default network may not talk to each other.
+    pub no_icc: bool,
+    /// Options of new networks that say nothing else, by driver.
+    pub options: BTreeMap<String, BTreeMap<String, String>>,
+    /// Servers, search domains and options of containers that name none themselves.
+    pub dns: [Vec<String>; 3],
+    /// What `host-gateway` stands for; where there are none, the addresses of the default network's bridge.
+    pub host_gateways: Vec<IpAddr>,
 }
 
 /// A network.
@@ -64,9 +81,21 @@ pub struct Network {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Name of its bridge on the host; empty where it has none.
+    /// Name of its bridge on the host, or of the link whose wire its containers share; empty where it has none.
     #[serde(default)]
     pub link: String,
+    /// That link was made for it, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made_link: bool,
+    /// It is no network, but the configuration of others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub config_only: bool,
+    /// Name of the configuration that it was made from; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub config_from: String,
+    /// The subnets of a configuration, as given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<PoolRequest>,
 }
 
 /// Kinds of network.
@@ -77,6 +106,8 @@ pub enum Driver {
     Bridge,
     Host,
     Null,
+    Macvlan,
+    Ipvlan,
 }
 
 impl Driver {
@@ -86,12 +117,19 @@ impl Driver {
             Self::Bridge => "bridge",
             Self::Host => "host",
             Self::Null => "null",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
         }
+    }
+
+    /// Its networks share the wire of another link.
+    pub fn shares(self) -> bool {
+        matches!(self, Self::Macvlan | Self::Ipvlan)
     }
 }
 
 impl Network {
-    fn option(&self, name: &str) -> Option<&str> {
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(String::as_str)
     }
 
@@ -174,16 +212,33 @@ pub struct Place {
     pub gateway6: Option<IpAddr>,
     /// Hardware address; empty where the network has none.
     pub mac: String,
-    /// The link's name on the host.
+    /// The link's name on the host; empty where it has no end there.
     pub port: String,
     /// The link's name in the container.
     pub name: String,
+    /// Everything is reached by the link itself, without a gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_link: bool,
 }
 
 impl Place {
     /// Its addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.ipv4.into_iter().chain(self.ipv6).map(|(address, _)| address)
+    }
+
+    /// Its ways to everywhere, of IPv4 and of IPv6. An unspecified address stands for the link itself.
+    pub(crate) fn ways(&self) -> [Option<IpAddr>; 2] {
+        let direct = |address: Option<(IpAddr, u8)>, any: IpAddr| address.filter(|_| self.by_link).map(|_| any);
+        [
+            self.gateway.or_else(|| direct(self.ipv4, Ipv4Addr::UNSPECIFIED.into())),
+            self.gateway6.or_else(|| direct(self.ipv6, Ipv6Addr::UNSPECIFIED.into())),
+        ]
+    }
+
+    /// Whether it leads out at all.
+    pub(crate) fn leads_out(&self) -> bool {
+        self.ways().iter().any(Option::is_some)
     }
 }
 
@@ -243,10 +298,14 @@ pub struct NetworkRequest {
     pub pools: Vec<PoolRequest>,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    pub ingress: bool,
+    pub config_only: bool,
+    pub config_from: String,
 }
 
 /// One subnet asked for, as text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs, reason = "Docker's fields by their names")]
 pub struct PoolRequest {
     pub subnet: String,

@@ -1,6 +1,7 @@
 //! Containers in networks: addresses and ports given at the start, given back at the end.
 
-use super::{Inner, Networks};
+use super::builtin::GATEWAYS;
+use super::{Inner, Networks, PlaceOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids;
 use crate::model::network::{Driver, Held, Membership, Network, Place};
@@ -49,11 +50,13 @@ fn places(networks: &Networks, container: &Container) -> Result<Attached> {
     let mut plan = Plan::default();
     let mut routed = [false; 2];
     let given = (|| {
-        for (number, key) in ordered(&container.networks).iter().enumerate() {
+        let mut names: Vec<String> = Vec::new();
+        for key in &ordered(&container.networks) {
             let asked = container.networks.get(key).cloned().unwrap_or_default();
-            let (network, membership) = take(networks, container, key, asked, number)?;
+            let (network, membership) = take(networks, container, key, asked, &names)?;
             let Some(place) = &membership.place else { continue };
-            plan.places.push(planned(networks, &network, place, &membership.link_local, &mut routed));
+            names.push(place.name.clone());
+            plan.places.push(planned(networks, &network, place, &membership, &mut routed));
             attached.held.memberships.insert(network.name.clone(), membership);
         }
         Ok(())
@@ -72,27 +75,47 @@ pub(super) fn planned(
     networks: &Networks,
     network: &Network,
     place: &Place,
-    link_local: &[IpAddr],
+    membership: &Membership,
     routed: &mut [bool; 2],
 ) -> endpoint::Place {
     let mut gateways = Vec::new();
-    for (gateway, done) in [place.gateway, place.gateway6].into_iter().zip(routed) {
+    for (gateway, done) in place.ways().into_iter().zip(routed) {
         if let (Some(gateway), false) = (gateway, *done) {
             gateways.push(gateway);
             *done = true;
         }
     }
     // As the standards divide them.
-    let beside = link_local.iter().map(|address| (*address, if address.is_ipv4() { 16 } else { 64 }));
+    let beside = membership.link_local.iter().map(|address| (*address, if address.is_ipv4() { 16 } else { 64 }));
+    let options = PlaceOptions::of(membership);
+    let [into, out] = options.bandwidth;
     endpoint::Place {
         bridge: network.link.clone(),
         port: place.port.clone(),
+        sharing: network.sharing(),
         name: place.name.clone(),
-        mac: endpoint::parse_mac(&place.mac).unwrap_or([0x02, 0x42, 0, 0, 0, 2]),
-        mtu: network.mtu().unwrap_or(networks.settings.mtu),
+        mac: endpoint::parse_mac(&place.mac).unwrap_or_default(),
+        mtu: network.mtu().unwrap_or(if network.driver.shares() { 0 } else { networks.settings.mtu }),
         isolated: !network.icc(),
         addresses: place.ipv4.into_iter().chain(place.ipv6).chain(beside).collect(),
         gateways,
+        sysctls: options.sysctls_of(&place.name),
+        limits: endpoint::Limits { into, out, table: networks.limits_table(&place.port) },
+    }
+}
+
+/// The name of the link in the container: the one that is asked for, or the first of the network's that is free. `taken` are the others.
+fn link_name(network: &Network, options: &PlaceOptions, taken: &[String]) -> Result<String> {
+    let prefix = network.prefix();
+    match &options.name {
+        Some(name) if taken.contains(name) => {
+            Err(Error::new(Kind::Conflict, format!("the interface name {name} is used by another network of the container")))
+        }
+        Some(name) => Ok(name.clone()),
+        None => {
+            let free = (0..).map(|number| format!("{prefix}{number}")).find(|name| !taken.contains(name));
+            Ok(free.unwrap_or_default())
+        }
     }
 }
 
@@ -102,16 +125,28 @@ pub(super) fn take(
     container: &Container,
     key: &str,
     mut membership: Membership,
-    number: usize,
+    names: &[String],
 ) -> Result<(Arc<Network>, Membership)> {
     let endpoint = ids::fresh()?;
     let mut inner = networks.lock();
     // By the id that was found, unless that network is gone and another one has its name.
     let network = inner.find(&membership.network).or_else(|_| inner.find(key))?;
-    if network.driver != Driver::Bridge {
+    if network.config_only {
+        return Err(Error::new(Kind::Forbidden, "cannot create endpoint on configuration-only network"));
+    }
+    if network.driver != Driver::Bridge && !network.driver.shares() {
         let text = format!("the network {} has no places for containers that are in other networks", network.name);
         return Err(Error::new(Kind::Invalid, text));
     }
+    if network.driver == Driver::Ipvlan && membership.mac.is_some() {
+        return Err(Error::new(Kind::Invalid, "ipvlan interfaces do not support custom mac address assignment"));
+    }
+    let options = PlaceOptions::parse(&membership.options)?;
+    if network.driver.shares() && options.bandwidth != [0; 2] {
+        let text = format!("bandwidth is limited in bridge networks only: {} is one of {}", network.name, network.driver.as_str());
+        return Err(Error::new(Kind::Invalid, text));
+    }
+    let name = link_name(&network, &options, names)?;
     let ipv4 = inner.take_address(&network, true, membership.ipv4)?;
     let ipv6 = match inner.take_address(&network, false, membership.ipv6) {
         Ok(ipv6) => ipv6,
@@ -126,23 +161,28 @@ pub(super) fn take(
     drop(inner);
     let gateway = |ipv4: bool| {
         let pool = network.pools.iter().find(|pool| pool.subnet.is_ipv4() == ipv4)?;
-        (!network.internal).then_some(pool.gateway)
+        let other = pool.auxiliary.get(GATEWAYS[usize::from(!ipv4)]).copied();
+        (!network.internal && !network.by_link()).then_some(other.unwrap_or(pool.gateway))
     };
     let mac = match (&membership.mac, ipv4) {
         (Some(mac), _) => mac.to_lowercase().replace('-', ":"),
+        _ if network.has_parents_mac() => String::new(),
+        // The kernel refuses a second link with an address that another one of the same wire, though about to go, still has.
+        _ if network.driver.shares() => endpoint::mac_text(random_mac(&endpoint)),
         (None, Some((IpAddr::V4(v4), _))) => endpoint::mac_text(endpoint::mac_of(v4)),
         _ => endpoint::mac_text(random_mac(&endpoint)),
     };
     membership.network.clone_from(&network.id);
     membership.place = Some(Place {
-        port: format!("veth{}", &endpoint[..7]),
+        port: if network.driver.shares() { String::new() } else { format!("veth{}", &endpoint[..7]) },
         endpoint,
         ipv4,
         ipv6,
         gateway: gateway(true).filter(|_| ipv4.is_some()),
         gateway6: gateway(false).filter(|_| ipv6.is_some()),
         mac,
-        name: format!("{}{number}", network.prefix()),
+        name,
+        by_link: network.by_link() && !network.internal,
     });
     Ok((network, membership))
 }
@@ -230,7 +270,7 @@ fn publish(networks: &Networks, container: &Container, mut attached: Attached) -
     let wanted = &container.request.network.ports;
     let first = ordered(&attached.held.memberships).into_iter().find_map(|name| {
         let membership = attached.held.memberships.get(&name)?;
-        let network = networks.get(&membership.network).ok().filter(|network| !network.internal)?;
+        let network = networks.get(&membership.network).ok().filter(|network| !network.internal && network.driver == Driver::Bridge)?;
         Some((network, membership.place.clone()?))
     });
     let Some((network, place)) = first.filter(|_| !wanted.is_empty()) else { return Ok(attached) };
@@ -365,10 +405,16 @@ pub(crate) fn detach(networks: &Networks, container: &mut Container) {
         return;
     }
     let held = Held { memberships: container.networks.clone(), published: std::mem::take(&mut container.published) };
-    let gone: Vec<String> = held.memberships.values().filter_map(|membership| Some(membership.place.as_ref()?.port.clone())).collect();
+    let gone: Vec<String> = held
+        .memberships
+        .values()
+        .filter_map(|membership| Some(membership.place.as_ref()?.port.clone()))
+        .filter(|port| !port.is_empty())
+        .collect();
     if let Err(error) = endpoint::close(&gone) {
         tracing::warn!(container = container.id, %error, "its links were not closed");
     }
+    held.memberships.values().for_each(|membership| networks.unlimit(membership));
     networks.lock().published.remove(&container.id);
     if let Err(error) = networks.change_ports(&held.published, false) {
         tracing::warn!(container = container.id, %error, "its ports were not taken back");

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::Mapping;
-use dhow_network::{Subnet, conntrack, endpoint, forward, link, table};
+use dhow_network::{Subnet, conntrack, endpoint, forward, limits, link, table};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,14 @@ impl Host {
         }
     }
 
+    /// The route of the host that a subnet overlaps, with the link that it leads to.
+    pub(super) fn route_beside(&self, subnet: &Subnet) -> Option<(Subnet, String)> {
+        let mut socket = Socket::route().ok()?;
+        let (route, index) = link::routes(&mut socket).ok()?.into_iter().find(|(route, _)| route.overlaps(subnet))?;
+        let links = link::all(&mut socket).ok()?;
+        Some((route, links.into_iter().find(|link| link.index == index).map(|link| link.name).unwrap_or_default()))
+    }
+
     fn with_filter<T>(&self, act: impl FnOnce(&mut Socket) -> dhow_network::Result<T>) -> Result<T> {
         let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match filter.take() {
@@ -60,6 +68,7 @@ impl Networks {
     /// all running containers were taken up.
     /// `known` are the names of the links that containers have.
     pub(crate) fn bring_up(&self, known: &HashSet<String>) {
+        self.bring_parents_up();
         let bridges: Vec<_> = self.all().into_iter().filter(|network| network.driver == Driver::Bridge).collect();
         if bridges.is_empty() {
             return;
@@ -77,6 +86,37 @@ impl Networks {
         }
         self.lock().problem = problem;
         self.sweep_ports(&bridges, known);
+        self.sweep_limits(known);
+    }
+
+    /// Makes the links again that networks have of their own, after a restart of the machine.
+    fn bring_parents_up(&self) {
+        for network in self.all().into_iter().filter(|network| network.driver.shares()) {
+            if let Err(error) = self.make_parent(&network) {
+                tracing::warn!(network = network.name, %error, "its parent link is missing");
+            }
+        }
+    }
+
+    /// The table that limits what comes from a port. No name of an engine's own table has such a line in it.
+    pub(super) fn limits_table(&self, port: &str) -> String {
+        format!("{}_{port}", self.settings.table)
+    }
+
+    /// Takes the limits of a place away, where it has such that do not go with its link.
+    pub(super) fn unlimit(&self, membership: &super::Membership) {
+        let Some(place) = &membership.place else { return };
+        if super::PlaceOptions::of(membership).bandwidth[1] > 0
+            && let Err(error) = limits::remove(&self.limits_table(&place.port))
+        {
+            tracing::warn!(port = place.port, %error, "its limits were left behind");
+        }
+    }
+
+    fn sweep_limits(&self, known: &HashSet<String>) {
+        if let Err(error) = limits::sweep(&self.limits_table(""), &|port| known.contains(port)) {
+            tracing::debug!(%error, "limits of containers that are gone may be left");
+        }
     }
 
     /// Sees to it that the host forwards. That it was we who switched it on is kept for the engine after us: what is no network's is not
@@ -96,6 +136,9 @@ impl Networks {
 
     /// Puts what a new network needs on the host; takes it back where that fails.
     pub(crate) fn raise(&self, network: &Network) -> Result<()> {
+        if network.driver != Driver::Bridge {
+            return if network.driver.shares() { self.make_parent(network) } else { Ok(()) };
+        }
         self.make_bridge(network)?;
         let rest = if network.ipv6 { self.forward(true) } else { Ok(()) }.and_then(|()| self.put_table());
         rest.inspect_err(|_| {
@@ -107,6 +150,9 @@ impl Networks {
 
     /// Takes away what a network, forgotten by now, has on the host. Goes on after errors.
     pub(crate) fn lower(&self, network: &Network) -> Result<()> {
+        if network.driver != Driver::Bridge {
+            return if network.driver.shares() { self.delete_parent(network) } else { Ok(()) };
+        }
         let table = self.put_table();
         self.delete_bridge(network).and(table)
     }
@@ -246,7 +292,7 @@ impl Networks {
                 tracing::warn!(%error, "the packet filter's table was not removed");
             }
         }
-        for network in self.all().iter().filter(|network| network.driver == Driver::Bridge) {
+        for network in self.all().iter().filter(|network| network.driver == Driver::Bridge || network.made_link) {
             if let Err(error) = self.delete_bridge(network) {
                 tracing::warn!(network = network.name, %error, "its bridge was not removed");
             }

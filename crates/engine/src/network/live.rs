@@ -34,20 +34,18 @@ fn places(container: &Container) -> impl Iterator<Item = &Place> {
 /// Gives a running container a place in one more network. Answers what it has there. Makes links, so it is for a thread that may wait.
 pub(crate) fn connect(networks: &Networks, container: &Container, network: &Network, asked: Membership) -> Result<Membership> {
     networks.check()?;
-    let prefix = network.prefix();
-    let number = (0..).find(|number| !places(container).any(|place| place.name == format!("{prefix}{number}"))).unwrap_or_default();
+    let names: Vec<String> = places(container).map(|place| place.name.clone()).collect();
     let asked = Membership { network: network.id.clone(), ..asked };
-    let (found, membership) = take(networks, container, &network.name, asked, number)?;
+    let (found, membership) = take(networks, container, &network.name, asked, &names)?;
     let Some(place) = &membership.place else { return Ok(membership) };
     // The way to everywhere stays with the network that has it, unless this one is to come first.
-    let best = places(container).filter(|place| place.gateway.or(place.gateway6).is_some()).count() == 0
+    let best = places(container).filter(|place| place.leads_out()).count() == 0
         || container.networks.values().all(|other| other.priority < membership.priority);
-    let has = |of: fn(&Place) -> Option<IpAddr>| !best && places(container).any(|place| of(place).is_some());
-    let mut routed = [has(|place| place.gateway), has(|place| place.gateway6)];
-    let plan = Plan { places: vec![planned(networks, &found, place, &membership.link_local, &mut routed)], ..Plan::default() };
+    let mut routed = [0, 1].map(|family| !best && places(container).any(|place| place.ways()[family].is_some()));
+    let plan = Plan { places: vec![planned(networks, &found, place, &membership, &mut routed)], ..Plan::default() };
     let done = namespace(container).and_then(|namespace| endpoint::apply(&plan, namespace.as_fd()).map_err(failed));
     if let Err(error) = done {
-        if let Err(error) = endpoint::take_away(&place.port) {
+        if let Err(error) = take_away(networks, container, &membership, place) {
             tracing::warn!(container = container.id, %error, "a link was left behind");
         }
         networks.lock().give_place(&container.id, &membership);
@@ -65,7 +63,7 @@ fn namespace(container: &Container) -> Result<std::fs::File> {
 /// thread that may wait.
 pub(crate) fn disconnect(networks: &Networks, container: &Container, membership: &Membership) -> Result<()> {
     let Some(place) = &membership.place else { return Ok(()) };
-    endpoint::take_away(&place.port).map_err(failed)?;
+    take_away(networks, container, membership, place)?;
     let gone: Vec<_> = container.published.iter().filter(|mapping| place.addresses().any(|own| own == mapping.target)).cloned().collect();
     let left: Vec<_> = container.published.iter().filter(|mapping| !place.addresses().any(|own| own == mapping.target)).cloned().collect();
     let taken_back = if gone.is_empty() {
@@ -81,13 +79,22 @@ pub(crate) fn disconnect(networks: &Networks, container: &Container, membership:
     taken_back.and_then(|()| next_route(container, place))
 }
 
+/// Takes the link of a place away, with its limits.
+fn take_away(networks: &Networks, container: &Container, membership: &Membership, place: &Place) -> Result<()> {
+    networks.unlimit(membership);
+    if place.port.is_empty() {
+        return endpoint::take_away_inside(namespace(container)?.as_fd(), &place.name).map_err(failed);
+    }
+    endpoint::take_away(&place.port).map_err(failed)
+}
+
 fn next_route(container: &Container, lost: &Place) -> Result<()> {
     let next = ordered(&container.networks).into_iter().find_map(|name| {
         let other = container.networks.get(&name)?.place.clone()?;
-        (other.endpoint != lost.endpoint && other.gateway.or(other.gateway6).is_some()).then_some(other)
+        (other.endpoint != lost.endpoint && other.leads_out()).then_some(other)
     });
     let Some(next) = next else { return Ok(()) };
     let namespace = namespace(container)?;
-    let gateways: Vec<IpAddr> = next.gateway.into_iter().chain(next.gateway6).collect();
+    let gateways: Vec<IpAddr> = next.ways().into_iter().flatten().collect();
     dhow_network::namespace::inside(namespace.as_fd(), || dhow_network::link::set_default_routes(&next.name, &gateways)).map_err(failed)
 }

@@ -2,12 +2,17 @@
 //! host is in `host.rs` and, for a container's own links, in the shim.
 
 mod attach;
+mod builtin;
+mod config;
 mod events;
 mod host;
 mod live;
 mod names;
+mod nameservers;
+mod options;
 mod plan;
 mod resolver;
+mod sharing;
 
 pub use crate::model::network::dns_names;
 pub use crate::model::network::{Driver, Link, Membership, Network, NetworkRequest, Place, PoolRequest, Settings, Wishes};
@@ -15,6 +20,8 @@ pub(crate) use attach::{adopt, attach, detach, forget};
 pub(crate) use events::{tell, tell_all, tell_left};
 pub(crate) use live::{check_connect, connect, disconnect};
 pub(crate) use names::has_names;
+pub(crate) use nameservers::host_resolv_conf;
+pub use options::PlaceOptions;
 pub(crate) use resolver::{Served, Source, serve as serve_names};
 
 use crate::error::{Error, Kind, Result};
@@ -102,44 +109,10 @@ impl Networks {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The default network, where there is to be one and what the store knows of it is not what the settings ask for.
-    fn default_network(&self) -> Result<Option<Network>> {
-        let known = self.lock().named("bridge").cloned();
-        let Some(link) = &self.settings.bridge else {
-            if let Some(known) = known {
-                self.lock().by_id.remove(&known.id);
-            }
-            return Ok(None);
-        };
-        let asked = self.settings.bip.and_then(|(gateway, prefix)| Some((gateway, Subnet::of(gateway, prefix)?)));
-        if let Some(known) = &known {
-            let same =
-                asked.is_none_or(|(gateway, subnet)| known.pools.first().is_some_and(|p| p.gateway == gateway && p.subnet == subnet));
-            if known.link == *link && same {
-                return Ok(None);
-            }
-        }
-        let pool = match asked {
-            Some((gateway, subnet)) => Pool { subnet, range: None, gateway, auxiliary: BTreeMap::new() },
-            None => self.free_pool(known.as_ref().map(|network| network.id.as_str()))?,
-        };
-        let option = |name: &str, value: &str| (format!("com.docker.network.{name}"), value.to_owned());
-        let options = [
-            option("bridge.default_bridge", "true"),
-            option("bridge.enable_icc", "true"),
-            option("bridge.enable_ip_masquerade", "true"),
-            option("bridge.host_binding_ipv4", &self.settings.publish_at.map_or_else(|| "0.0.0.0".to_owned(), |at| at.to_string())),
-            option("bridge.name", link),
-            option("driver.mtu", &self.settings.mtu.to_string()),
-        ];
-        let fresh =
-            Network { built_in: true, pools: vec![pool], options: options.into(), link: link.clone(), ..plain("bridge", Driver::Bridge)? };
-        Ok(Some(Network { id: known.map_or(fresh.id.clone(), |known| known.id.clone()), ..fresh }))
-    }
-
     /// A subnet that no other network and no route of the host overlaps.
     fn free_pool(&self, but: Option<&str>) -> Result<Pool> {
         let mut taken = self.host.routes();
+        taken.extend(nameservers::subnets());
         let inner = self.lock();
         let others = inner.by_id.values().filter(|entry| Some(entry.network.id.as_str()) != but);
         taken.extend(others.flat_map(|entry| entry.network.pools.iter().map(|pool| pool.subnet)));
@@ -170,9 +143,12 @@ impl Networks {
         asked.into_iter().map(one).collect()
     }
 
-    /// The address by which containers reach the host, `host-gateway`.
-    pub(crate) fn host_gateway(&self) -> Option<IpAddr> {
-        self.lock().named("bridge").and_then(|network| network.pools.first().map(|pool| pool.gateway))
+    /// The addresses by which containers reach the host, `host-gateway`.
+    pub(crate) fn host_gateways(&self) -> Vec<IpAddr> {
+        if !self.settings.host_gateways.is_empty() {
+            return self.settings.host_gateways.clone();
+        }
+        self.lock().named(DEFAULT).map(|network| network.pools.iter().map(|pool| pool.gateway).collect()).unwrap_or_default()
     }
 }
 
@@ -252,5 +228,9 @@ fn plain(name: &str, driver: Driver) -> Result<Network> {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         link: String::new(),
+        made_link: false,
+        config_only: false,
+        config_from: String::new(),
+        asked: Vec::new(),
     })
 }

@@ -50,7 +50,7 @@ impl View {
 
     /// Whether it may ask others at all: not where all of its networks are internal.
     pub(super) fn reaches_out(&self) -> bool {
-        self.own.networks.values().filter_map(|membership| membership.place.as_ref()).any(|p| p.gateway.or(p.gateway6).is_some())
+        self.own.networks.values().filter_map(|membership| membership.place.as_ref()).any(Place::leads_out)
     }
 }
 
@@ -111,6 +111,7 @@ mod tests {
             mac: String::new(),
             port: String::new(),
             name: String::new(),
+            by_link: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a request for a network makes: checked, and with its subnets. Nothing on the host is touched.
 
-use super::{Inner, Networks};
+use super::{Inner, Networks, config};
 use crate::error::{Error, Kind, Result};
 use crate::ids;
 use crate::model::network::{Driver, Network, NetworkRequest, PoolRequest};
@@ -41,6 +41,7 @@ fn check(request: &NetworkRequest) -> Result<()> {
     check_driver(&request.driver)?;
     match request.scope.as_str() {
         "" | "local" => {}
+        _ if request.config_only => {}
         "swarm" | "global" => return not_built("a network of a cluster"),
         scope => return invalid(format!("invalid scope: {scope}")),
     }
@@ -50,12 +51,27 @@ fn check(request: &NetworkRequest) -> Result<()> {
     if request.ipv4 == Some(false) && !request.ipv6 {
         return invalid("IPv4 or IPv6 must be enabled");
     }
+    config::check(request)?;
+    if sharing(&request.driver) {
+        return match request
+            .options
+            .keys()
+            .find(|name| name.starts_with("com.docker.network.") && **name != OPTIONS[4] && **name != OPTIONS[5])
+        {
+            Some(name) => not_built(&format!("the driver option {name} of {}", request.driver)),
+            None => check_options(&request.options),
+        };
+    }
     check_options(&request.options)
+}
+
+fn sharing(driver: &str) -> bool {
+    matches!(driver, "macvlan" | "ipvlan")
 }
 
 fn check_driver(driver: &str) -> Result<()> {
     match driver {
-        "" | "default" | "bridge" => Ok(()),
+        "" | "default" | "bridge" | "macvlan" | "ipvlan" => Ok(()),
         "host" | "null" | "none" => {
             let driver = if driver == "host" { "host" } else { "null" };
             Err(Error::new(Kind::Forbidden, format!("only one instance of \"{driver}\" network is allowed")))
@@ -64,7 +80,6 @@ fn check_driver(driver: &str) -> Result<()> {
             Kind::Unavailable,
             "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
         )),
-        "macvlan" | "ipvlan" => not_built(&format!("the network driver {driver}")),
         driver => Err(Error::new(Kind::NotFound, format!("could not find plugin {driver} in v1 plugin registry: plugin not found"))),
     }
 }
@@ -89,7 +104,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
 }
 
 /// A subnet that was asked for.
-fn pool(request: &PoolRequest) -> Result<Pool> {
+pub(super) fn pool(request: &PoolRequest) -> Result<Pool> {
     let wrong = |text: String| Error::new(Kind::Invalid, format!("invalid network config:\n{text}"));
     let subnet: Subnet = match dhow_network::subnet::parse_prefixed(&request.subnet) {
         None => return Err(wrong(format!("invalid subnet {}: invalid CIDR address", request.subnet))),
@@ -165,9 +180,25 @@ impl Inner {
 
 impl Networks {
     /// What a request makes.
-    pub(crate) fn plan(&self, request: NetworkRequest) -> Result<Network> {
+    pub(crate) fn plan(&self, mut request: NetworkRequest) -> Result<Network> {
         check(&request)?;
         self.check_name(&request.name)?;
+        if request.config_only {
+            return config::network(request);
+        }
+        if !request.config_from.is_empty() {
+            let from = self.configuration(&request.config_from)?;
+            config::take_from(&mut request, &from);
+            check_options(&request.options)?;
+        }
+        let driver = match request.driver.as_str() {
+            "macvlan" => Driver::Macvlan,
+            "ipvlan" => Driver::Ipvlan,
+            _ => Driver::Bridge,
+        };
+        for (name, value) in self.settings.options.get(driver.as_str()).into_iter().flatten() {
+            request.options.entry(name.clone()).or_insert_with(|| value.clone());
+        }
         let ipv4 = request.ipv4.unwrap_or(true);
         let mut pools: Vec<Pool> = Vec::new();
         for asked in request.pools.iter().filter(|asked| !asked.subnet.is_empty()) {
@@ -183,7 +214,7 @@ impl Networks {
             return invalid("invalid network config:\na gateway or a range needs a subnet");
         }
         let chosen = !pools.is_empty();
-        let fresh = super::plain(&request.name, Driver::Bridge)?;
+        let fresh = super::plain(&request.name, driver)?;
         pools.retain(|pool| if pool.subnet.is_ipv4() { ipv4 } else { request.ipv6 });
         if ipv4 && !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
             pools.insert(0, self.free_pool(None)?);
@@ -191,8 +222,8 @@ impl Networks {
         if request.ipv6 && pools.iter().all(|pool| pool.subnet.is_ipv4()) {
             pools.push(self.free_pool6(&fresh.id)?);
         }
-        let link = self.link_of(&request, &fresh.id)?;
-        Ok(Network {
+        let link = if driver == Driver::Bridge { self.link_of(&request, &fresh.id)? } else { String::new() };
+        let mut network = Network {
             internal: request.internal,
             attachable: request.attachable,
             ipv4,
@@ -203,8 +234,24 @@ impl Networks {
             options: request.options,
             labels: request.labels,
             link,
+            config_from: request.config_from,
             ..fresh
-        })
+        };
+        if driver.shares() {
+            self.plan_parent(&mut network)?;
+            network.internal |= network.option("parent").is_none_or(str::is_empty);
+        }
+        Ok(network)
+    }
+
+    /// What somebody should know of a new network: where its subnets lie in the way of the host's own routes. A macvlan's shall.
+    pub(crate) fn warning(&self, network: &Network) -> String {
+        let chosen = network.pools.iter().filter(|_| network.chosen && network.driver == Driver::Bridge);
+        let found = chosen.filter_map(|pool| {
+            let (route, link) = self.host.route_beside(&pool.subnet)?;
+            Some(format!("the subnet {} overlaps the route {route} of the host to {link}", pool.subnet))
+        });
+        found.collect::<Vec<_>>().join("; ")
     }
 
     /// Fails where a network has this name.
@@ -215,9 +262,16 @@ impl Networks {
         }
     }
 
-    fn free_pool6(&self, id: &str) -> Result<Pool> {
-        let taken: Vec<Subnet> =
-            self.lock().by_id.values().flat_map(|entry| &entry.network.pools).map(|pool| pool.subnet).chain(self.host.routes()).collect();
+    pub(super) fn free_pool6(&self, id: &str) -> Result<Pool> {
+        let taken: Vec<Subnet> = self
+            .lock()
+            .by_id
+            .values()
+            .flat_map(|entry| &entry.network.pools)
+            .map(|pool| pool.subnet)
+            .chain(self.host.routes())
+            .chain(super::nameservers::subnets())
+            .collect();
         let own: Vec<Base> = private(id).map(|subnet| Base { subnet, size: subnet.prefix() }).into_iter().collect();
         let subnet = ipam::free_subnet(&self.settings.bases, false, &taken).or_else(|| ipam::free_subnet(&own, false, &taken));
         let subnet = subnet.ok_or_else(|| Error::new(Kind::Invalid, "all predefined address pools have been fully subnetted"))?;

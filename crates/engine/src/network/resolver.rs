@@ -244,6 +244,7 @@ mod tests {
             mac: String::new(),
             port: String::new(),
             name: String::new(),
+            by_link: false,
         };
         own.networks.insert("net".into(), Membership { network: "n".into(), place: Some(place), ..Membership::default() });
         Arc::new(own)
