@@ -4,11 +4,16 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// `MFD_EXEC` (Linux 6.3), which rustix has no name for.
 const MFD_EXEC: u32 = 0x10;
 /// `MFD_NOEXEC_SEAL` (Linux 6.3).
 const MFD_NOEXEC_SEAL: u32 = 0x08;
+
+/// How often a seal is tried, and the time in between.
+const BUSY_TRIES: u32 = 200;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Copies `/proc/self/exe` into a memfd, seals it against every change, and returns it (close-on-exec).
 pub fn self_exe() -> io::Result<OwnedFd> {
@@ -42,8 +47,16 @@ fn create(name: &str, exec: u32) -> io::Result<OwnedFd> {
     }
 }
 
+/// A page that the kernel moves about, or has not given back since the copy, counts as one in use: on a busy machine that can last longer than
+/// the kernel itself waits.
 fn seal(memfd: &OwnedFd) -> io::Result<()> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    for _ in 0..BUSY_TRIES {
+        match rustix::fs::fcntl_add_seals(memfd, all) {
+            Err(rustix::io::Errno::BUSY) => std::thread::sleep(BUSY_PAUSE),
+            other => return Ok(other?),
+        }
+    }
     Ok(rustix::fs::fcntl_add_seals(memfd, all)?)
 }
 
