@@ -1,10 +1,18 @@
 //! What a stream is compressed with, told by its first bytes.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::rc::Rc;
 
 const BUFFER: usize = 128 * 1024;
 /// Memory for the dictionary of an xz stream: that of `xz -9` twice over. A larger one would be a way to make us allocate.
 const XZ_MEMORY_KIB: u32 = 128 * 1024;
+
+/// What every stream may inflate to. Beyond it, no more than [`RATIO_MAX`] bytes for each of its own: honest content of that size is not all
+/// zeros.
+const FREE: u64 = 4 << 30;
+/// Twice what gzip can do; zstd can do a hundred times as much.
+const RATIO_MAX: u64 = 2048;
 
 /// Forms that archives and layers come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +42,17 @@ pub fn detect(head: &[u8]) -> Form {
     }
 }
 
-/// Reads a stream of any form as plain bytes.
+/// Reads a stream of any form as plain bytes. One that inflates to absurdly more than it is ends in an error.
 pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut buffered = BufReader::with_capacity(BUFFER, inner);
+    bounded(inner, FREE)
+}
+
+fn bounded<'a>(inner: impl Read + 'a, free: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let taken = Rc::new(Cell::new(0));
+    let mut buffered = BufReader::with_capacity(BUFFER, Taken { inner, taken: taken.clone() });
     let head = peek(&mut buffered)?;
-    Ok(match detect(&head) {
-        Form::Plain => Box::new(buffered),
+    let plain: Box<dyn Read + 'a> = match detect(&head) {
+        Form::Plain => return Ok(Box::new(buffered)),
         Form::Foreign(name) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} compression is not supported"))),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
         Form::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB)),
@@ -49,7 +62,42 @@ pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }
-    })
+    };
+    Ok(Box::new(Inflated { plain, taken, free, given: 0 }))
+}
+
+/// Counts what is read of a stream.
+struct Taken<R> {
+    inner: R,
+    taken: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Taken<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.taken.set(self.taken.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// Inflated bytes, compared with those that they were made of.
+struct Inflated<'a> {
+    plain: Box<dyn Read + 'a>,
+    taken: Rc<Cell<u64>>,
+    free: u64,
+    given: u64,
+}
+
+impl Read for Inflated<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.plain.read(out)?;
+        self.given += count as u64;
+        if self.given > self.free && self.given - self.free > self.taken.get().saturating_mul(RATIO_MAX) {
+            let message = format!("it inflates to more than {RATIO_MAX} times its size");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(count)
+    }
 }
 
 /// Compresses with gzip: the same bytes give the same bytes, without a name and a time.
@@ -127,6 +175,24 @@ mod tests {
         assert_eq!(out, "some text\n");
         // A dictionary of 1.5 GiB.
         assert!(reader(&xz("250000003b787b41")[..]).unwrap().read_to_string(&mut out).is_err());
+    }
+
+    #[test]
+    fn class08_a_stream_that_inflates_without_measure_is_broken_off() {
+        let read = |bytes: &[u8], free| {
+            let mut out = io::sink();
+            bounded(bytes, free).and_then(|mut plain| io::copy(&mut plain, &mut out)).map_err(|error| error.to_string())
+        };
+        let zeros = vec![0; 64 << 20];
+        let bomb = zstd::encode_all(&zeros[..], 1).unwrap();
+        assert!(bomb.len() * 4096 < zeros.len(), "{}", bomb.len());
+        assert_eq!(read(&bomb, 1 << 20).unwrap_err(), "it inflates to more than 2048 times its size");
+        assert_eq!(read(&bomb, FREE).unwrap(), 64 << 20);
+        // gzip cannot do so much, and plain bytes are what they are.
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&zeros).unwrap();
+        assert_eq!(read(&gzip.finish().unwrap(), 0).unwrap(), 64 << 20);
+        assert_eq!(read(&zeros, 0).unwrap(), 64 << 20);
     }
 
     #[test]
