@@ -132,12 +132,14 @@ fn is_excepted(origin: &Origin, none: &str) -> bool {
             return network.contains(address);
         }
         let (entry, port) = match entry.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name.to_owned(), port.parse::<u16>().ok()),
-            _ => (entry, None),
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, port.parse::<u16>().ok()),
+            _ => (entry.as_str(), None),
         };
-        let domain = entry.trim_start_matches("*.").trim_start_matches('.');
+        let entry = entry.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(entry);
+        // `.example` and `*.example` are what is below it, `example` is that and itself.
+        let domain = entry.strip_prefix('*').unwrap_or(entry).trim_start_matches('.');
         let below = host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'));
-        (below || (host == domain && !entry.starts_with('.'))) && port.is_none_or(|port| port == origin.port)
+        (below || (host == domain && domain == entry)) && port.is_none_or(|port| port == origin.port)
     })
 }
 
@@ -229,11 +231,25 @@ mod tests {
             ("http://r.example/", "example"),
             ("http://10.1.2.3/", "10.0.0.0/8"),
             ("http://r.example:5000/", "r.example:5000"),
+            ("http://r.example:5000/", ".example:5000"),
+            ("http://r.example/", "*.example"),
+            ("http://[fd00::1]/", "fd00::1"),
+            ("http://[fd00::1]:5000/", "[fd00::1]:5000"),
+            ("http://[fd00::1]/", "[fd00::1]"),
+            ("http://[fd00::1]/", "fd00::/16"),
+            ("http://10.1.2.3:5000/", "10.1.2.3"),
         ] {
             assert_eq!(check(url, none), None, "{url} {none}");
         }
-        for (url, none) in [("http://r.example/", "xr.example"), ("http://11.1.2.3/", "10.0.0.0/8"), ("http://r.example:1/", "r.example:2")]
-        {
+        for (url, none) in [
+            ("http://r.example/", "xr.example"),
+            ("http://r.example/", ".r.example"),
+            ("http://r.example/", "*.r.example"),
+            ("http://11.1.2.3/", "10.0.0.0/8"),
+            ("http://r.example:1/", "r.example:2"),
+            ("http://[fd00::1]:1/", "[fd00::1]:2"),
+            ("http://[fd00::1]/", "fd01::/16"),
+        ] {
             assert!(check(url, none).is_some(), "{url} {none}");
         }
     }
