@@ -159,10 +159,14 @@ impl Reference {
         if self.domain != DEFAULT_DOMAIN {
             return self.name();
         }
-        match self.path.strip_prefix(OFFICIAL) {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
-            _ => self.path.clone(),
-        }
+        let short = match self.path.strip_prefix(OFFICIAL) {
+            Some(rest) if !rest.contains('/') => rest,
+            _ => &self.path,
+        };
+        // What would be read as a host's name, or as an id, is no name of ours any more.
+        let (domain, path) = split_domain(short);
+        let same = domain == DEFAULT_DOMAIN && path == self.path && !grammar::is_identifier(short);
+        if same { short.to_owned() } else { self.name() }
     }
 
     /// As people write it, with tag and digest: `busybox:latest`.

@@ -85,6 +85,15 @@ fn refuses() {
 }
 
 #[test]
+fn what_is_shown_means_the_same_when_it_is_read() {
+    check("docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c");
+    check("docker.io/localhost/c:1", "docker.io/localhost/c:1", "docker.io/localhost/c:1");
+    let digits = "a".repeat(64);
+    let name = format!("docker.io/library/{digits}");
+    check(&name, &name, &name);
+}
+
+#[test]
 fn messages() {
     assert_eq!(Error::Uppercase("library/X".into()).to_string(), "invalid reference format: repository name (library/X) must be lowercase");
 }
@@ -104,7 +113,8 @@ proptest! {
     #[test]
     fn never_panics_and_display_is_stable(text in "\\PC{0,40}") {
         if let Ok(r) = Reference::parse(&text) {
-            prop_assert_eq!(Reference::parse(&r.to_string()), Ok(r));
+            prop_assert_eq!(Reference::parse(&r.to_string()), Ok(r.clone()));
+            prop_assert_eq!(Reference::parse(&r.familiar()), Ok(r));
         }
     }
 
