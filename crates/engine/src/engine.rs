@@ -194,9 +194,14 @@ impl Engine {
 
     /// Validates and makes. Answers the id and warnings.
     pub async fn create(&self, request: Request) -> Result<(String, Vec<String>)> {
+        self.create_of(request, None).await
+    }
+
+    /// As [`Self::create`]. Where the name of its image means several, `image` is the id of the one that is meant.
+    pub async fn create_of(&self, request: Request, image: Option<String>) -> Result<(String, Vec<String>)> {
         let parts = self.parts.clone();
         // On a task of its own: a client that goes away leaves nothing half-made.
-        whole(self.parts.background.spawn(async move { create::create(&parts, request).await })).await
+        whole(self.parts.background.spawn(async move { create::create(&parts, request, image).await })).await
     }
 
     /// By id, name, or unique id prefix, in Docker's order.
@@ -433,6 +438,21 @@ impl Engine {
     /// One image.
     pub async fn image(&self, name: &str) -> Result<Arc<Image>> {
         images::resolve(&self.parts, name)
+    }
+
+    /// The image of this name for a platform; without one, what the name means.
+    pub async fn image_for(&self, name: &str, platform: Option<&Platform>) -> Result<Arc<Image>> {
+        images::resolve_for(&self.parts, name, platform)
+    }
+
+    /// Ids of the images that are here only as parts of an index that has a name. Waits for nobody.
+    pub fn image_parts(&self) -> HashSet<String> {
+        self.parts.images.parts()
+    }
+
+    /// What is here of the document that an image's name stands for.
+    pub async fn image_held(&self, image: Arc<Image>) -> Result<Option<dhow_image::Held>> {
+        images::held(&self.parts, image).await
     }
 
     /// Tags.

@@ -3,7 +3,7 @@
 use crate::container::machine::is_active;
 use crate::error::{Error, Kind, Result};
 use crate::parts::Parts;
-use dhow_image::{DiskUsage, Image, ImportConfig, LoadStep, Platform, Removed, User};
+use dhow_image::{DiskUsage, Held, Image, ImportConfig, LoadStep, Platform, Removed, User};
 use dhow_reference::Reference;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -60,6 +60,22 @@ fn full_name(name: &str) -> String {
 /// One image by any of its names. Waits for nobody.
 pub(crate) fn resolve(parts: &Parts, name: &str) -> Result<Arc<Image>> {
     parts.images.resolve(name).map_err(|e| named(e.into(), name))
+}
+
+/// The image of this name for a platform. Waits for nobody.
+pub(crate) fn resolve_for(parts: &Parts, name: &str, platform: Option<&Platform>) -> Result<Arc<Image>> {
+    match platform {
+        None => resolve(parts, name),
+        Some(wanted) => {
+            resolve(parts, name)?;
+            Ok(parts.images.resolve_for(name, wanted)?)
+        }
+    }
+}
+
+/// What is here of the document that an image's name stands for.
+pub(crate) async fn held(parts: &Arc<Parts>, image: Arc<Image>) -> Result<Option<Held>> {
+    blocking(parts, move |images| images.held(&image)).await
 }
 
 /// The same error with the name as people give it.

@@ -1,12 +1,13 @@
 //! An image that comes piece by piece, as from a registry: layers are taken in while others are still on their way.
 
 use crate::blobs::Blobs;
-use crate::db::{self, Row};
+use crate::db;
 use crate::error::{Error, Result, io};
 use crate::incoming::{CONFIG_MAX, Checked, chains, check};
 use crate::index::key;
 use crate::ingest::{Arrived, Ingest};
 use crate::model::Image;
+use crate::record::Whole;
 use crate::store::Images;
 use dhow_archive::compress;
 use dhow_reference::Reference;
@@ -18,8 +19,6 @@ use std::sync::Arc;
 
 /// Bytes of a layer between two words about it.
 const STEP: u64 = 512 * 1024;
-/// Largest manifest or index.
-const DOCUMENT_MAX: u64 = 4 * 1024 * 1024;
 
 /// What an image consists of.
 #[derive(Debug, Clone)]
@@ -32,6 +31,8 @@ pub struct Arrival {
     pub documents: Vec<Vec<u8>>,
     /// Names that it gets, with a tag or with a digest.
     pub names: Vec<Reference>,
+    /// The document that these names stand for: the index, where one named the manifest.
+    pub top: Option<String>,
 }
 
 /// Who brings the layers. Its calls may block.
@@ -132,7 +133,10 @@ impl Images {
             bytes.keep()?;
         }
         let id = self.keep_documents(arrival, &mut needs)?;
-        self.record_arrival(&id, arrival, checked, chains.last().cloned(), size, &needs)
+        let chain = chains.last().cloned();
+        let names: Vec<Reference> = arrival.names.iter().map(key).collect();
+        let whole = Whole { id: &id, raw: &arrival.config, checked, chain, size, parent: None, needs };
+        Ok(self.record_image(whole, &names, arrival.top.as_deref())?.0)
     }
 
     /// What of an image is here.
@@ -177,44 +181,12 @@ impl Images {
         needs.insert(id.clone(), None);
         self.blobs.keep(config)?;
         for document in &arrival.documents {
-            let document = self.blobs.spool(&mut &document[..], DOCUMENT_MAX)?;
+            let document = self.blobs.spool(&mut &document[..], CONFIG_MAX)?;
             needs.insert(document.digest().to_owned(), None);
             self.blobs.keep(document)?;
         }
         self.blobs.sync()?;
         Ok(id)
-    }
-
-    fn record_arrival(
-        &self,
-        id: &str,
-        arrival: &Arrival,
-        checked: Checked,
-        chain: Option<ChainId>,
-        size: u64,
-        needs: &BTreeMap<String, Option<String>>,
-    ) -> Result<Arc<Image>> {
-        let row = Row { id: id.to_owned(), chain: chain.as_ref().map(ToString::to_string), parent: None, last_tagged: None };
-        let names: Vec<Reference> = arrival.names.iter().map(key).collect();
-        let mut state = self.state();
-        db::insert_named(&mut state.connection, &row, needs, &names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        if state.index.get(id).is_none() {
-            state.index.put(Image {
-                id: id.to_owned(),
-                config: checked.config,
-                raw: Arc::from(&arrival.config[..]),
-                chain,
-                size,
-                tags: Vec::new(),
-                digests: Vec::new(),
-                last_tagged: None,
-                parent: None,
-            });
-        }
-        for name in &names {
-            state.index.set_name(name, id, None);
-        }
-        state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 }
 

@@ -170,6 +170,16 @@ impl Blobs {
         File::open(&path).map_err(io("open", path.display()))
     }
 
+    /// Bytes of content; `None` where it is not here, or has no name that content can have.
+    pub(crate) fn size(&self, digest: &str) -> Result<Option<u64>> {
+        let Ok(path) = self.path(digest) else { return Ok(None) };
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("stat", path.display())(error)),
+        }
+    }
+
     /// Removes content; missing content is fine.
     pub(crate) fn remove(&self, digest: &str) -> Result<()> {
         let path = self.path(digest)?;

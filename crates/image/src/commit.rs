@@ -1,9 +1,10 @@
 //! A container's own layer made an image.
 
-use crate::db::{self, Row};
+use crate::db;
 use crate::error::{Error, Result};
 use crate::incoming::{self, CONFIG_MAX};
 use crate::model::Image;
+use crate::record::Whole;
 use crate::store::Images;
 use dhow_storage::{LayerInfo, SnapshotKey};
 use serde_json::{Value, json};
@@ -78,24 +79,8 @@ impl Images {
         self.blobs.sync()?;
         needs.insert(id.clone(), None);
         let (chain, size) = if empty { (base.chain.clone(), base.size) } else { (Some(layer.chain.clone()), base.size + layer.size) };
-        let parent = Some(base.id.clone());
-        let row = Row { id: id.clone(), chain: chain.as_ref().map(ToString::to_string), parent: parent.clone(), last_tagged: None };
-        let mut state = self.state();
-        db::insert(&mut state.connection, &row, &needs)?;
-        if state.index.get(&id).is_none() {
-            state.index.put(Image {
-                id: id.clone(),
-                config: checked.config,
-                raw: Arc::from(raw),
-                chain,
-                size,
-                tags: Vec::new(),
-                digests: Vec::new(),
-                last_tagged: None,
-                parent,
-            });
-        }
-        state.index.get(&id).cloned().ok_or(Error::NotFound(id))
+        let whole = Whole { id: &id, raw: &raw, checked, chain, size, parent: Some(base.id.clone()), needs };
+        Ok(self.record_image(whole, &[], None)?.0)
     }
 }
 

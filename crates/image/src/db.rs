@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
 /// Schema steps, applied in order.
-pub(crate) const MIGRATIONS: &[&str] = &["
+pub(crate) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE image (
         id TEXT PRIMARY KEY,
         chain TEXT,
@@ -24,7 +25,12 @@ pub(crate) const MIGRATIONS: &[&str] = &["
         name TEXT PRIMARY KEY,
         image TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- The document that the name stands for where it came from: the manifest or the index of a pull, the index of an archive.
+    ALTER TABLE name ADD COLUMN top TEXT;
+",
+];
 
 /// One image's row.
 #[derive(Debug, Clone)]
@@ -42,11 +48,31 @@ pub(crate) fn images(c: &Connection) -> Result<Vec<Row>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// A name's row: the image, and the document that the name stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct NameRow {
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) top: Option<String>,
+}
+
 /// Every name with its image.
-pub(crate) fn names(c: &Connection) -> Result<Vec<(String, String)>> {
-    let mut statement = c.prepare("SELECT name, image FROM name")?;
-    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+pub(crate) fn names(c: &Connection) -> Result<Vec<NameRow>> {
+    let mut statement = c.prepare("SELECT name, image, top FROM name")?;
+    let rows = statement.query_map([], |r| Ok(NameRow { name: r.get(0)?, image: r.get(1)?, top: r.get(2)? }))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Every image with what of its content is no layer, sorted: its configuration and the documents that it came with.
+pub(crate) fn documents(c: &Connection) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut statement = c.prepare("SELECT image, digest FROM blob WHERE diff IS NULL ORDER BY image, digest")?;
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        let (image, digest): (String, String) = row?;
+        found.entry(image).or_default().push(digest);
+    }
+    Ok(found)
 }
 
 /// The blobs of one image.
@@ -95,13 +121,9 @@ pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<
     Ok(statement.query_row([digest, diff], |_| Ok(())).optional()?.is_some())
 }
 
-/// Records an image with its blobs (and the diff ids of those that are layers), in one commit; one that is there stays, with the blobs added.
-pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>) -> Result<()> {
-    insert_named(c, row, blobs, &[])
-}
-
-/// As [`insert`], and points names to it in the same commit.
-pub(crate) fn insert_named(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>, names: &[String]) -> Result<()> {
+/// Records an image with its blobs (and the diff ids of those that are layers), and points names to it, in one commit. One that is there
+/// stays, with the blobs added.
+pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>, names: &[NameRow]) -> Result<()> {
     let tx = c.transaction()?;
     tx.execute(
         "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
@@ -111,24 +133,26 @@ pub(crate) fn insert_named(c: &mut Connection, row: &Row, blobs: &BTreeMap<Strin
         tx.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![row.id, digest, diff])?;
     }
     for name in names {
-        tx.execute(
-            "INSERT INTO name (name, image) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image = excluded.image",
-            params![name, row.id],
-        )?;
+        point(&tx, name)?;
     }
     tx.commit()?;
     Ok(())
 }
 
-/// Points a name to an image; `at` is told where a person does so.
-pub(crate) fn set_name(c: &mut Connection, name: &str, image: &str, at: Option<i64>) -> Result<()> {
-    let tx = c.transaction()?;
-    tx.execute(
-        "INSERT INTO name (name, image) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET image = excluded.image",
-        params![name, image],
+fn point(c: &Connection, name: &NameRow) -> Result<()> {
+    c.execute(
+        "INSERT INTO name (name, image, top) VALUES (?1, ?2, ?3) ON CONFLICT(name) DO UPDATE SET image = excluded.image, top = excluded.top",
+        params![name.name, name.image, name.top],
     )?;
+    Ok(())
+}
+
+/// Points a name to an image; `at` is told where a person does so.
+pub(crate) fn set_name(c: &mut Connection, name: &NameRow, at: Option<i64>) -> Result<()> {
+    let tx = c.transaction()?;
+    point(&tx, name)?;
     if let Some(at) = at {
-        tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![image, at])?;
+        tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![name.image, at])?;
     }
     tx.commit()?;
     Ok(())

@@ -13,12 +13,14 @@ pub(crate) const CONFIG_MAX: u64 = 8 * 1024 * 1024;
 pub(crate) const LAYERS_MAX: usize = 500;
 
 /// An image's content, received and hashed, its layers in order from the bottom.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Incoming {
     /// The configuration's bytes.
     pub(crate) config: Vec<u8>,
     /// The layers, in whatever form they came.
     pub(crate) layers: Vec<Arc<Spooled>>,
+    /// The documents that it comes with: its manifest, the index, attestations and what they name.
+    pub(crate) documents: Vec<Arc<Spooled>>,
     /// Image that it was made from here.
     pub(crate) parent: Option<String>,
 }

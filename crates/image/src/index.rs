@@ -12,9 +12,17 @@ const PREFIX: &str = "sha256:";
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Index {
     images: HashMap<String, Arc<Image>>,
-    names: BTreeMap<Reference, String>,
+    names: BTreeMap<Reference, Named>,
     /// Something was changed since the last copy was taken.
     changed: bool,
+}
+
+/// Where a name leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named {
+    image: String,
+    /// The document that it stands for where it came from.
+    top: Option<String>,
 }
 
 impl Index {
@@ -30,13 +38,14 @@ impl Index {
     pub(crate) fn take(&mut self, id: &str) {
         self.changed = true;
         self.images.remove(id);
-        self.names.retain(|_, image| image != id);
+        self.names.retain(|_, named| named.image != id);
     }
 
-    /// Points a name to an image and tells the image that it pointed to.
-    pub(crate) fn set_name(&mut self, name: &Reference, id: &str, at: Option<i64>) -> Option<String> {
+    /// Points a name to an image and tells the image that it pointed to. `top` is the document that the name stands for.
+    pub(crate) fn set_name(&mut self, name: &Reference, id: &str, top: Option<&str>, at: Option<i64>) -> Option<String> {
         self.changed = true;
-        let old = self.names.insert(name.clone(), id.to_owned());
+        let named = Named { image: id.to_owned(), top: top.map(str::to_owned) };
+        let old = self.names.insert(name.clone(), named).map(|old| old.image);
         if let Some(image) = self.images.get_mut(id)
             && at.is_some()
         {
@@ -52,8 +61,8 @@ impl Index {
     /// Forgets a name.
     pub(crate) fn drop_name(&mut self, name: &Reference) {
         self.changed = true;
-        if let Some(id) = self.names.remove(name) {
-            self.refresh(&id);
+        if let Some(named) = self.names.remove(name) {
+            self.refresh(&named.image);
         }
     }
 
@@ -66,7 +75,7 @@ impl Index {
         let named = |digest: bool| -> Vec<Reference> {
             self.names
                 .iter()
-                .filter(|(name, image)| *image == id && name.digest().is_some() == digest)
+                .filter(|(name, named)| named.image == id && name.digest().is_some() == digest)
                 .map(|(name, _)| name.clone())
                 .collect()
         };
@@ -90,14 +99,24 @@ impl Index {
 
     /// By the name under which it is kept.
     pub(crate) fn named(&self, name: &Reference) -> Option<Arc<Image>> {
-        self.names.get(name).and_then(|id| self.images.get(id)).cloned()
+        self.names.get(name).and_then(|named| self.images.get(&named.image)).cloned()
     }
 
     /// Every name of a repository with its image, in order.
     pub(crate) fn of_repository(&self, repository: &Reference) -> Vec<(Reference, Arc<Image>)> {
         let wanted = repository.name();
         let all = self.names.iter().filter(|(name, _)| name.name() == wanted);
-        all.filter_map(|(name, id)| Some((name.clone(), self.images.get(id)?.clone()))).collect()
+        all.filter_map(|(name, named)| Some((name.clone(), self.images.get(&named.image)?.clone()))).collect()
+    }
+
+    /// The document that a name stands for.
+    pub(crate) fn top(&self, name: &Reference) -> Option<&str> {
+        self.names.get(name).and_then(|named| named.top.as_deref())
+    }
+
+    /// The documents that names stand for, but for those names that `gone` says of.
+    pub(crate) fn tops<'a>(&'a self, gone: &'a dyn Fn(&Reference, &str) -> bool) -> impl Iterator<Item = &'a str> {
+        self.names.iter().filter(|(name, named)| !gone(name, &named.image)).filter_map(|(_, named)| named.top.as_deref())
     }
 
     /// Images built on this one here.
@@ -112,8 +131,8 @@ impl Index {
         }
         let parsed = Reference::parse(text);
         if let Ok(reference) = &parsed
-            && let Some(id) = self.names.get(&key(reference))
-            && let Some(image) = self.images.get(id)
+            && let Some(named) = self.names.get(&key(reference))
+            && let Some(image) = self.images.get(&named.image)
         {
             return Ok(image.clone());
         }
@@ -172,6 +191,7 @@ pub(crate) mod tests {
             size: 0,
             tags: Vec::new(),
             digests: Vec::new(),
+            documents: Vec::new(),
             last_tagged: None,
             parent: None,
         }
@@ -197,9 +217,9 @@ pub(crate) mod tests {
         let (id_a, id_b) = (a.id.clone(), b.id.clone());
         index.put(a);
         index.put(b);
-        index.set_name(&named("x:1"), &id_a, Some(1));
+        index.set_name(&named("x:1"), &id_a, None, Some(1));
         // A name that could be a short id of b wins over the id.
-        index.set_name(&named("bbb"), &id_a, Some(2));
+        index.set_name(&named("bbb"), &id_a, None, Some(2));
         for (text, id) in [
             ("x:1", &id_a),
             ("docker.io/library/x:1", &id_a),
@@ -228,8 +248,8 @@ pub(crate) mod tests {
         let (id_a, id_b) = (a.id.clone(), b.id.clone());
         index.put(a);
         index.put(b);
-        assert_eq!(index.set_name(&named("x"), &id_a, Some(1)), None);
-        assert_eq!(index.set_name(&named("x"), &id_b, Some(2)), Some(id_a.clone()));
+        assert_eq!(index.set_name(&named("x"), &id_a, None, Some(1)), None);
+        assert_eq!(index.set_name(&named("x"), &id_b, None, Some(2)), Some(id_a.clone()));
         assert!(index.get(&id_a).unwrap().tags.is_empty());
         assert_eq!(index.get(&id_b).unwrap().tags, [named("x")]);
         assert_eq!(index.get(&id_b).unwrap().last_tagged, Some(2));

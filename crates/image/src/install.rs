@@ -1,24 +1,32 @@
 //! From content to an image: layers, then the row.
 
 use crate::blobs::{Spooled, unreadable};
-use crate::db::{self, Row};
+use crate::db;
 use crate::error::{Error, Result, io};
 use crate::incoming::{CONFIG_MAX, Checked, Incoming, chains, check};
-use crate::model::{Image, LoadStep};
+use crate::model::LoadStep;
+use crate::record::{Recorded, Whole};
 use crate::store::Images;
 use dhow_archive::compress;
 use dhow_archive::tarball::Digested;
+use dhow_reference::Reference;
 use dhow_storage::{ChainId, DiffId};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
 
 /// Bytes of a layer between two words about it.
 const STEP: u64 = 512 * 1024;
 
 /// Who is told how far a layer is.
 pub(crate) type Tell<'a> = &'a mut dyn FnMut(LoadStep);
+
+/// Names that an image gets, and the document that they stand for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Named<'a> {
+    pub(crate) names: &'a [Reference],
+    pub(crate) top: Option<&'a str>,
+}
 
 /// A layer's archive, and who is told how much of it was read.
 struct Counted<'a> {
@@ -44,70 +52,52 @@ impl Read for Counted<'_> {
 }
 
 impl Images {
-    /// Takes an image in: blobs, then layers, then the row. On an error nothing of it stays.
-    pub(crate) fn install(&self, incoming: Incoming, blobs: Vec<Spooled>, tell: Tell<'_>) -> Result<Arc<Image>> {
+    /// Takes an image in: blobs, then layers, then the row with the names. On an error nothing of it stays.
+    pub(crate) fn install(&self, incoming: Incoming, named: Named<'_>, tell: Tell<'_>) -> Result<Recorded> {
         let checked = check(&incoming.config, Some(incoming.layers.len()))?;
         let config = self.blobs.spool(&mut &incoming.config[..], CONFIG_MAX)?;
         let id = config.digest().to_owned();
-        let others = blobs.iter().map(|b| b.digest().to_owned()).chain([id.clone()]);
+        let others = incoming.documents.iter().map(|b| b.digest().to_owned()).chain([id.clone()]);
         let layers = incoming.layers.iter().zip(&checked.diffs).map(|(l, diff)| (l.digest().to_owned(), Some(diff.to_string())));
         let needs: BTreeMap<String, Option<String>> = others.map(|digest| (digest, None)).chain(layers).collect();
         let chains = chains(&checked.diffs);
 
-        let pins = self.pin(needs.keys().cloned().chain(chains.iter().map(ToString::to_string)));
-        let outcome = self.install_pinned(&id, &incoming, checked, config, blobs, &needs, tell);
+        let held: Vec<String> = needs.keys().cloned().collect();
+        let pins = self.pin(held.iter().cloned().chain(chains.iter().map(ToString::to_string)));
+        let outcome = self.install_pinned(&id, &incoming, checked, config, needs, tell).and_then(|whole| {
+            // The last that can fail: from here on the image is there.
+            self.record_image(whole, named.names, named.top)
+        });
         drop(pins);
         if outcome.is_err() {
-            self.collect(needs.into_keys().collect(), chains);
+            self.collect(held, chains);
         }
         outcome
     }
 
-    fn install_pinned(
+    fn install_pinned<'a>(
         &self,
-        id: &str,
-        incoming: &Incoming,
+        id: &'a str,
+        incoming: &'a Incoming,
         checked: Checked,
         config: Spooled,
-        blobs: Vec<Spooled>,
-        needs: &BTreeMap<String, Option<String>>,
+        needs: BTreeMap<String, Option<String>>,
         tell: Tell<'_>,
-    ) -> Result<Arc<Image>> {
-        let mut parent: Option<ChainId> = None;
+    ) -> Result<Whole<'a>> {
+        let mut chain: Option<ChainId> = None;
         let mut size = 0;
         for (number, (diff, layer)) in checked.diffs.iter().zip(&incoming.layers).enumerate() {
-            let info = self.apply(number, parent.as_ref(), diff, layer, tell)?;
+            let info = self.apply(number, chain.as_ref(), diff, layer, tell)?;
             size += info.size;
-            parent = Some(info.chain);
+            chain = Some(info.chain);
         }
         // The layers' bytes stay as they came: a later push or save needs the very digest.
-        for layer in &incoming.layers {
-            self.blobs.keep_copy(layer)?;
-        }
-        for blob in blobs {
-            self.blobs.keep(blob)?;
+        for content in incoming.layers.iter().chain(&incoming.documents) {
+            self.blobs.keep_copy(content)?;
         }
         self.blobs.keep(config)?;
         self.blobs.sync()?;
-
-        let row =
-            Row { id: id.to_owned(), chain: parent.as_ref().map(ToString::to_string), parent: incoming.parent.clone(), last_tagged: None };
-        let mut state = self.state();
-        db::insert(&mut state.connection, &row, needs)?;
-        if state.index.get(id).is_none() {
-            state.index.put(Image {
-                id: id.to_owned(),
-                config: checked.config,
-                raw: Arc::from(&incoming.config[..]),
-                chain: parent,
-                size,
-                tags: Vec::new(),
-                digests: Vec::new(),
-                last_tagged: None,
-                parent: incoming.parent.clone(),
-            });
-        }
-        state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))
+        Ok(Whole { id, raw: &incoming.config, checked, chain, size, parent: incoming.parent.clone(), needs })
     }
 
     fn apply(

@@ -21,6 +21,8 @@ pub struct Image {
     pub tags: Vec<Reference>,
     /// Names with a digest, sorted.
     pub digests: Vec<Reference>,
+    /// Digests of the documents that it came with (manifests, indexes, attestations), sorted.
+    pub documents: Vec<String>,
     /// When it was last tagged here, nanoseconds since 1970.
     pub last_tagged: Option<i64>,
     /// Image that it was built from here, for `image ls -a` and removal rules.

@@ -41,9 +41,9 @@ mod tests {
             index.put(one);
         }
         let digest = format!("x@sha256:{}", "1".repeat(64));
-        index.set_name(&Reference::parse("x:1").unwrap(), &ids[0], None);
-        index.set_name(&Reference::parse(&digest).unwrap(), &ids[1], None);
-        index.set_name(&Reference::parse("y:1").unwrap(), &ids[3], None);
+        index.set_name(&Reference::parse("x:1").unwrap(), &ids[0], None, None);
+        index.set_name(&Reference::parse(&digest).unwrap(), &ids[1], None, None);
+        index.set_name(&Reference::parse("y:1").unwrap(), &ids[3], None, None);
         let mut got = candidates(&index, all, wanted);
         got.iter_mut().for_each(|name| *name = name.replace("docker.io/library/", "").replace(&"1".repeat(64), "1"));
         got.iter_mut().for_each(|name| name.truncate(12));

@@ -2,6 +2,7 @@
 
 use crate::blobs::Spooled;
 use crate::db;
+use crate::document::Descriptor;
 use crate::error::{Error, Result, io};
 use crate::incoming::chains;
 use crate::index::key;
@@ -64,6 +65,15 @@ pub struct OutgoingManifest {
     pub digest: String,
 }
 
+impl OutgoingManifest {
+    /// What names it.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        let size = self.bytes.len() as u64;
+        Descriptor { media_type: self.media_type.clone(), digest: self.digest.clone(), size, ..Descriptor::default() }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest<'a> {
@@ -82,8 +92,9 @@ struct Entry<'a> {
 }
 
 impl Images {
-    /// Prepares the push of an image to a repository. Of several manifests that it came with, the one that the repository knows is taken.
-    pub fn outgoing(self: Arc<Self>, image: &Arc<Image>, to: &Reference) -> Result<Outgoing> {
+    /// Prepares the push of an image to a repository. Of several manifests that it came with, the one that is asked for is taken, else one
+    /// that the repository knows.
+    pub fn outgoing(self: Arc<Self>, image: &Arc<Image>, to: &Reference, wanted: Option<&str>) -> Result<Outgoing> {
         let diffs: Vec<DiffId> =
             image.config.rootfs().diff_ids().iter().map(|diff| DiffId::parse(diff)).collect::<std::result::Result<_, _>>()?;
         let chains = chains(&diffs);
@@ -93,14 +104,14 @@ impl Images {
         let mut outgoing = Outgoing { images: self, image: image.clone(), layers: Vec::new(), kept: None, held, chains };
         // Between the look-up and now somebody may have removed it.
         outgoing.images.resolve(&image.id)?;
-        outgoing.plan(&diffs, &content, to)?;
+        outgoing.plan(&diffs, &content, to, wanted)?;
         Ok(outgoing)
     }
 
-    /// Points a name with a digest to an image: the registry has it under that.
+    /// Points a name with a digest to an image: the registry has this document under that.
     pub fn pushed(&self, id: &str, name: &Reference, digest: &str) -> Result<()> {
         let name = key(&name.with_digest(digest)?);
-        self.set_name(&name, id, None)?;
+        self.set_name(&name, id, Some(digest), None)?;
         Ok(())
     }
 
@@ -121,10 +132,11 @@ impl Images {
 }
 
 impl Outgoing {
-    fn plan(&mut self, diffs: &[DiffId], content: &[(String, Option<String>)], to: &Reference) -> Result<()> {
+    fn plan(&mut self, diffs: &[DiffId], content: &[(String, Option<String>)], to: &Reference, wanted: Option<&str>) -> Result<()> {
         let manifests = kept_manifests(&self.images, &self.image, content)?;
         let known = |digest: &str| self.image.digests.iter().any(|name| name.name() == to.name() && name.digest() == Some(digest));
-        let best = manifests.iter().position(|kept| known(&kept.digest)).unwrap_or(0);
+        let named = manifests.iter().position(|kept| wanted == Some(kept.digest.as_str()));
+        let best = named.or_else(|| manifests.iter().position(|kept| known(&kept.digest))).unwrap_or(0);
         let kept = manifests.into_iter().nth(best);
         for (number, (diff, chain)) in diffs.iter().zip(&self.chains).enumerate() {
             let digest = match &kept {

@@ -24,8 +24,32 @@ impl Plan {
     }
 }
 
-/// Plans the removal of what `text` names.
+/// Plans the removal of what `text` names. Images of an index that have no name of their own go with the last name that stands for it.
 pub(crate) fn plan(index: &Index, text: &str, force: bool, prune: bool, users: &[User]) -> Result<Plan> {
+    let mut plan = named(index, text, force, prune, users)?;
+    let tops: BTreeSet<&str> = plan.names.iter().filter_map(|name| index.top(name)).collect();
+    let members: Vec<_> = tops.into_iter().flat_map(|top| index.members(top)).filter(|image| !plan.images.contains(&image.id)).collect();
+    for digest in members.iter().flat_map(|image| &image.digests) {
+        // A repository's digests go with its last tag, whichever image of the index that was on.
+        let tag = |name: &Reference| name.digest().is_none() && name.name() == digest.name();
+        let stays = index.of_repository(digest).iter().any(|(name, _)| tag(name) && !plan.names.contains(name));
+        if !stays && plan.names.iter().any(tag) {
+            plan.untag(digest);
+        }
+    }
+    let parts = index.parts(&|name, image| plan.names.contains(name) || plan.images.iter().any(|id| id == image));
+    let orphan = |image: &Image| {
+        let named = image.tags.iter().chain(&image.digests).any(|name| !plan.names.contains(name));
+        let used = users.iter().any(|user| user.image == image.id) || index.has_children(&image.id);
+        !named && !used && !parts.contains(image.id.as_str())
+    };
+    let orphans: BTreeSet<String> = members.iter().filter(|image| orphan(image)).map(|image| image.id.clone()).collect();
+    plan.records.extend(orphans.iter().cloned().map(Removed::Deleted));
+    plan.images.extend(orphans);
+    Ok(plan)
+}
+
+fn named(index: &Index, text: &str, force: bool, prune: bool, users: &[User]) -> Result<Plan> {
     let image = index.resolve(text)?;
     let names: Vec<Reference> = image.tags.iter().chain(&image.digests).cloned().collect();
     let mut plan = Plan::default();
@@ -187,7 +211,7 @@ mod tests {
     }
 
     fn name(index: &mut Index, text: &str, id: &str) {
-        index.set_name(&Reference::parse(text).unwrap(), id, None);
+        index.set_name(&Reference::parse(text).unwrap(), id, None, None);
     }
 
     fn user(id: &str, running: bool) -> User {
@@ -271,7 +295,7 @@ mod tests {
         for i in [a, b, c] {
             index.put(i);
         }
-        index.set_name(&Reference::parse("x:latest").unwrap(), &ids[0], None);
+        index.set_name(&Reference::parse("x:latest").unwrap(), &ids[0], None, None);
         assert_eq!(plan(&index, "x", false, true, &[]).unwrap().images, ids);
         assert_eq!(plan(&index, "x", false, false, &[]).unwrap().images, ids[..1]);
         assert_eq!(

@@ -1,9 +1,11 @@
 //! The image store: what the engine calls. All calls block.
 
 use crate::blobs::Blobs;
+use crate::db::NameRow;
 use crate::error::{Error, Result, io};
 use crate::incoming::{self, CONFIG_MAX, Incoming};
 use crate::index::{Index, key};
+use crate::install::Named;
 use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
@@ -125,7 +127,8 @@ impl Images {
             return Err(Error::Invalid("refusing to create an ambiguous tag using digest algorithm as name".into()));
         }
         let image = self.resolve(source)?;
-        self.set_name(&key(target), &image.id, Some(model::now()))?;
+        let top = self.snapshot().top_of(source, &image.id).map(str::to_owned);
+        self.set_name(&key(target), &image.id, top.as_deref(), Some(model::now()))?;
         self.resolve(&image.id)
     }
 
@@ -159,22 +162,39 @@ impl Images {
     /// Takes in an archive of images of any age or form, plain or compressed (gzip, zstd, xz); with a platform, only the images for it.
     /// All or nothing per image; `tell` hears of each step.
     pub fn load(&self, archive: &mut dyn Read, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
-        for found in archive::read(&self.blobs, archive)? {
-            let made_for = Platform::of(&incoming::check(&found.incoming.config, None)?.config);
-            if platform.is_some_and(|wanted| !wanted.accepts(&made_for)) {
-                continue;
-            }
-            let image = self.install(found.incoming, found.blobs, tell)?;
-            tell(LoadStep::Image(image.id.clone()));
-            if found.names.is_empty() {
-                tell(LoadStep::Line(Loaded::Untagged(image.id.clone())));
-            }
-            for name in found.names {
-                if let Some(old) = self.set_name(&name, &image.id, None)?.filter(|old| *old != image.id) {
-                    tell(LoadStep::Line(Loaded::Renamed { name: name.clone(), old }));
+        for group in archive::read(&self.blobs, archive)? {
+            let mut names = group.names;
+            // Of several images the names mean the first that is wanted.
+            let mut first = true;
+            for image in group.images {
+                let made_for = Platform::of(&incoming::check(&image.config, None)?.config);
+                if platform.is_none_or(|wanted| wanted.accepts(&made_for)) {
+                    self.load_one(image, std::mem::take(&mut names), group.top.as_deref(), first, tell)?;
+                    first = false;
                 }
-                tell(LoadStep::Line(Loaded::Tagged(name)));
             }
+        }
+        Ok(())
+    }
+
+    fn load_one(
+        &self,
+        image: Incoming,
+        names: Vec<Reference>,
+        top: Option<&str>,
+        first: bool,
+        tell: &mut dyn FnMut(LoadStep),
+    ) -> Result<()> {
+        let (image, before) = self.install(image, Named { names: &names, top }, tell)?;
+        tell(LoadStep::Image(image.id.clone()));
+        if names.is_empty() && first {
+            tell(LoadStep::Line(Loaded::Untagged(image.id.clone())));
+        }
+        for (name, old) in names.into_iter().zip(before) {
+            if let Some(old) = old.filter(|old| *old != image.id) {
+                tell(LoadStep::Line(Loaded::Renamed { name: name.clone(), old }));
+            }
+            tell(LoadStep::Line(Loaded::Tagged(name)));
         }
         Ok(())
     }
@@ -191,11 +211,11 @@ impl Images {
         drop(plain);
         let config = imported(&config, info.diff.as_str())?;
         let chain = info.chain.clone();
-        let image = self
-            .install(Incoming { config, layers: vec![Arc::new(layer)], parent: None }, Vec::new(), &mut |_| {})
+        let (image, _) = self
+            .install(Incoming { config, layers: vec![Arc::new(layer)], ..Incoming::default() }, Named::default(), &mut |_| {})
             .inspect_err(|_| self.collect(Vec::new(), vec![chain]))?;
         if let Some(target) = target {
-            self.set_name(&key(target), &image.id, Some(model::now()))?;
+            self.set_name(&key(target), &image.id, None, Some(model::now()))?;
         }
         self.resolve(&image.id)
     }
@@ -205,10 +225,9 @@ impl Images {
         let name = key(name);
         let Some(found) = embedded::find(&name)? else { return Ok(None) };
         let layer = self.blobs.spool(&mut &found.layer[..], CONFIG_MAX)?;
-        let image =
-            self.install(Incoming { config: found.config, layers: vec![Arc::new(layer)], parent: None }, Vec::new(), &mut |_| {})?;
-        self.set_name(&name, &image.id, None)?;
-        self.resolve(&image.id).map(Some)
+        let incoming = Incoming { config: found.config, layers: vec![Arc::new(layer)], ..Incoming::default() };
+        let named = Named { names: std::slice::from_ref(&name), top: None };
+        Ok(Some(self.install(incoming, named, &mut |_| {})?.0))
     }
 
     /// Removes layers and blobs that no image needs any more: to be called when a container that kept a removed image's layers is gone.
@@ -224,13 +243,14 @@ impl Images {
     }
 
     /// Points a name to an image; tells the one that it pointed to. `at` is given where a person tags.
-    pub(crate) fn set_name(&self, name: &Reference, id: &str, at: Option<i64>) -> Result<Option<String>> {
+    pub(crate) fn set_name(&self, name: &Reference, id: &str, top: Option<&str>, at: Option<i64>) -> Result<Option<String>> {
         let mut state = self.state();
         if state.index.get(id).is_none() {
             return Err(Error::NotFound(id.to_owned()));
         }
-        db::set_name(&mut state.connection, &name.to_string(), id, at)?;
-        Ok(state.index.set_name(name, id, at))
+        let row = NameRow { name: name.to_string(), image: id.to_owned(), top: top.map(str::to_owned) };
+        db::set_name(&mut state.connection, &row, at)?;
+        Ok(state.index.set_name(name, id, top, at))
     }
 
     /// What commits work on. When it is given back, readers see what was changed.
@@ -336,9 +356,14 @@ impl Images {
     fn fill_index(&self) -> Result<()> {
         let mut state = self.state();
         let mut lost = Vec::new();
+        let mut documents = db::documents(&state.connection)?;
         for row in db::images(&state.connection)? {
             match self.read(&row) {
-                Ok(image) => state.index.put(image),
+                Ok(mut image) => {
+                    image.documents = documents.remove(&row.id).unwrap_or_default();
+                    image.documents.retain(|digest| *digest != row.id);
+                    state.index.put(image);
+                }
                 Err(error) => {
                     tracing::error!(image = row.id, %error, "an image is incomplete and is forgotten");
                     lost.push(row.id);
@@ -346,12 +371,12 @@ impl Images {
             }
         }
         db::delete(&mut state.connection, &[], &lost)?;
-        for (name, id) in db::names(&state.connection)? {
-            match Reference::parse(&name) {
+        for row in db::names(&state.connection)? {
+            match Reference::parse(&row.name) {
                 Ok(name) => {
-                    state.index.set_name(&name, &id, None);
+                    state.index.set_name(&name, &row.image, row.top.as_deref(), None);
                 }
-                Err(error) => tracing::warn!(name, %error, "a name cannot be read and is passed over"),
+                Err(error) => tracing::warn!(row.name, %error, "a name cannot be read and is passed over"),
             }
         }
         Ok(())
@@ -382,6 +407,7 @@ impl Images {
             size,
             tags: Vec::new(),
             digests: Vec::new(),
+            documents: Vec::new(),
             last_tagged: row.last_tagged,
             parent: row.parent.clone(),
         })

@@ -17,20 +17,24 @@ pub struct DiskUsage {
 }
 
 impl Images {
-    /// Of every image that shows in a list (those between others do not).
+    /// Of every image that shows in a list (those between others do not), and of the parts of indexes.
     pub fn disk_usage(&self) -> DiskUsage {
         let index = self.snapshot();
         // A layer that goes while we look takes no space.
         let size = |chain: &ChainId| self.layers.layer(chain).map_or(0, |info| info.size);
-        let images = shown(&index).map(|image| (image.id.clone(), stack(image).into_iter().map(|c| (size(&c), c)).collect()));
+        let parts = index.parts(&|_, _| false);
+        let counted = index.all().filter(|image| parts.contains(image.id.as_str())).map(|image| &**image).chain(shown(&index));
+        let images = counted.map(|image| (image.id.clone(), stack(image).into_iter().map(|c| (size(&c), c)).collect()));
         count(&images.collect::<Vec<_>>())
     }
 }
 
-/// Images that have a name or that nobody builds on.
+/// Images that have a name, or that nobody builds on and that are no parts of an index that has one.
 pub(crate) fn shown(index: &Index) -> impl Iterator<Item = &Image> {
-    let hidden = |image: &Image| image.tags.is_empty() && image.digests.is_empty() && index.has_children(&image.id);
-    index.all().map(|image| &**image).filter(move |image| !hidden(image))
+    let parts = index.parts(&|_, _| false);
+    let named = |image: &Image| !image.tags.is_empty() || !image.digests.is_empty();
+    let shown = move |image: &&Image| named(image) || !(index.has_children(&image.id) || parts.contains(image.id.as_str()));
+    index.all().map(|image| &**image).filter(shown)
 }
 
 fn stack(image: &Image) -> Vec<ChainId> {

@@ -22,6 +22,66 @@ wire! {
         size: i64 = "Size",
         /// Before 1.44.
         virtual_size: i64 = "VirtualSize" @omit,
+        /// What is here of the index that its name stands for, where that was asked for.
+        manifests: Vec<ManifestSummary> = "Manifests" @omit,
+    }
+
+    /// One manifest of an index.
+    pub struct ManifestSummary {
+        /// `sha256:…`.
+        id: String = "ID",
+        descriptor: ImageDescriptor = "Descriptor",
+        /// It is here with all that it names.
+        available: bool = "Available",
+        size: ManifestSize = "Size",
+        /// `image`, `attestation` or `unknown`.
+        kind: String = "Kind",
+        image_data: Option<ManifestImage> = "ImageData" @omit,
+        attestation_data: Option<ManifestAttestation> = "AttestationData" @omit,
+    }
+
+    /// Names content.
+    pub struct ImageDescriptor {
+        media_type: String = "mediaType",
+        digest: String = "digest",
+        size: i64 = "size",
+        annotations: BTreeMap<String, String> = "annotations" @omit,
+        platform: Option<ImagePlatform> = "platform" @omit,
+    }
+
+    /// What an image is made for.
+    pub struct ImagePlatform {
+        architecture: String = "architecture",
+        os: String = "os",
+        os_version: String = "os.version" @omit,
+        os_features: Vec<String> = "os.features" @omit,
+        variant: String = "variant" @omit,
+    }
+
+    /// Bytes of a manifest.
+    pub struct ManifestSize {
+        /// As they came.
+        content: i64 = "Content",
+        /// And unpacked.
+        total: i64 = "Total",
+    }
+
+    /// The image of a manifest.
+    pub struct ManifestImage {
+        platform: ImagePlatform = "Platform",
+        /// Ids of the containers that use it.
+        containers: Vec<String> = "Containers",
+        size: UnpackedSize = "Size",
+    }
+
+    /// Bytes of an unpacked image.
+    pub struct UnpackedSize {
+        unpacked: i64 = "Unpacked",
+    }
+
+    /// What an attestation is about.
+    pub struct ManifestAttestation {
+        about: String = "For",
     }
 
     /// `GET /images/{name}/json`.
@@ -45,6 +105,8 @@ wire! {
         graph_driver: GraphDriver = "GraphDriver",
         root_fs: RootFs = "RootFS",
         metadata: ImageMetadata = "Metadata",
+        descriptor: Option<ImageDescriptor> = "Descriptor" @omit,
+        manifests: Vec<ManifestSummary> = "Manifests" @omit,
     }
 
     /// What an image says of its containers. Docker merges these keys through a map, so they stand in the order of their names.

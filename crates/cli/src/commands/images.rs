@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string, switch};
-use crate::options::filters;
+use crate::options::{self, filters};
 use crate::output::{list, time};
 use crate::output::{say, warn};
 
@@ -61,7 +61,8 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     if let Some(name) = parsed.args.first() {
         conditions.push(format!("reference={name}"));
     }
-    let request = Request::get("/images/json").flag("all", parsed.is("all")).query_opt("filters", filters(&conditions));
+    let request =
+        Request::get("/images/json").flag("all", parsed.is("all")).query_opt("filters", filters(&conditions)).flag("manifests", tree);
     let images: Vec<ImageSummary> = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
     if tree {
         return say(&images_tree::text(&images));
@@ -147,8 +148,13 @@ fn fields(image: &ImageSummary, no_trunc: bool, repository: &str, tag: &str, dig
     }
 }
 
-/// A platform as the API's queries take it, in JSON.
-pub(super) fn platform_json(platform: &str) -> String {
+/// A platform that a person names, as the API's queries take it.
+pub(super) fn platform_query(text: &str) -> Result<String, Error> {
+    options::platform(text).map(|platform| platform_json(&platform)).map_err(Error::new)
+}
+
+/// A platform in JSON.
+fn platform_json(platform: &str) -> String {
     let mut parts = platform.splitn(3, '/');
     let mut next = |key: &str| parts.next().map(|part| (key.to_owned(), Value::String(part.to_owned())));
     let map: Map<String, Value> = [next("os"), next("architecture"), next("variant")].into_iter().flatten().collect();

@@ -2,6 +2,7 @@
 
 use dhow_api::size::human_with;
 use dhow_api::types::ImageSummary;
+use dhow_api::types::image::ManifestSummary;
 
 use super::shared;
 use crate::error::Error;
@@ -49,18 +50,45 @@ fn render(images: &[ImageSummary], width: usize) -> String {
         let Some((last, before)) = names.split_last() else { continue };
         // An image's facts stand behind the last of its names.
         before.iter().for_each(|name| out.push_str(&format!("{name}\n")));
-        if last.chars().count() > first {
-            out.push_str(&format!("{last}\n{:first$}", ""));
-        } else {
-            out.push_str(&format!("{last:first$}"));
+        line(&mut out, last, first, &facts(image));
+        let platforms: Vec<&ManifestSummary> = image.manifests.iter().filter(|manifest| manifest.kind == "image").collect();
+        for (number, manifest) in platforms.iter().enumerate() {
+            let branch = if number + 1 == platforms.len() { "└─ " } else { "├─ " };
+            line(&mut out, &format!("{branch}{}", platform(manifest)), first, &platform_facts(manifest));
         }
-        for ((_, width, right), text) in COLUMNS.into_iter().zip(facts(image)) {
-            let cell = if right { format!("{text:>width$}") } else { format!("{text:width$}") };
-            out.push_str(&format!("{:GAP$}{cell}", ""));
-        }
-        out.push('\n');
     }
     out
+}
+
+/// A text in the first column, and facts behind it.
+fn line(out: &mut String, text: &str, first: usize, facts: &[String; 4]) {
+    if text.chars().count() > first {
+        out.push_str(&format!("{text}\n{:first$}", ""));
+    } else {
+        out.push_str(&format!("{text:first$}"));
+    }
+    for ((_, width, right), text) in COLUMNS.into_iter().zip(facts) {
+        let cell = if right { format!("{text:>width$}") } else { format!("{text:width$}") };
+        out.push_str(&format!("{:GAP$}{cell}", ""));
+    }
+    out.push('\n');
+}
+
+fn platform(manifest: &ManifestSummary) -> String {
+    let named = manifest.image_data.as_ref().map(|data| data.platform.clone()).unwrap_or_default();
+    let parts = [named.os, named.architecture, named.variant];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+fn platform_facts(manifest: &ManifestSummary) -> [String; 4] {
+    let used = manifest.image_data.as_ref().is_some_and(|data| !data.containers.is_empty());
+    let used = if used { "U" } else { "" };
+    [shared::short_id(&manifest.id), size(manifest.size.total), size(manifest.size.content), used.to_owned()]
+}
+
+fn size(bytes: i64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+    human_with(bytes as f64, 3)
 }
 
 fn names(image: &ImageSummary) -> Vec<String> {
@@ -68,16 +96,18 @@ fn names(image: &ImageSummary) -> Vec<String> {
     if named.is_empty() { vec!["<untagged>".to_owned()] } else { named }
 }
 
+/// Of an image without manifests nothing is kept as it came, as far as this list knows.
 fn facts(image: &ImageSummary) -> [String; 4] {
-    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-    let size = human_with(image.size as f64, 3);
-    // This engine keeps no compressed layers, and says of no image that it is used unless it is asked to count.
-    [shared::short_id(&image.id), size, "0B".to_owned(), if image.containers > 0 { "U" } else { "" }.to_owned()]
+    let images = || image.manifests.iter().filter(|manifest| manifest.kind == "image");
+    let content = images().map(|manifest| manifest.size.content).sum();
+    let used = image.containers > 0 || images().any(|m| m.image_data.as_ref().is_some_and(|data| !data.containers.is_empty()));
+    [shared::short_id(&image.id), size(image.size), size(content), if used { "U" } else { "" }.to_owned()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dhow_api::types::image::{ImagePlatform, ManifestImage, ManifestSize};
 
     #[test]
     fn names_and_facts() {
@@ -96,6 +126,23 @@ mod tests {
         assert_eq!(lines[4], "<untagged>                      aaaaaaaaaaaa       1.98MB             0B        ");
         assert_eq!(lines[5], long);
         assert_eq!(lines[6], "busybox:latest                  bbbbbbbbbbbb       1.98MB             0B   U    ");
+        let part = |architecture: &str, content, total| {
+            let platform = ImagePlatform { os: "linux".into(), architecture: architecture.into(), ..ImagePlatform::default() };
+            ManifestSummary {
+                id: format!("sha256:{}", "c".repeat(64)),
+                kind: "image".into(),
+                size: ManifestSize { content, total },
+                image_data: Some(ManifestImage { platform, ..ManifestImage::default() }),
+                ..ManifestSummary::default()
+            }
+        };
+        let whole = ImageSummary { manifests: vec![part("amd64", 1000, 3000), part("s390x", 0, 0)], ..image("d", &["x:1"], -1) };
+        let shown = render(&[whole], 80);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[4], "x:1     dddddddddddd       1.98MB            1kB        ");
+        assert_eq!(lines[5], "├─ linux/amd64");
+        assert_eq!(lines[6], "        cccccccccccc          3kB            1kB        ");
+        assert_eq!(lines[7], "└─ linux/s390x");
         assert!(render(&[], 80).ends_with("\nIMAGE   ID             DISK USAGE   CONTENT SIZE   EXTRA\n"));
     }
 }

@@ -182,7 +182,7 @@ async fn find(client: &Client, name: &str, kinds: &[Kind], parsed: &Parsed) -> R
     for kind in kinds {
         let mut request = Request::get(kind.path(name)).flag("size", *kind == Kind::Container && parsed.is("size"));
         if let Some(platform) = parsed.value("platform") {
-            request = request.query("platform", super::images::platform_json(platform));
+            request = request.query("platform", super::images::platform_query(platform)?);
         }
         match client.json::<Value>(request).await {
             Ok(value) => return Ok(value),

@@ -2,13 +2,14 @@
 
 use dhow_api::client::{Request, segment};
 use dhow_reference::Reference;
+use serde_json::Value;
 
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string, switch};
-use crate::output::{progress, say};
-use crate::{options, registry_auth, terminal};
+use crate::output::{progress, say, warn};
+use crate::{registry_auth, terminal};
 
 /// The command.
 pub(super) static COMMAND: Command = Command {
@@ -35,7 +36,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         return Err(Error::new("tag can't be used with --all-tags/-a"));
     }
     let platform = parsed.value("platform").filter(|platform| !platform.is_empty());
-    let platform = platform.map(|text| options::platform(text).map_err(Error::new)).transpose()?;
+    let platform = platform.map(super::images::platform_query).transpose()?;
     let bare = name.is_name_only();
     let name = if all { name } else { name.or_latest() };
     if bare && !all && !quiet {
@@ -45,15 +46,28 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         return Err(Error::new("cannot push a digest reference"));
     }
     let request = Request::post(format!("/images/{}/push", segment(&name.familiar_name())))
-        .query_opt("platform", platform.map(|text| super::images::platform_json(&text)))
+        .query_opt("platform", platform)
         .query_opt("tag", name.tag())
         .header("x-registry-auth", registry_auth::header(app.config()?, name.domain()));
-    app.block_on(async {
+    let mut notes = Vec::new();
+    let shown = app.block_on(async {
         let mut answer = app.client().await?.send(request).await?;
         if quiet {
             return progress::discard(&mut answer).await;
         }
-        progress::show(&mut answer, &mut std::io::stdout(), terminal::stdout_is_terminal()).await
-    })?;
+        let mut beside = |aux: &Value| notes.extend(note(aux));
+        progress::show_with(&mut answer, &mut std::io::stdout(), terminal::stdout_is_terminal(), &mut beside).await
+    });
+    notes.iter().for_each(|note| warn(note));
+    shown?;
     if quiet { say(&format!("{name}\n")) } else { Ok(()) }
+}
+
+/// What a person should know: one image was pushed where the name stands for several.
+fn note(aux: &Value) -> Option<String> {
+    let digest = |key: &str| aux[key]["digest"].as_str().unwrap_or_default();
+    (aux["manifestPushedInsteadOfIndex"] == true).then(|| {
+        let (index, selected) = (digest("originalIndex"), digest("selectedManifest"));
+        format!("\n i Info → Not all multiplatform-content is present and only the available single-platform image was pushed\n          {index} -> {selected}")
+    })
 }

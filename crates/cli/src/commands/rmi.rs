@@ -37,7 +37,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
                 .flag("force", parsed.is("force"))
                 .flag("noprune", parsed.is("no-prune"));
             for platform in parsed.all("platform").iter().flat_map(|list| list.split(',')) {
-                request = request.query("platforms", super::images::platform_json(platform));
+                request = request.query("platforms", super::images::platform_query(platform)?);
             }
             match client.json::<Option<Vec<ImageDeleteItem>>>(request).await {
                 Ok(items) => say(&report(&items.unwrap_or_default()))?,

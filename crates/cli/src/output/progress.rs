@@ -17,11 +17,21 @@ const MAX_LINE: usize = 8 * 1024 * 1024;
 ///
 /// An error that the engine reports inside the stream becomes the error of the command.
 pub(crate) async fn show(answer: &mut Response, out: &mut dyn Write, moving: bool) -> Result<(), Error> {
+    show_with(answer, out, moving, &mut |_| {}).await
+}
+
+/// As [`show`]; `beside` hears what the engine says beside the lines.
+pub(crate) async fn show_with(
+    answer: &mut Response,
+    out: &mut dyn Write,
+    moving: bool,
+    beside: &mut dyn FnMut(&serde_json::Value),
+) -> Result<(), Error> {
     let mut screen = Screen { moving, lines: HashMap::new(), width: width(moving) };
     let mut pending = Vec::new();
     while let Some(piece) = answer.chunk().await? {
         pending.extend_from_slice(&piece);
-        let used = screen.objects(&pending, out)?;
+        let used = screen.objects(&pending, out, beside)?;
         pending.drain(..used);
         if pending.len() > MAX_LINE {
             return Err(Error::new("progress stream: object too long"));
@@ -51,7 +61,7 @@ struct Screen {
 
 impl Screen {
     /// Shows all whole objects of the bytes; returns how many bytes they took.
-    fn objects(&mut self, bytes: &[u8], out: &mut dyn Write) -> Result<usize, Error> {
+    fn objects(&mut self, bytes: &[u8], out: &mut dyn Write, beside: &mut dyn FnMut(&serde_json::Value)) -> Result<usize, Error> {
         let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Progress>();
         let mut used = 0;
         while let Some(item) = stream.next() {
@@ -62,6 +72,9 @@ impl Screen {
             };
             used = stream.byte_offset();
             self.show(&progress, out)?;
+            if let Some(aux) = &progress.aux {
+                beside(aux);
+            }
         }
         Ok(used)
     }
@@ -138,7 +151,7 @@ mod tests {
     fn shown(moving: bool, objects: &str) -> Result<String, String> {
         let mut screen = Screen { moving, lines: HashMap::new(), width: 120 };
         let mut out = Vec::new();
-        screen.objects(objects.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+        screen.objects(objects.as_bytes(), &mut out, &mut |_| {}).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -4,6 +4,7 @@ use crate::convert::request;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{Config, CreateAnswer, CreateBody};
+use dhow_engine::{Image, Platform};
 use http::StatusCode;
 
 /// Validates, converts, makes.
@@ -17,14 +18,22 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
         return Err(Failure::invalid("config cannot be empty in order to create a container"));
     }
     request::from_older(&mut body, version);
-    let image = app.engine.image(&body.config.image).await?;
+    let mut image = app.engine.image(&body.config.image).await?;
+    let mut other = None;
     if !platform.is_empty() {
-        check_platform(&platform, &body.config.image, &image.config.os().to_string(), &image.config.architecture().to_string())?;
+        let made_for = |image: &Image| (image.config.os().to_string(), image.config.architecture().to_string());
+        let (os, architecture) = made_for(&image);
+        if let Err(wrong) = check_platform(&platform, &body.config.image, &os, &architecture) {
+            // Another image of the same index may be the one.
+            let wanted = wanted_platform(&platform);
+            image = app.engine.image_for(&body.config.image, Some(&wanted)).await.map_err(|_| wrong)?;
+            other = Some(image.id.clone());
+        }
     }
     let resolve = |name: &str| app.engine.container(name).map(|container| container.id.clone());
     let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve).map_err(not_the_image)?;
     wanted.name = name;
-    let (id, more) = app.engine.create(wanted).await.map_err(|error| not_the_image(error.into()))?;
+    let (id, more) = app.engine.create_of(wanted, other).await.map_err(|error| not_the_image(error.into()))?;
     warnings.extend(more);
     reply::json_with(StatusCode::CREATED, &CreateAnswer { id, warnings })
 }
@@ -34,20 +43,21 @@ fn not_the_image(failure: Failure) -> Failure {
     if failure.0.status == 404 { Failure::invalid(failure.0.message) } else { failure }
 }
 
-fn check_platform(wanted: &str, image: &str, os: &str, arch: &str) -> Result<()> {
-    let mut parts = wanted.split('/');
+/// `os[/arch[/variant]]`, or an architecture alone. The variant does not count: a machine runs what is made for older ones.
+fn wanted_platform(text: &str) -> Platform {
+    let mut parts = text.split('/');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-    let (wanted_os, wanted_arch) = match second {
-        Some(arch) => (first, Some(arch)),
-        None if first == "linux" => (first, None),
-        None => ("linux", Some(first)),
+    let (os, architecture) = match second {
+        Some(architecture) => (first, architecture),
+        None if first == "linux" => (first, ""),
+        None => ("linux", first),
     };
-    let normal = |arch: &str| match arch {
-        "x86_64" | "x86-64" => "amd64".to_owned(),
-        "aarch64" => "arm64".to_owned(),
-        other => other.to_owned(),
-    };
-    if wanted_os == os && wanted_arch.is_none_or(|wanted| normal(wanted) == arch) {
+    Platform { os: os.to_owned(), architecture: architecture.to_owned(), variant: String::new() }
+}
+
+fn check_platform(wanted: &str, image: &str, os: &str, arch: &str) -> Result<()> {
+    let made_for = Platform { os: os.to_owned(), architecture: arch.to_owned(), variant: String::new() };
+    if wanted_platform(wanted).accepts(&made_for) {
         return Ok(());
     }
     Err(Failure::not_found(format!(

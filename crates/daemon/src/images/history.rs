@@ -1,6 +1,6 @@
 //! `GET /images/{name}/history`.
 
-use super::{check_platform, platform};
+use super::platform;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
@@ -12,8 +12,7 @@ const MISSING: &str = "<missing>";
 
 /// Steps, the newest first; those whose images are here have their ids.
 pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
-    let image = cx.app.engine.image(name).await?;
-    check_platform(name, &image, platform(cx, "platform")?.as_ref())?;
+    let image = cx.app.engine.image_for(name, platform(cx, "platform")?.as_ref()).await?;
     let mut items = steps(&image.raw, &cx.app.engine.layer_sizes(&image)?)?;
     let mut next = Some(image);
     for item in &mut items {

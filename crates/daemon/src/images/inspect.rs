@@ -1,7 +1,7 @@
 //! `GET /images/{name}/json`.
 
 use crate::convert::defaults::image_config_of;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
 use dhow_api::types::image::ImageMetadata;
@@ -12,9 +12,18 @@ use serde::Deserialize;
 
 /// One image.
 pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
-    let image = cx.app.engine.image(name).await?;
-    super::check_platform(name, &image, super::platform(cx, "platform")?.as_ref())?;
-    reply::shaped(Shape::Image, cx.version, &shape(&image))
+    let platform = super::platform(cx, "platform")?;
+    let with_manifests = cx.since(48) && cx.query.boolean("manifests");
+    if with_manifests && platform.is_some() {
+        return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));
+    }
+    let image = cx.app.engine.image_for(name, platform.as_ref()).await?;
+    let mut shown = shape(&image);
+    if with_manifests && let Some((descriptor, manifests)) = super::manifests::of(cx, &image).await? {
+        shown.descriptor = Some(descriptor);
+        shown.manifests = manifests;
+    }
+    reply::shaped(Shape::Image, cx.version, &shown)
 }
 
 /// What of a configuration Docker shows beside its `config`.
@@ -71,5 +80,7 @@ fn shape(image: &Image) -> ImageInspect {
         graph_driver: GraphDriver { data: None, name: "overlay2".into() },
         root_fs: RootFs { kind: "layers".into(), layers: image.config.rootfs().diff_ids().iter().map(ToString::to_string).collect() },
         metadata: ImageMetadata { last_tag_time: time::rfc3339_or_zero(image.last_tagged) },
+        descriptor: None,
+        manifests: Vec::new(),
     }
 }

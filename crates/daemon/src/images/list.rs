@@ -20,9 +20,12 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
     let bounds = Bounds::parse(cx, &filters).await?;
     let dangling = if filters.contains("dangling") { Some(filters.boolean("dangling", false)?) } else { None };
     let usage = cx.query.boolean("shared-size").then(|| cx.app.engine.image_usage());
+    let with_manifests = cx.since(47) && cx.query.boolean("manifests");
+    let parts = cx.app.engine.image_parts();
     let mut list = Vec::new();
     for image in &images {
-        let has_children = images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
+        // Other platforms of what has a name hide as what others build on does.
+        let has_children = parts.contains(&image.id) || images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
         let show = shows(!image.tags.is_empty(), !image.digests.is_empty(), has_children, cx.query.boolean("all"), dangling);
         if !show || !bounds.contain(created(image)) {
             continue;
@@ -53,6 +56,10 @@ pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
             shared_size: shared.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             size: i64::try_from(image.size).unwrap_or(i64::MAX),
             virtual_size: 0,
+            manifests: match with_manifests {
+                true => super::manifests::of(cx, image).await?.map(|(_, manifests)| manifests).unwrap_or_default(),
+                false => Vec::new(),
+            },
         });
     }
     list.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.repo_tags.cmp(&b.repo_tags)));

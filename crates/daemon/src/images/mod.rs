@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod load;
+mod manifests;
 mod progress;
 pub(crate) mod prune;
 mod pull;
@@ -18,7 +19,7 @@ mod steps;
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{Progress, ProgressError};
-use dhow_engine::{Image, Platform};
+use dhow_engine::Platform;
 use dhow_reference::Reference;
 use http::StatusCode;
 
@@ -67,17 +68,6 @@ pub(crate) fn platform(cx: &Cx, key: &'static str) -> Result<Option<Platform>> {
         return Err(Failure::invalid("both OS and Architecture must be provided"));
     }
     Ok(Some(Platform { os, architecture, variant }))
-}
-
-/// Refuses an image that is not for the platform that was asked for.
-pub(crate) fn check_platform(name: &str, image: &Image, wanted: Option<&Platform>) -> Result<()> {
-    let found = Platform::of(&image.config);
-    match wanted.filter(|wanted| !wanted.accepts(&found)) {
-        Some(wanted) => Err(Failure::not_found(format!(
-            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// The first twelve digits of a digest.

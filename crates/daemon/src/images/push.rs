@@ -1,5 +1,6 @@
 //! `POST /images/{name}/push`.
 
+use super::manifests::descriptor;
 use super::{platform, progress, progress_line, short, steps};
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply};
@@ -36,6 +37,15 @@ fn lines(step: &PushStep) -> Vec<u8> {
             }));
             lines
         }
+        PushStep::InsteadOfIndex { index, selected } => progress_line(&Progress {
+            progress_detail: Some(ProgressDetail::default()),
+            aux: Some(json!({
+                "manifestPushedInsteadOfIndex": true,
+                "originalIndex": descriptor(index),
+                "selectedManifest": descriptor(selected),
+            })),
+            ..Progress::default()
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `DELETE /images/{name}`.
 
-use super::{check_platform, platform};
+use super::platform;
 use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::ImageDeleteItem;
@@ -8,10 +8,15 @@ use dhow_engine::Removed;
 
 /// Untags, deletes, and says what it did.
 pub(crate) async fn delete(cx: &Cx, name: &str) -> Result<Reply> {
+    // A platform of several is removed as the image that it is; the only one takes its name along.
+    let mut meant = name.to_owned();
     if let Some(wanted) = platform(cx, "platforms")? {
-        check_platform(name, &*cx.app.engine.image(name).await?, Some(&wanted))?;
+        let image = cx.app.engine.image_for(name, Some(&wanted)).await?;
+        if image.id != cx.app.engine.image(name).await?.id {
+            meant.clone_from(&image.id);
+        }
     }
-    let removed = cx.app.engine.image_remove(name, cx.query.boolean("force"), !cx.query.boolean("noprune")).await?;
+    let removed = cx.app.engine.image_remove(&meant, cx.query.boolean("force"), !cx.query.boolean("noprune")).await?;
     reply::json(&removed.into_iter().map(item).collect::<Vec<_>>())
 }
 

@@ -85,6 +85,7 @@ async fn images(cx: &Cx, space: &DiskUsage, users: &[Arc<Container>]) -> Result<
             shared_size: bytes(*shared),
             size,
             virtual_size: if cx.since(44) { 0 } else { size },
+            manifests: Vec::new(),
         });
     }
     list.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.repo_tags.cmp(&b.repo_tags)));

@@ -18,15 +18,15 @@ use dhow_storage::SnapshotKey;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
-/// Makes one; answers its id and warnings.
-pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request) -> Result<(String, Vec<String>)> {
+/// Makes one, of the image with this id where the name in the request means several; answers its id and warnings.
+pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Option<String>) -> Result<(String, Vec<String>)> {
     if parts.is_closing() {
         return Err(Error::new(Kind::Unavailable, "the engine is closing"));
     }
     if let Some(name) = request.name.as_deref().filter(|n| !n.is_empty()) {
         names::check(name)?;
     }
-    let image = crate::images::resolve(parts, &request.image)?;
+    let image = crate::images::resolve(parts, image.as_deref().unwrap_or(&request.image))?;
     take_over(parts, &mut request)?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
     validate::references(&request, &parts.registry)?;

@@ -1,6 +1,7 @@
 //! Pull: from a name to an image. A pull belongs to who asks for it: when that future is dropped, what nobody else needs is broken off, and
 //! what came stays for the next try.
 
+mod attached;
 mod bring;
 mod errors;
 mod layers;
@@ -64,11 +65,17 @@ async fn one(parts: &Arc<Parts>, client: &Client, request: &PullRequest, tell: &
     if name.digest().is_none() {
         names.push(name.clone());
     }
+    let mut kept: Vec<Vec<u8>> = documents.iter().map(|document| document.bytes.to_vec()).collect();
+    if !request.platform.is_empty() {
+        // Who gathers an index platform by platform gets what belongs to each, so that the index can be pushed whole.
+        kept.extend(attached::fetch(&repository, &documents).await);
+    }
     let arrival = Arrival {
         config: config.to_vec(),
         layers: manifest.layers.iter().map(|layer| layer.digest.clone()).collect(),
-        documents: documents.iter().map(|document| document.bytes.to_vec()).collect(),
+        documents: kept,
         names,
+        top: Some(top.digest.clone()),
     };
     let before = crate::images::resolve(parts, &name.to_string()).ok().map(|image| image.id.clone());
     let image = layers::fetch(parts, &repository, &manifest, arrival, name, tell).await?;

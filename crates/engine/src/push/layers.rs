@@ -108,13 +108,7 @@ impl Sending<'_> {
     }
 
     async fn upload(&self, number: usize, packed: &Packed, begun: Upload) -> Result<()> {
-        let (images, digest) = (self.parts.images.clone(), packed.digest.clone());
-        let open = move |from: u64| {
-            let (sender, pieces) = mpsc::channel(PIECES);
-            let (images, digest) = (images.clone(), digest.clone());
-            tokio::task::spawn_blocking(move || read(&images, &digest, from, &sender));
-            pieces
-        };
+        let open = opener(self.parts, &packed.digest);
         let sent: Arc<AtomicU64> = Arc::default();
         let content = Content { digest: &packed.digest, size: packed.size, open: &open, sent: sent.clone() };
         let mut uploading = std::pin::pin!(self.repository.upload(&content, begun));
@@ -133,6 +127,17 @@ impl Sending<'_> {
 
     async fn say(&self, number: usize, step: LayerStep) -> Result<()> {
         say(self.tell, PushStep::Layer(self.outgoing.layers()[number].diff.clone(), step)).await
+    }
+}
+
+/// Reads a blob from any place of it, each time anew.
+pub(super) fn opener(parts: &Parts, digest: &str) -> impl Fn(u64) -> mpsc::Receiver<io::Result<Bytes>> + Send + Sync + use<> {
+    let (images, digest) = (parts.images.clone(), digest.to_owned());
+    move |from| {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let (images, digest) = (images.clone(), digest.clone());
+        tokio::task::spawn_blocking(move || read(&images, &digest, from, &sender));
+        pieces
     }
 }
 

@@ -1,6 +1,7 @@
 //! Push: from an image to a name at a registry. A push belongs to who asks for it: when that future is dropped, it ends.
 
 mod calls;
+mod index;
 mod layers;
 pub mod model;
 
@@ -8,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::parts::Parts;
 use bytes::Bytes;
 use calls::{blocking, translate};
-use dhow_image::{Image, Outgoing, OutgoingManifest, Platform};
+use dhow_image::{Descriptor, Image, OutgoingManifest, Platform};
 use dhow_reference::Reference;
 use dhow_registry::{Access, Content, Repository};
 use model::{PushRequest, PushStep, Tell, say};
@@ -27,10 +28,42 @@ pub(crate) async fn push(parts: &Arc<Parts>, request: PushRequest, tell: &Tell) 
     let client = parts.registries();
     let repository = client.repository(name, &request.credentials, Access::Push).await.map_err(translate)?;
     for (name, image) in wanted {
-        check_platform(&name, &image, request.platform.as_ref())?;
-        one(parts, &repository, &name, &image, tell).await?;
+        named(parts, &repository, &name, &image, request.platform.as_ref(), tell).await?;
     }
     Ok(())
+}
+
+/// One tag: the index that it stands for, if all of that is here and no platform is asked for; else one image.
+async fn named(
+    parts: &Arc<Parts>,
+    repository: &Repository,
+    name: &Reference,
+    image: &Arc<Image>,
+    platform: Option<&Platform>,
+    tell: &Tell,
+) -> Result<()> {
+    if let Some(wanted) = platform {
+        let image = parts.images.resolve_for(&name.to_string(), wanted).map_err(|error| familiar(error, name))?;
+        return one(parts, repository, name, &image, tell).await.map(drop);
+    }
+    let (images, own) = (parts.images.clone(), name.clone());
+    let Some(held) = blocking(move || images.held_index(&own)).await? else {
+        return one(parts, repository, name, image, tell).await.map(drop);
+    };
+    if held.is_whole() {
+        return index::push(parts, repository, name, image, &held, tell).await;
+    }
+    let selected = one(parts, repository, name, image, tell).await?;
+    say(tell, PushStep::InsteadOfIndex { index: Box::new(held.top.descriptor()), selected: Box::new(selected) }).await
+}
+
+fn familiar(error: dhow_image::Error, name: &Reference) -> Error {
+    match error {
+        dhow_image::Error::WrongPlatform { found, wanted, .. } => {
+            dhow_image::Error::WrongPlatform { name: name.familiar(), found, wanted }.into()
+        }
+        other => other.into(),
+    }
 }
 
 /// Which names and images are meant, of those that a repository has here. Pure.
@@ -48,29 +81,28 @@ fn wanted(name: &Reference, here: Vec<(Reference, Arc<Image>)>) -> Result<Vec<(R
     }
 }
 
-fn check_platform(name: &Reference, image: &Image, wanted: Option<&Platform>) -> Result<()> {
-    let found = Platform::of(&image.config);
-    match wanted.filter(|wanted| !wanted.accepts(&found)) {
-        None => Ok(()),
-        Some(wanted) => {
-            let name = name.familiar();
-            let message = format!(
-                "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-            );
-            Err(Error::new(Kind::NotFound, message))
-        }
-    }
+/// One image under a tag: its layers, its configuration, its manifest.
+async fn one(parts: &Arc<Parts>, repository: &Repository, name: &Reference, image: &Arc<Image>, tell: &Tell) -> Result<Descriptor> {
+    let manifest = content(parts, repository, name, image, None, tell).await?;
+    let descriptor = manifest.descriptor();
+    finish(parts, repository, name, image, manifest, tell).await?;
+    Ok(descriptor)
 }
 
-/// One tag: its layers, its configuration, its manifest.
-async fn one(parts: &Arc<Parts>, repository: &Repository, name: &Reference, image: &Arc<Image>, tell: &Tell) -> Result<()> {
-    let (images, known, to) = (parts.images.clone(), image.clone(), name.clone());
-    let outgoing = Arc::new(blocking(move || images.outgoing(&known, &to)).await?);
+/// Everything that an image's manifest names; then the manifest is told, which is still to be sent.
+async fn content(
+    parts: &Arc<Parts>,
+    repository: &Repository,
+    name: &Reference,
+    image: &Arc<Image>,
+    wanted: Option<&str>,
+    tell: &Tell,
+) -> Result<OutgoingManifest> {
+    let (images, known, to, wanted) = (parts.images.clone(), image.clone(), name.clone(), wanted.map(str::to_owned));
+    let outgoing = Arc::new(blocking(move || images.outgoing(&known, &to, wanted.as_deref())).await?);
     let packed = layers::send(parts, repository, &outgoing, name, tell).await?;
     configuration(repository, image).await?;
-    let made = outgoing.clone();
-    let manifest = blocking(move || made.manifest(&packed)).await?;
-    finish(parts, repository, name, &outgoing, manifest, tell).await
+    blocking(move || outgoing.manifest(&packed)).await
 }
 
 async fn configuration(repository: &Repository, image: &Image) -> Result<()> {
@@ -90,12 +122,12 @@ async fn configuration(repository: &Repository, image: &Image) -> Result<()> {
     repository.upload(&content, begun).await.map_err(translate)
 }
 
-/// The manifest goes last: then the name means something whole.
+/// The manifest or the index goes last: then the name means something whole.
 async fn finish(
     parts: &Arc<Parts>,
     repository: &Repository,
     name: &Reference,
-    outgoing: &Arc<Outgoing>,
+    image: &Arc<Image>,
     manifest: OutgoingManifest,
     tell: &Tell,
 ) -> Result<()> {
@@ -103,10 +135,10 @@ async fn finish(
     let OutgoingManifest { bytes, media_type, digest } = manifest;
     let size = bytes.len() as u64;
     repository.put_manifest(&tag, &media_type, bytes.into()).await.map_err(translate)?;
-    let (images, id, at, named) = (parts.images.clone(), outgoing.image().id.clone(), digest.clone(), name.clone());
+    let (images, id, at, named) = (parts.images.clone(), image.id.clone(), digest.clone(), name.clone());
     blocking(move || images.pushed(&id, &named, &at)).await?;
     let mut attributes = BTreeMap::from([("name".to_owned(), name.familiar_name())]);
-    let config = outgoing.image().config.config().as_ref();
+    let config = image.config.config().as_ref();
     attributes.extend(config.and_then(|config| config.labels().clone()).unwrap_or_default());
     parts.events.tell("image", "push", &name.familiar(), attributes);
     say(tell, PushStep::Pushed { tag, digest, size }).await

@@ -1,7 +1,7 @@
 //! What a push is asked, and what it tells.
 
 use crate::error::{Error, Kind, Result};
-use dhow_image::Platform;
+use dhow_image::{Descriptor, Platform};
 use dhow_reference::Reference;
 use dhow_registry::Credentials;
 use tokio::sync::mpsc;
@@ -32,6 +32,13 @@ pub enum PushStep {
         digest: String,
         /// Bytes of the manifest.
         size: u64,
+    },
+    /// The name stands for an index, but not all of that is here: one image was pushed under it.
+    InsteadOfIndex {
+        /// The index.
+        index: Box<Descriptor>,
+        /// The manifest that the tag means there.
+        selected: Box<Descriptor>,
     },
 }
 

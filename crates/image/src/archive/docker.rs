@@ -1,8 +1,9 @@
 //! `manifest.json`: a list of images, each a configuration, layers from the bottom, and names.
 
 use super::spool::Members;
-use super::{DOCUMENT_MAX, Found, document, oci};
-use crate::blobs::{Blobs, Spooled};
+use super::{Group, oci};
+use crate::blobs::Spooled;
+use crate::document::{DOCUMENT_MAX, parse};
 use crate::error::{Error, Result};
 use crate::incoming::{self, CONFIG_MAX, Incoming};
 use dhow_reference::Reference;
@@ -26,30 +27,34 @@ struct Item {
 }
 
 /// Every image that the manifest names, each checked as far as can be without unpacking.
-pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
+pub(super) fn images(members: &Members) -> Result<Vec<Group>> {
     let manifest = members.get("manifest.json")?.read("manifest.json", DOCUMENT_MAX)?;
-    let items: Option<Vec<Item>> = document("manifest.json", &manifest)?;
+    let items: Option<Vec<Item>> = parse("manifest.json", &manifest)?;
     let items = items.ok_or_else(|| Error::Archive("invalid manifest, manifest cannot be null (but can be [])".into()))?;
-    let mut found: Vec<(String, Option<String>, Found)> = Vec::new();
+    let mut found: Vec<(String, Option<String>, Named)> = Vec::new();
     for item in items {
         let parent = item.parent.clone().filter(|parent| !parent.is_empty());
         let image = image(members, item)?;
-        let id = format!("sha256:{}", hex::encode(Sha256::digest(&image.incoming.config)));
+        let id = format!("sha256:{}", hex::encode(Sha256::digest(&image.1.config)));
         found.push((id, parent, image));
     }
     link_parents(&mut found);
-    let mut found: Vec<Found> = found.into_iter().map(|(_, _, image)| image).collect();
-    oci::keep_manifests(blobs, members, &mut found)?;
+    let group = |(_, _, (names, image))| Group { names, top: None, images: vec![image] };
+    let mut found: Vec<Group> = found.into_iter().map(group).collect();
+    oci::keep_documents(members, &mut found)?;
     Ok(found)
 }
 
+/// An image with its names.
+type Named = (Vec<Reference>, Incoming);
+
 /// A parent counts where the archive has it and its history is the beginning of the child's. Parents come first.
-fn link_parents(found: &mut [(String, Option<String>, Found)]) {
-    let histories: HashMap<String, Vec<Value>> = found.iter().map(|(id, _, image)| (id.clone(), history(&image.incoming.config))).collect();
-    for (id, parent, image) in found.iter_mut() {
+fn link_parents(found: &mut [(String, Option<String>, Named)]) {
+    let histories: HashMap<String, Vec<Value>> = found.iter().map(|(id, _, (_, image))| (id.clone(), history(&image.config))).collect();
+    for (id, parent, (_, image)) in found.iter_mut() {
         let own = &histories[id.as_str()];
         let fits = |parent: &String| histories.get(parent).is_some_and(|of| own.len() == of.len() + 1 && own.starts_with(of));
-        image.incoming.parent = parent.take().filter(|parent| parent != id && fits(parent));
+        image.parent = parent.take().filter(|parent| parent != id && fits(parent));
     }
     found.sort_by_key(|(id, _, _)| histories[id.as_str()].len());
 }
@@ -63,12 +68,12 @@ fn history(config: &[u8]) -> Vec<Value> {
     serde_json::from_slice::<Image>(config).map_or_else(|_| Vec::new(), |image| image.history)
 }
 
-fn image(members: &Members, item: Item) -> Result<Found> {
+fn image(members: &Members, item: Item) -> Result<Named> {
     let config = member(members, &item.config)?.read(&item.config, CONFIG_MAX)?;
     let layers = item.layers.unwrap_or_default().iter().map(|l| member(members, l)).collect::<Result<Vec<_>>>()?;
     incoming::check(&config, Some(layers.len()))?;
     let names = item.repo_tags.unwrap_or_default().iter().map(|n| name(n)).collect::<Result<Vec<_>>>()?;
-    Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: Vec::new(), names })
+    Ok((names, Incoming { config, layers, ..Incoming::default() }))
 }
 
 /// A member by name; one that stands under a digest must have it.

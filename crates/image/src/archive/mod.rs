@@ -11,38 +11,30 @@ use dhow_reference::Reference;
 use spool::Members;
 use std::io::Read;
 
-use crate::blobs::{Blobs, Spooled};
+use crate::blobs::Blobs;
 
-/// Largest index or manifest that is read.
-const DOCUMENT_MAX: u64 = 4 * 1024 * 1024;
-
-/// One image of an archive, checked, not yet taken in.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Its content.
-    pub(crate) incoming: Incoming,
-    /// Further content to keep: its manifest.
-    pub(crate) blobs: Vec<Spooled>,
-    /// Its names.
+/// What an archive has under one or several names: one image, or those of an index, the one that the names mean first.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// The names.
     pub(crate) names: Vec<Reference>,
+    /// The index's digest.
+    pub(crate) top: Option<String>,
+    /// The images.
+    pub(crate) images: Vec<Incoming>,
 }
 
 /// Reads an archive to its end and tells what images it holds.
-pub(crate) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Vec<Found>> {
+pub(crate) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Vec<Group>> {
     let members = Members::read(blobs, stream)?;
     // `docker save` since 25 writes both; the names are in manifest.json.
     if members.has("manifest.json") {
-        docker::images(blobs, &members)
+        docker::images(&members)
     } else if members.has("index.json") {
-        oci::images(blobs, &members)
+        oci::images(&members)
     } else if v1::is_one(&members) {
         v1::images(&members)
     } else {
         Err(Error::Archive("does not contain a manifest.json".into()))
     }
-}
-
-/// Parses a JSON document of an archive.
-fn document<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| Error::Archive(format!("{what}: {e}")))
 }

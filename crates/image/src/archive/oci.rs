@@ -1,92 +1,33 @@
 //! OCI image layouts: `index.json`, perhaps nested indexes, manifests.
 
+use super::Group;
 use super::spool::Members;
-use super::{DOCUMENT_MAX, Found, document};
-use crate::blobs::{Blobs, Spooled};
+use crate::blobs::Spooled;
+use crate::document::{DOCUMENT_MAX, Descriptor, Document, INDEX, MANIFEST, parse};
 use crate::error::{Error, Result};
 use crate::incoming::{self, CONFIG_MAX, Incoming};
 use crate::model::host_architecture;
 use dhow_reference::Reference;
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const INDEX: [&str; 2] = ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-const MANIFEST: [&str; 2] = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// How deep indexes may nest.
 const DEPTH_MAX: usize = 4;
+/// Most images of one index that are looked for.
+const ENTRIES_MAX: usize = 1000;
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    platform: Option<Platform>,
-}
-
-impl Descriptor {
-    /// BuildKit puts what it says of an image beside it, as a manifest for no platform.
-    fn is_attestation(&self) -> bool {
-        let marked = self.annotations.as_ref().is_some_and(|a| a.contains_key("vnd.docker.reference.type"));
-        marked || self.platform.as_ref().is_some_and(|p| p.os == "unknown")
-    }
-
-    /// For this machine, or for no particular one.
-    fn is_native(&self) -> bool {
-        self.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == host_architecture())
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
-}
-
-/// An index or a manifest: one document type, so that one that claims to be both is seen.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    #[serde(default)]
-    media_type: Option<String>,
-    #[serde(default)]
-    config: Option<Descriptor>,
-    #[serde(default)]
-    layers: Option<Vec<Descriptor>>,
-    #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
-}
-
-impl Document {
-    /// CVE-2021-41190: a document is what its descriptor says, and not two things at once.
-    fn check(self, what: &str, expected: &[&str]) -> Result<Self> {
-        if self.manifests.is_some() && (self.layers.is_some() || self.config.is_some()) {
-            return Err(Error::Archive(format!("{what} is both an index and a manifest")));
-        }
-        if let Some(found) = &self.media_type
-            && !expected.contains(&found.as_str())
-        {
-            return Err(Error::Archive(format!("{what} has the media type {found:?}")));
-        }
-        Ok(self)
-    }
-}
-
-/// Every image of the layout's index that is for this machine.
-pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
+/// Every image of the layout's index that is for this machine, with those for others that an index names beside it.
+pub(super) fn images(members: &Members) -> Result<Vec<Group>> {
     let bytes = members.get("index.json")?.read("index.json", DOCUMENT_MAX)?;
-    let index = document::<Document>("index.json", &bytes)?.check("index.json", &INDEX)?;
-    let mut found: Vec<Found> = Vec::new();
+    let index = parse::<Document>("index.json", &bytes)?.check("index.json", &INDEX)?;
+    let mut found: Vec<Group> = Vec::new();
     for descriptor in wanted(index.manifests.unwrap_or_default()) {
         let names = names(&descriptor)?;
-        let manifest = select(members, descriptor, 0)?;
-        found.push(image(blobs, members, &manifest, names)?);
+        let group = match MANIFEST.contains(&descriptor.media_type.as_str()) {
+            true => Group { images: vec![image(members, &descriptor)?], ..Group::default() },
+            false => family(members, &descriptor)?,
+        };
+        found.push(Group { names, ..group });
     }
     if found.is_empty() {
         return Err(Error::Archive("index.json names no image".into()));
@@ -94,29 +35,44 @@ pub(super) fn images(blobs: &Blobs, members: &Members) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// An archive that has both documents: `manifest.json` says what it holds; a manifest of the index is kept where it says exactly the same,
-/// for a later push or save under its digest.
-pub(super) fn keep_manifests(blobs: &Blobs, members: &Members, found: &mut [Found]) -> Result<()> {
+/// An archive that has both documents: `manifest.json` says what it holds. A manifest of the index is kept where it says exactly the same,
+/// for a later push or save under its digest, and an index where it names such a manifest, with the other images of it that are here.
+pub(super) fn keep_documents(members: &Members, found: &mut [Group]) -> Result<()> {
     let Ok(file) = members.get("index.json") else { return Ok(()) };
     let Ok(index) = serde_json::from_slice::<Document>(&file.read("index.json", DOCUMENT_MAX)?) else { return Ok(()) };
-    let mut kept = BTreeSet::new();
-    let manifests = index.manifests.unwrap_or_default().into_iter().filter(|d| MANIFEST.contains(&d.media_type.as_str()));
-    for descriptor in manifests.filter(|d| kept.insert(d.digest.clone())) {
-        let Ok(content) = content(members, &descriptor) else { continue };
-        let bytes = content.read(&descriptor.digest, DOCUMENT_MAX)?;
-        let Ok(document) = serde_json::from_slice::<Document>(&bytes) else { continue };
-        let Ok(document) = document.check(&descriptor.digest, &[&descriptor.media_type]) else { continue };
-        let (Some(config), Some(layers)) = (document.config, document.layers) else { continue };
-        let same = |image: &Found| {
-            let digest = format!("sha256:{}", hex::encode(Sha256::digest(&image.incoming.config)));
-            let named = layers.iter().map(|layer| layer.digest.as_str());
-            digest == config.digest && named.eq(image.incoming.layers.iter().map(|layer| layer.digest()))
+    let mut seen = BTreeSet::new();
+    for descriptor in index.manifests.unwrap_or_default().into_iter().filter(|d| seen.insert(d.digest.clone())) {
+        let group = match MANIFEST.contains(&descriptor.media_type.as_str()) {
+            true => image(members, &descriptor).map(|image| Group { images: vec![image], ..Group::default() }),
+            false => family(members, &descriptor),
         };
-        for image in found.iter_mut().filter(|image| same(image)) {
-            image.blobs.push(blobs.spool(&mut &bytes[..], DOCUMENT_MAX)?);
+        // What is wrong with it does not count: the other document has said what is here.
+        if let Ok(group) = group {
+            adopt(found, group);
         }
     }
     Ok(())
+}
+
+/// Gives what is known of a group of images to the one of them that is found.
+fn adopt(found: &mut [Group], group: Group) {
+    let same = |one: &Incoming, other: &Incoming| {
+        one.config == other.config && one.layers.iter().map(|l| l.digest()).eq(other.layers.iter().map(|l| l.digest()))
+    };
+    let Group { top, images, .. } = group;
+    let known = |of: &Group| images.iter().position(|image| of.images.first().is_some_and(|own| same(own, image)));
+    let Some((group, at)) = found.iter_mut().find_map(|group| known(group).map(|at| (group, at))) else { return };
+    if group.top.is_some() {
+        return;
+    }
+    group.top = top;
+    for (number, image) in images.into_iter().enumerate() {
+        if number == at {
+            group.images[0].documents = image.documents;
+        } else {
+            group.images.push(image);
+        }
+    }
 }
 
 /// The entries of an index that are images for this machine; where none is, all that are images: a person may load a foreign one.
@@ -134,25 +90,77 @@ fn content(members: &Members, descriptor: &Descriptor) -> Result<Arc<Spooled>> {
     Ok(blob)
 }
 
-/// Follows indexes to the manifest for this machine.
-fn select(members: &Members, descriptor: Descriptor, depth: usize) -> Result<Descriptor> {
-    if MANIFEST.contains(&descriptor.media_type.as_str()) {
-        return Ok(descriptor);
+/// The images of an index that the archive has, the one for this machine first, else the first one.
+fn family(members: &Members, descriptor: &Descriptor) -> Result<Group> {
+    let (index, entries) = index(members, descriptor)?;
+    let mut images = Vec::new();
+    for entry in entries.iter().filter(|entry| MANIFEST.contains(&entry.media_type.as_str()) && !entry.is_attestation()) {
+        // An archive need not have all that its index names.
+        if !members.has_blob(&entry.digest) {
+            continue;
+        }
+        let mut image = image(members, entry)?;
+        image.documents.push(index.clone());
+        for attestation in entries.iter().filter(|other| other.attests() == Some(&entry.digest)) {
+            image.documents.extend(attached(members, attestation).unwrap_or_default());
+        }
+        images.push((!entry.is_native(), image));
     }
-    if !INDEX.contains(&descriptor.media_type.as_str()) || depth >= DEPTH_MAX {
-        return Err(Error::Archive(format!("unexpected media type {:?} of {}", descriptor.media_type, descriptor.digest)));
+    if images.is_empty() {
+        // Only an index in it, or nothing of it is here.
+        let image = nested(members, entries, 1)?;
+        return Ok(Group { images: vec![Incoming { documents: [image.documents, vec![index]].concat(), ..image }], ..Group::default() });
     }
-    let bytes = content(members, &descriptor)?.read(&descriptor.digest, DOCUMENT_MAX)?;
-    let index = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
-    match index.manifests.unwrap_or_default().into_iter().find(|d| d.is_native() && !d.is_attestation()) {
-        Some(next) => select(members, next, depth + 1),
-        None => Err(Error::Archive(format!("no matching manifest for linux/{} in the manifest list entries", host_architecture()))),
-    }
+    images.sort_by_key(|(foreign, _)| *foreign);
+    Ok(Group { names: Vec::new(), top: Some(descriptor.digest.clone()), images: images.into_iter().map(|(_, image)| image).collect() })
 }
 
-fn image(blobs: &Blobs, members: &Members, descriptor: &Descriptor, names: Vec<Reference>) -> Result<Found> {
-    let bytes = content(members, descriptor)?.read(&descriptor.digest, DOCUMENT_MAX)?;
-    let manifest = document::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
+/// An index with its bytes.
+fn index(members: &Members, descriptor: &Descriptor) -> Result<(Arc<Spooled>, Vec<Descriptor>)> {
+    if !INDEX.contains(&descriptor.media_type.as_str()) {
+        return Err(Error::Archive(format!("unexpected media type {:?} of {}", descriptor.media_type, descriptor.digest)));
+    }
+    let file = content(members, descriptor)?;
+    let bytes = file.read(&descriptor.digest, DOCUMENT_MAX)?;
+    let index = parse::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
+    let entries = index.manifests.unwrap_or_default();
+    if entries.len() > ENTRIES_MAX {
+        return Err(Error::Archive(format!("{} names more than {ENTRIES_MAX} manifests", descriptor.digest)));
+    }
+    Ok((file, entries))
+}
+
+/// What an attestation is made of: its manifest, and what that names.
+fn attached(members: &Members, descriptor: &Descriptor) -> Result<Vec<Arc<Spooled>>> {
+    let file = content(members, descriptor)?;
+    let bytes = file.read(&descriptor.digest, DOCUMENT_MAX)?;
+    let manifest = parse::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
+    let parts = manifest.config.iter().chain(manifest.layers.iter().flatten()).map(|part| content(members, part));
+    let mut all = parts.collect::<Result<Vec<_>>>()?;
+    all.push(file);
+    Ok(all)
+}
+
+/// Follows indexes in indexes to the image for this machine.
+fn nested(members: &Members, entries: Vec<Descriptor>, depth: usize) -> Result<Incoming> {
+    let Some(next) = entries.into_iter().find(|d| d.is_native() && !d.is_attestation()) else {
+        return Err(Error::Archive(format!("no matching manifest for linux/{} in the manifest list entries", host_architecture())));
+    };
+    if MANIFEST.contains(&next.media_type.as_str()) {
+        return image(members, &next);
+    }
+    if depth >= DEPTH_MAX {
+        return Err(Error::Archive(format!("the indexes of {} nest too deep", next.digest)));
+    }
+    let (index, entries) = index(members, &next)?;
+    let image = nested(members, entries, depth + 1)?;
+    Ok(Incoming { documents: [image.documents, vec![index]].concat(), ..image })
+}
+
+fn image(members: &Members, descriptor: &Descriptor) -> Result<Incoming> {
+    let file = content(members, descriptor)?;
+    let bytes = file.read(&descriptor.digest, DOCUMENT_MAX)?;
+    let manifest = parse::<Document>(&descriptor.digest, &bytes)?.check(&descriptor.digest, &[&descriptor.media_type])?;
     let config = manifest.config.ok_or_else(|| Error::Archive(format!("{} has no configuration", descriptor.digest)))?;
     let config = content(members, &config)?.read("image configuration", CONFIG_MAX)?;
     let layers = manifest.layers.unwrap_or_default();
@@ -161,8 +169,7 @@ fn image(blobs: &Blobs, members: &Members, descriptor: &Descriptor, names: Vec<R
     }
     let layers = layers.iter().map(|l| content(members, l)).collect::<Result<Vec<_>>>()?;
     incoming::check(&config, Some(layers.len()))?;
-    let kept = blobs.spool(&mut &bytes[..], DOCUMENT_MAX)?;
-    Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: vec![kept], names })
+    Ok(Incoming { config, layers, documents: vec![file], parent: None })
 }
 
 /// The name that an archive gives an image: containerd's annotation, or the OCI one where it is more than a tag.
@@ -173,22 +180,4 @@ fn names(descriptor: &Descriptor) -> Result<Vec<Reference>> {
     let Some(text) = full.or(plain) else { return Ok(Vec::new()) };
     let name = Reference::parse(text).map_err(|_| Error::Archive(format!("invalid tag {text:?}")))?;
     Ok(if name.digest().is_some() { Vec::new() } else { vec![name.or_latest()] })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str, expected: &[&str]) -> std::result::Result<(), String> {
-        document::<Document>("it", json.as_bytes()).and_then(|d| d.check("it", expected)).map(|_| ()).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn class15_cve_2021_41190_a_document_is_one_thing() {
-        assert!(parse(r#"{"manifests":[]}"#, &INDEX).is_ok());
-        assert_eq!(parse(r#"{"manifests":[],"layers":[]}"#, &MANIFEST).unwrap_err(), "invalid archive: it is both an index and a manifest");
-        let index = format!(r#"{{"mediaType":{:?},"manifests":[]}}"#, INDEX[0]);
-        assert!(parse(&index, &INDEX).is_ok());
-        assert!(parse(&index, &MANIFEST).unwrap_err().contains("has the media type"));
-    }
 }

@@ -77,6 +77,11 @@ impl Members {
         Err(Error::Archive(format!("{name} is missing")))
     }
 
+    /// There is content under this digest.
+    pub(super) fn has_blob(&self, digest: &str) -> bool {
+        digest.strip_prefix("sha256:").is_some_and(|hex| self.has(&format!("blobs/sha256/{hex}")))
+    }
+
     /// Content by digest, in the place where an OCI layout keeps it, checked against it.
     pub(super) fn blob(&self, digest: &str) -> Result<Arc<Spooled>> {
         let name = dhow_storage::DiffId::parse(digest).map_err(|_| Error::Archive(format!("invalid digest {digest:?}")))?;

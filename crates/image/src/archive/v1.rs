@@ -1,9 +1,10 @@
 //! Archives from before Docker 1.10: a directory for each layer (`json`, `VERSION`, `layer.tar`), and `repositories`, which names the
 //! topmost ones. Their images had no configuration of their own: it is made here as Docker made it, so the id is the same.
 
+use super::Group;
 use super::spool::Members;
-use super::{DOCUMENT_MAX, Found, document};
 use crate::blobs::{Spooled, unreadable};
+use crate::document::{DOCUMENT_MAX, parse as document};
 use crate::error::{Error, Result, io};
 use crate::incoming::{self, CONFIG_MAX, Incoming, LAYERS_MAX};
 use dhow_archive::compress;
@@ -52,7 +53,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Every image that has a name, and every layer that nothing stands on.
-pub(super) fn images(members: &Members) -> Result<Vec<Found>> {
+pub(super) fn images(members: &Members) -> Result<Vec<Group>> {
     let mut names = tagged(members)?;
     let mut parents = BTreeSet::new();
     let ids: Vec<String> = members.names().filter_map(top_of).map(str::to_owned).collect();
@@ -100,7 +101,7 @@ fn layer(members: &Members, id: &str) -> Result<(Map<String, Value>, Layer)> {
     Ok((whole, layer))
 }
 
-fn image(members: &Members, id: &str, names: Vec<Reference>) -> Result<Found> {
+fn image(members: &Members, id: &str, names: Vec<Reference>) -> Result<Group> {
     let (top, first) = layer(members, id)?;
     let mut stack = vec![(id.to_owned(), first)];
     while let Some(parent) = stack.last().map(|(_, layer)| layer.parent.clone()).filter(|parent| !parent.is_empty()) {
@@ -120,7 +121,7 @@ fn image(members: &Members, id: &str, names: Vec<Reference>) -> Result<Found> {
     }
     let config = configuration(top, &diffs, history)?;
     incoming::check(&config, Some(layers.len()))?;
-    Ok(Found { incoming: Incoming { config, layers, parent: None }, blobs: Vec::new(), names })
+    Ok(Group { names, top: None, images: vec![Incoming { config, layers, ..Incoming::default() }] })
 }
 
 fn diff(layer: &Arc<Spooled>) -> Result<String> {

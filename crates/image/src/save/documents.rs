@@ -3,6 +3,7 @@
 use super::layer::Layer;
 use super::{Chosen, diffs};
 use crate::error::{Error, Result, io};
+use crate::held::Held;
 use crate::model::{Image, Platform as Made};
 use crate::store::Images;
 use dhow_reference::Reference;
@@ -142,9 +143,14 @@ pub(super) fn descriptor_of(image: &Image, manifest: &[u8]) -> Descriptor {
     Descriptor { platform: Some(Platform { architecture, os, variant }), ..plain(&media_type, &digest, manifest.len() as u64) }
 }
 
+/// What the index says of another index.
+pub(super) fn descriptor_of_index(held: &Held) -> Descriptor {
+    plain(&held.top.media_type, &held.top.digest, held.top.bytes.len() as u64)
+}
+
 /// The index's entries for an image: one for each name, or one without.
-pub(super) fn entries(chosen: &Chosen, descriptor: &Descriptor) -> Vec<Descriptor> {
-    if chosen.names.is_empty() {
+pub(super) fn entries(names: &[Reference], descriptor: &Descriptor) -> Vec<Descriptor> {
+    if names.is_empty() {
         return vec![descriptor.clone()];
     }
     let named = |name: &Reference| {
@@ -152,7 +158,7 @@ pub(super) fn entries(chosen: &Chosen, descriptor: &Descriptor) -> Vec<Descripto
         let annotations = [("io.containerd.image.name", name.to_string()), ("org.opencontainers.image.ref.name", tag)];
         Descriptor { annotations: annotations.into(), ..descriptor.clone() }
     };
-    chosen.names.iter().map(named).collect()
+    names.iter().map(named).collect()
 }
 
 pub(super) fn index(manifests: &[Descriptor]) -> Result<Vec<u8>> {

@@ -27,3 +27,10 @@ pub(super) enum Source {
     /// Only as a layer: the archive is made, twice alike.
     Tree(ChainId),
 }
+
+impl Layer {
+    /// Content as it came, which is not looked at.
+    pub(super) fn stored(digest: &str, size: u64) -> Self {
+        Self { diff: String::new(), digest: digest.to_owned(), size, media_type: String::new(), source: Source::Blob(digest.to_owned()) }
+    }
+}

@@ -12,6 +12,7 @@ mod select;
 pub(crate) use documents::kept_manifests;
 
 use crate::error::{Error, Result, io};
+use crate::held::Held;
 use crate::incoming::chains;
 use crate::model::{Image, Platform};
 use crate::store::{Images, Pins};
@@ -32,10 +33,18 @@ struct Chosen {
     names: Vec<Reference>,
 }
 
+/// An index that goes into an archive whole.
+#[derive(Debug)]
+struct Family {
+    held: Held,
+    names: Vec<Reference>,
+}
+
 /// An archive that is ready to be written. Its content is kept until this is dropped.
 pub struct Archive<'a> {
     images: &'a Images,
     chosen: Vec<Chosen>,
+    families: Vec<Family>,
     /// Members below `blobs/sha256`, by their names.
     blobs: BTreeMap<String, (Content, Time)>,
     /// The other members, by their names.
@@ -58,11 +67,22 @@ enum Content {
 }
 
 impl Images {
-    /// Prepares an archive of what the names mean: a name without a tag means all its tags.
+    /// Prepares an archive of what the names mean: a name without a tag means all its tags. With a platform each means its image for that;
+    /// without, a name that stands for an index of which everything is here brings all of it.
     pub fn save(&self, names: &[String], platform: Option<&Platform>) -> Result<Archive<'_>> {
         let chosen = select::select(&self.snapshot(), names, platform)?;
-        let mut archive =
-            Archive { images: self, chosen, blobs: BTreeMap::new(), documents: BTreeMap::new(), pins: None, held: Default::default() };
+        let mut archive = Archive {
+            images: self,
+            chosen,
+            families: Vec::new(),
+            blobs: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            pins: None,
+            held: Default::default(),
+        };
+        if platform.is_none() {
+            archive.find_families()?;
+        }
         archive.hold()?;
         archive.plan()?;
         Ok(archive)
@@ -75,19 +95,37 @@ impl Archive<'_> {
         self.chosen.iter().map(|chosen| chosen.image.id.as_str())
     }
 
+    /// The indexes that its names stand for.
+    fn find_families(&mut self) -> Result<()> {
+        for name in self.chosen.iter().flat_map(|chosen| &chosen.names) {
+            let Some(held) = self.images.whole(name)? else { continue };
+            match self.families.iter_mut().find(|family| family.held.top.digest == held.top.digest) {
+                Some(family) => family.names.push(name.clone()),
+                None => self.families.push(Family { held, names: vec![name.clone()] }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Its images, named ones and those that come with an index.
+    fn all(&self) -> impl Iterator<Item = &Arc<Image>> {
+        let entries = self.families.iter().flat_map(|family| &family.held.entries);
+        self.chosen.iter().map(|chosen| &chosen.image).chain(entries.filter_map(|entry| entry.image.as_ref()))
+    }
+
     /// Nothing of it goes while it is being written, whoever removes the images.
     fn hold(&mut self) -> Result<()> {
         let mut blobs = Vec::new();
         let mut held = Vec::new();
-        for chosen in &self.chosen {
-            held.extend(chains(&diffs(&chosen.image)?));
-            blobs.extend(self.images.content_of(&chosen.image.id)?.into_iter().map(|(digest, _)| digest));
+        for image in self.all() {
+            held.extend(chains(&diffs(image)?));
+            blobs.extend(self.images.content_of(&image.id)?.into_iter().map(|(digest, _)| digest));
         }
         self.pins = Some(self.images.pin(blobs.iter().cloned().chain(held.iter().map(ToString::to_string))));
         self.held = (blobs, held);
         // Between the look-up and the pins somebody may have removed one.
-        match self.chosen.iter().find(|chosen| self.images.resolve(&chosen.image.id).is_err()) {
-            Some(gone) => Err(Error::NotFound(gone.image.id.clone())),
+        match self.all().find(|image| self.images.resolve(&image.id).is_err()) {
+            Some(gone) => Err(Error::NotFound(gone.id.clone())),
             None => Ok(()),
         }
     }
@@ -109,12 +147,20 @@ impl Archive<'_> {
             let descriptor = documents::descriptor_of(image, &manifest);
             documents::name_layer(&mut repositories, chosen, &layers);
             items.push(documents::item(chosen, &layers));
-            manifests.extend(documents::entries(chosen, &descriptor));
+            let whole = |name: &Reference| self.families.iter().any(|family| family.names.contains(name));
+            let alone: Vec<Reference> = chosen.names.iter().filter(|name| !whole(name)).cloned().collect();
+            if !alone.is_empty() || chosen.names.is_empty() {
+                manifests.extend(documents::entries(&alone, &descriptor));
+            }
             self.blobs.insert(hex(&descriptor.digest), (Content::Bytes(manifest), Time::default()));
             self.blobs.entry(hex(&image.id)).or_insert((Content::Bytes(image.raw.to_vec()), made));
             for layer in layers {
                 self.blobs.entry(hex(&layer.digest)).or_insert((Content::Layer(layer), made));
             }
+        }
+        for family in &self.families {
+            manifests.extend(documents::entries(&family.names, &documents::descriptor_of_index(&family.held)));
+            family_content(&mut self.blobs, &family.held);
         }
         documents::link_parents(&mut items, &self.chosen);
         self.documents.insert("index.json", documents::index(&manifests)?);
@@ -178,9 +224,25 @@ impl Drop for Archive<'_> {
         if self.pins.take().is_some() {
             // What was removed meanwhile could not go before.
             let (blobs, chains) = std::mem::take(&mut self.held);
-            if self.chosen.iter().any(|chosen| self.images.resolve(&chosen.image.id).is_err()) {
+            if self.all().any(|image| self.images.resolve(&image.id).is_err()) {
                 self.images.collect(blobs, chains);
             }
+        }
+    }
+}
+
+/// An index, its manifests, and what they name, as they came.
+fn family_content(blobs: &mut BTreeMap<String, (Content, Time)>, held: &Held) {
+    let mut put = |digest: &str, content: Content, at: Time| {
+        blobs.entry(hex(digest)).or_insert((content, at));
+    };
+    put(&held.top.digest, Content::Bytes(held.top.bytes.clone()), Time::default());
+    for entry in &held.entries {
+        let Some(content) = &entry.content else { continue };
+        let at = entry.image.as_ref().map_or(Time::default(), |image| created(image));
+        put(&entry.descriptor.digest, Content::Bytes(content.bytes.clone()), Time::default());
+        for part in &content.parts {
+            put(&part.digest, Content::Layer(Layer::stored(&part.digest, part.size)), at);
         }
     }
 }

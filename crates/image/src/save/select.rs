@@ -21,10 +21,11 @@ pub(super) fn select(index: &Index, names: &[String], platform: Option<&Platform
 
 fn one(index: &Index, name: &str, platform: Option<&Platform>, chosen: &mut Vec<Chosen>) -> Result<()> {
     let mut add = |image: Arc<Image>, tag: Option<Reference>| {
-        let found = Platform::of(&image.config);
-        if let Some(wanted) = platform.filter(|wanted| !wanted.accepts(&found)) {
-            return Err(Error::WrongPlatform { name: name.to_owned(), found: found.to_string(), wanted: wanted.to_string() });
-        }
+        let image = match (platform, &tag) {
+            (None, _) => image,
+            (Some(wanted), Some(tag)) => index.resolve_for(&tag.to_string(), wanted).map_err(|error| renamed(error, name))?,
+            (Some(wanted), None) => index.resolve_for(&image.id, wanted).map_err(|error| renamed(error, name))?,
+        };
         let at = match chosen.iter().position(|c| c.image.id == image.id) {
             Some(at) => at,
             None => {
@@ -55,6 +56,14 @@ fn one(index: &Index, name: &str, platform: Option<&Platform>, chosen: &mut Vec<
     add(image, Some(name))
 }
 
+/// The same error about the name as it was given.
+fn renamed(error: Error, given: &str) -> Error {
+    match error {
+        Error::WrongPlatform { found, wanted, .. } => Error::WrongPlatform { name: given.to_owned(), found, wanted },
+        other => other,
+    }
+}
+
 /// Only as (the beginning of) an id.
 fn by_id(index: &Index, text: &str) -> Result<Arc<Image>> {
     index.by_prefix(text).ok_or_else(|| Error::NotFound(text.to_owned()))
@@ -72,10 +81,10 @@ mod tests {
         index.put(a);
         index.put(b);
         let name = |text: &str| Reference::parse(text).unwrap().or_latest();
-        index.set_name(&name("x:1"), &id_a, None);
-        index.set_name(&name("x:2"), &id_b, None);
-        index.set_name(&name("x"), &id_b, None);
-        index.set_name(&name("y"), &id_a, None);
+        index.set_name(&name("x:1"), &id_a, None, None);
+        index.set_name(&name("x:2"), &id_b, None, None);
+        index.set_name(&name("x"), &id_b, None, None);
+        index.set_name(&name("y"), &id_a, None, None);
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let found = select(&index, &names, platform).map_err(|e| e.to_string())?;
         let tags = |c: &Chosen| c.names.iter().map(Reference::familiar).collect::<Vec<_>>().join(",");

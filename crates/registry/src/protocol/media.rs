@@ -40,3 +40,9 @@ pub fn is_manifest(media_type: &str) -> bool {
 pub fn is_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG | "application/octet-stream" | "")
 }
+
+/// Names a layer of an image, whatever it is compressed with.
+#[must_use]
+pub fn is_layer(media_type: &str) -> bool {
+    media_type.starts_with(OCI_LAYER) || media_type.starts_with("application/vnd.docker.image.rootfs.")
+}
