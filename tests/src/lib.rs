@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod command;
 pub mod engine;
+pub mod fake;
 pub mod fuse;
 pub mod http;
 pub mod leaks;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -37,6 +37,8 @@ pub struct Middle {
     pub address: String,
     heard: Arc<Mutex<Vec<Heard>>>,
     gate: Arc<AtomicBool>,
+    /// Blobs on their way, now and at most.
+    moving: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl std::fmt::Debug for Middle {
@@ -50,7 +52,7 @@ impl Middle {
     pub fn start(to: &str, judge: impl Fn(&Heard, usize) -> Fate + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let middle = Self { address, heard: Arc::default(), gate: Arc::default() };
+        let middle = Self { address, heard: Arc::default(), gate: Arc::default(), moving: Arc::default() };
         let (own, to, judge): (_, _, Arc<Judge>) = (middle.clone(), to.to_owned(), Arc::new(judge));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -70,6 +72,11 @@ impl Middle {
     /// Those for a path.
     pub fn heard_for(&self, path: &str) -> Vec<Heard> {
         self.heard().into_iter().filter(|heard| heard.path == path).collect()
+    }
+
+    /// Most blobs that were fetched, or most that were sent, at one time.
+    pub fn most_at_once(&self) -> usize {
+        self.moving.1.load(Ordering::Acquire)
     }
 
     /// Lets the answers go on that are held.
@@ -109,7 +116,19 @@ impl Middle {
         let first = head.lines().next().unwrap_or_default();
         server.write_all(format!("{first}\r\n{host}connection: close\r\n{rest}\r\n").as_bytes())?;
         server.write_all(&body)?;
-        self.pass(&mut server, &mut client, judge(&heard, before))
+        let moves = matches!(
+            (heard.method.as_str(), heard.path.contains("/blobs/sha256:"), heard.path.contains("/blobs/uploads/")),
+            ("GET", true, _) | ("PATCH" | "PUT", _, true)
+        );
+        if moves {
+            let now = self.moving.0.fetch_add(1, Ordering::AcqRel) + 1;
+            self.moving.1.fetch_max(now, Ordering::AcqRel);
+        }
+        let passed = self.pass(&mut server, &mut client, judge(&heard, before));
+        if moves {
+            self.moving.0.fetch_sub(1, Ordering::AcqRel);
+        }
+        passed
     }
 
     fn pass(&self, from: &mut TcpStream, to: &mut TcpStream, fate: Fate) -> std::io::Result<()> {

@@ -59,6 +59,26 @@ impl Dockerd {
     }
 }
 
+/// `podman`, `buildah` or `skopeo` with a store of its own below a directory; `None`, and counted as skipped, where it is not installed.
+pub fn containers(program: &'static str, dir: &Path) -> Option<impl Fn(&[&str]) -> Cmd + use<>> {
+    let Some(path) = paths::program(program) else {
+        skip(&format!("{program} is not installed"));
+        return None;
+    };
+    let dir = dir.to_path_buf();
+    Some(move |words: &[&str]| {
+        let below = |name: &str| dir.join(name).display().to_string();
+        let mut own = vec!["--root".to_owned(), below("root"), "--runroot".into(), below("run"), "--storage-driver".into(), "vfs".into()];
+        match program {
+            "podman" => own.extend(["--tmpdir".into(), below("tmp"), "--events-backend".into(), "file".into()]),
+            // It keeps nothing.
+            "skopeo" => own = vec!["--insecure-policy".into(), "--tmpdir".into(), dir.display().to_string()],
+            _ => {}
+        }
+        Cmd::new(&path).env("HOME", &dir).env("XDG_RUNTIME_DIR", &dir).env("TMPDIR", &dir).args(own).args(words)
+    })
+}
+
 fn spawn(program: &Path, dir: &Path) -> Child {
     let log = std::fs::File::create(dir.join("log")).expect("a log");
     let config = dir.join("config.json");

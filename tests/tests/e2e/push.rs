@@ -1,11 +1,10 @@
 //! Push, to Debian's registry on loopback.
 
 use dhow_tests::archive::{Tar, rootfs};
-use dhow_tests::peer::Dockerd;
+use dhow_tests::peer::{self, Dockerd};
 use dhow_tests::registry::{Registry, layer, media};
-use dhow_tests::{Cmd, Engine, Options, http, paths, skip};
+use dhow_tests::{Cmd, Engine, Options, http, paths};
 use serde_json::{Value, json};
-use std::path::Path;
 
 fn bare() -> Engine {
     Engine::with(Options { empty: true, ..Options::default() })
@@ -186,22 +185,6 @@ fn distribution_and_search_answer_from_the_registry() {
     engine.finish();
 }
 
-/// Podman with a store of its own below a directory; `None`, and counted as skipped, where it is not installed.
-fn podman(dir: &Path) -> Option<impl Fn(&[&str]) -> Cmd + use<>> {
-    let Some(program) = paths::program("podman") else {
-        skip("podman is not installed");
-        return None;
-    };
-    let dir = dir.to_path_buf();
-    Some(move |words: &[&str]| {
-        let root = dir.join("root").display().to_string();
-        let run = dir.join("run").display().to_string();
-        let tmp = dir.join("tmp").display().to_string();
-        let own = ["--root", &root, "--runroot", &run, "--tmpdir", &tmp, "--storage-driver", "vfs", "--events-backend", "file"];
-        Cmd::new(&program).env("HOME", &dir).env("XDG_RUNTIME_DIR", &dir).args(own).args(words)
-    })
-}
-
 #[test]
 fn a_copy_through_docker_us_and_podman_is_the_same_image() {
     let Some(registry) = Registry::start() else { return };
@@ -234,7 +217,7 @@ fn a_copy_through_docker_us_and_podman_is_the_same_image() {
     peer.docker(&["pull", "-q", &made]).ok();
     assert_eq!(peer.docker(&["images", "-q", "--no-trunc", &made]).ok(), id);
 
-    let Some(podman) = podman(&engine.scratch("podman")) else { return };
+    let Some(podman) = peer::containers("podman", &engine.scratch("podman")) else { return };
     podman(&["pull", "-q", "--tls-verify=false", &made]).ok();
     assert_eq!(podman(&["images", "-q", "--no-trunc", &made]).ok(), id);
     let third = registry.name("third:1");

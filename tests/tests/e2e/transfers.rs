@@ -44,8 +44,16 @@ fn a_layer_goes_on_where_the_connection_broke_off() {
     engine.finish();
 }
 
+/// What a machine forgets when it starts anew: everything outside the data root.
+fn forget(engine: &Engine) {
+    for entry in std::fs::read_dir(engine.exec_root()).expect("the exec root") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }.expect("remove what a reboot would");
+    }
+}
+
 #[test]
-fn a_killed_engine_goes_on_where_it_was() {
+fn a_killed_engine_goes_on_where_it_was_also_after_a_reboot() {
     let Some(registry) = Registry::start() else { return };
     let engine = bare();
     let large = large();
@@ -64,6 +72,7 @@ fn a_killed_engine_goes_on_where_it_was() {
     let broken = finish_child(pull);
     assert_ne!(broken.code, 0, "{broken}");
     middle.open();
+    forget(&engine);
     engine.start_daemon();
     // Nothing of it is an image yet.
     assert_eq!(engine.ok("images -q -a"), "");
@@ -123,6 +132,42 @@ fn a_pull_that_nobody_waits_for_ends() {
     let asked = middle.heard_for(&path);
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked[1].range.starts_with("bytes="), "{asked:?}");
+    engine.finish();
+}
+
+/// No more layers are on their way at one time than the configuration says, and as many.
+#[test]
+fn as_many_at_once_as_is_allowed() {
+    let Some(registry) = Registry::start() else { return };
+    let flags = ["--max-concurrent-downloads", "2", "--max-concurrent-uploads", "2"].map(str::to_owned);
+    let engine = Engine::with(Options { empty: true, flags: flags.to_vec(), ..Options::default() });
+    let note = |number: u32| layer(&Tar::new().file(&format!("note{number}"), 0o644, b"x").finish(), Some("gzip"));
+    let layers: Vec<_> = (0..6).map(note).collect();
+    registry.image("many", Some("1"), "amd64", &layers);
+    let paths: Vec<String> = layers.iter().map(|layer| blob("many", layer)).collect();
+
+    let wanted = paths.clone();
+    let middle = Middle::start(&registry.address, move |heard, _| if wanted.contains(&heard.path) { Fate::Held(0) } else { Fate::Whole });
+    let name = format!("{}/many:1", middle.address);
+    let pull = engine.dhow(["pull", &name]).spawn();
+    until("two layers to be asked for", || middle.heard().iter().filter(|heard| paths.contains(&heard.path)).count() >= 2);
+    middle.open();
+    let out = finish_child(pull).ok();
+    assert_eq!(out.matches(": Pull complete").count(), 6, "{out}");
+    assert_eq!(middle.most_at_once(), 2);
+
+    let middle = Middle::start(&registry.address, |heard, _| {
+        if matches!(heard.method.as_str(), "PATCH" | "PUT") && heard.path.contains("/blobs/uploads/") { Fate::Held(0) } else { Fate::Whole }
+    });
+    let there = format!("{}/sent:1", middle.address);
+    engine.ok(&format!("tag {name} {there}"));
+    let push = engine.dhow(["push", &there]).spawn();
+    let sending = |heard: &&dhow_tests::middle::Heard| matches!(heard.method.as_str(), "PATCH" | "PUT");
+    until("two layers to be sent", || middle.heard().iter().filter(sending).count() >= 2);
+    middle.open();
+    let out = finish_child(push).ok();
+    assert_eq!(out.matches(": Pushed").count(), 6, "{out}");
+    assert_eq!(middle.most_at_once(), 2);
     engine.finish();
 }
 
