@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) ps_format: String,
     /// Default format of `images`.
     pub(crate) images_format: String,
+    /// Default format of `network ls`.
+    pub(crate) networks_format: String,
     /// Default format of `volume ls`.
     pub(crate) volumes_format: String,
     /// Default format of `stats`.

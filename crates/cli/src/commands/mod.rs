@@ -40,6 +40,7 @@ mod stats;
 mod stop;
 mod system_prune;
 mod tag;
+mod things;
 mod top;
 mod unpause;
 mod update;

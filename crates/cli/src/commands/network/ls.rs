@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::command::{Arity, Command};
+use crate::commands::things::{self, Listing};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string, switch};
 use crate::options::filters;
-use crate::output::{list, say, warn};
+use crate::output::natural;
 
 /// The command.
 pub(in super::super) static COMMAND: Command = Command {
@@ -41,26 +42,19 @@ const HEADINGS: &[(&str, &str)] = &[
     ("CreatedAt", "CREATED AT"),
 ];
 
-const TABLE: &str = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";
+static LISTING: Listing =
+    Listing { quiet: "{{.ID}}", table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", headings: HEADINGS, kind: "*network.networkContext" };
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let request = Request::get("/networks").query_opt("filters", filters(&parsed.all("filter")));
     let mut networks: Vec<NetworkInspect> = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut format = parsed.text("format").to_owned();
-    if parsed.is("quiet") {
-        if parsed.given("format") {
-            warn("WARNING: Ignoring custom format, because both --format and --quiet are set.");
-        }
-        format = "{{.ID}}".to_owned();
-    }
+    networks.sort_by(|a, b| natural(&a.name, &b.name));
     let rows = networks.iter().map(|network| fields(network, parsed.is("no-trunc"))).collect();
-    say(&list::render(list::List { table: TABLE, headings: HEADINGS, kind: "*network.networkContext", rows }, &format)?)
+    things::show(parsed, &LISTING, &app.config()?.networks_format, rows)
 }
 
 fn fields(network: &NetworkInspect, no_trunc: bool) -> Map<String, Value> {
     let id = if no_trunc { network.id.clone() } else { network.id.chars().take(12).collect() };
-    let labels: Vec<String> = network.labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     let created = network.created.replacen('T', " ", 1).replacen('Z', " +0000 UTC", 1);
     let value = json!({
         "CreatedAt": created,
@@ -69,7 +63,7 @@ fn fields(network: &NetworkInspect, no_trunc: bool) -> Map<String, Value> {
         "IPv4": network.enable_ipv4.to_string(),
         "IPv6": network.enable_ipv6.to_string(),
         "Internal": network.internal.to_string(),
-        "Labels": labels.join(","),
+        "Labels": things::labels(network.labels.as_ref()),
         "Name": network.name,
         "Scope": network.scope,
     });

@@ -5,9 +5,10 @@ use dhow_api::client::Request;
 use super::path;
 use crate::app::App;
 use crate::command::{Arity, Command};
+use crate::commands::things;
 use crate::error::Error;
 use crate::flags::{Parsed, switch};
-use crate::output::{say, warn};
+use crate::output::warn;
 
 /// The command.
 pub(in super::super) static COMMAND: Command = Command {
@@ -21,19 +22,8 @@ pub(in super::super) static COMMAND: Command = Command {
 };
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
-    app.block_on(async {
-        let client = app.client().await?;
-        let mut failed = false;
-        for name in &parsed.args {
-            match client.call(Request::delete(path(name, ""))).await {
-                Ok(_) => say(&format!("{name}\n"))?,
-                Err(error) if parsed.is("force") && error.is_not_found() => {}
-                Err(error) => {
-                    failed = true;
-                    warn(&error.to_string());
-                }
-            }
-        }
-        if failed { Err(Error::new("exit status 1")) } else { Ok(()) }
-    })
+    let forgiven = |error: &dhow_api::client::Error| parsed.is("force") && error.is_not_found();
+    let refused = things::remove(app, &parsed.args, |name| Request::delete(path(name, "")), forgiven)?;
+    refused.iter().for_each(|text| warn(text));
+    if refused.is_empty() { Ok(()) } else { Err(Error::new("exit status 1")) }
 }

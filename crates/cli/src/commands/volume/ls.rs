@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::command::{Arity, Command};
+use crate::commands::things::{self, Listing};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string, switch};
 use crate::options::filters;
-use crate::output::{list, say};
+use crate::output::natural;
 
 /// The command.
 pub(in super::super) static COMMAND: Command = Command {
@@ -41,50 +42,22 @@ const HEADINGS: &[(&str, &str)] = &[
     ("Status", "STATUS"),
 ];
 
+static LISTING: Listing =
+    Listing { quiet: "{{.Name}}", table: "{{.Driver}}\t{{.Name}}", headings: HEADINGS, kind: "*formatter.volumeContext" };
+
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let request = Request::get("/volumes").query_opt("filters", filters(&parsed.all("filter")));
     let mut found: VolumeList = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
-    let config = app.config()?;
-    let format = match (parsed.value("format").unwrap_or_default(), parsed.is("quiet")) {
-        ("", true) => "{{.Name}}",
-        ("", false) => &config.volumes_format,
-        (given, _) => given,
-    };
     found.volumes.sort_by(|a, b| natural(&a.name, &b.name));
-    let rows = found.volumes.iter().map(row).collect();
-    let table = list::List { table: "{{.Driver}}\t{{.Name}}", headings: HEADINGS, kind: "*formatter.volumeContext", rows };
-    say(&list::render(table, format)?)
-}
-
-/// Numbers in names count as numbers: `v2` comes before `v10`.
-fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    pieces(a).cmp(pieces(b)).then_with(|| a.cmp(b))
-}
-
-/// Runs of digits by length and digits, all else by its bytes.
-fn pieces(text: &str) -> impl Iterator<Item = (u8, usize, &str)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let first = *rest.as_bytes().first()?;
-        let length = if first.is_ascii_digit() {
-            rest.bytes().take_while(u8::is_ascii_digit).count()
-        } else {
-            rest.chars().next().map_or(1, char::len_utf8)
-        };
-        let (piece, after) = rest.split_at(length);
-        rest = after;
-        let number = piece.trim_start_matches('0');
-        Some(if first.is_ascii_digit() { (b'0', number.len(), number) } else { (first, 0, piece) })
-    })
+    things::show(parsed, &LISTING, &app.config()?.volumes_format, found.volumes.iter().map(row).collect())
 }
 
 fn row(volume: &Volume) -> Map<String, Value> {
-    let labels: Vec<String> = volume.labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     let value = json!({
         "Availability": "N/A",
         "Driver": volume.driver,
         "Group": "N/A",
-        "Labels": labels.join(","),
+        "Labels": things::labels(volume.labels.as_ref()),
         "Links": "N/A",
         "Mountpoint": volume.mountpoint,
         "Name": volume.name,
@@ -95,17 +68,5 @@ fn row(volume: &Volume) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_count_as_numbers() {
-        let mut names = ["v10", "v2", "v1b", "v1", "a", "v1a10", "v1a9", "10", "9"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["9", "10", "a", "v1", "v1a9", "v1a10", "v1b", "v2", "v10"]);
     }
 }

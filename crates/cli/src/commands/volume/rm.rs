@@ -4,10 +4,9 @@ use dhow_api::client::{Request, segment};
 
 use crate::app::App;
 use crate::command::{Arity, Command};
-use crate::commands::shared;
+use crate::commands::{shared, things};
 use crate::error::Error;
 use crate::flags::{Parsed, switch};
-use crate::output::say;
 
 /// The command.
 pub(in super::super) static COMMAND: Command = Command {
@@ -21,15 +20,6 @@ pub(in super::super) static COMMAND: Command = Command {
 };
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
-    app.block_on(async {
-        let client = app.client().await?;
-        let mut failures = Vec::new();
-        for name in &parsed.args {
-            match client.call(Request::delete(format!("/volumes/{}", segment(name))).flag("force", parsed.is("force"))).await {
-                Ok(_) => say(&format!("{name}\n"))?,
-                Err(error) => failures.push(error.to_string()),
-            }
-        }
-        shared::all_said(failures)
-    })
+    let request = |name: &str| Request::delete(format!("/volumes/{}", segment(name))).flag("force", parsed.is("force"));
+    shared::all_said(things::remove(app, &parsed.args, request, |_| false)?)
 }
