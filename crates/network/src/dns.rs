@@ -148,9 +148,16 @@ pub fn failure(question: &Question, why: Failure) -> Vec<u8> {
     [&head(question, why as u8, false, 0)[..], &question.bytes].concat()
 }
 
-/// Whether this may be the answer to that question: nobody else's is passed on.
+/// Whether this may be the answer to that question: nobody else's is passed on. A server that cannot answer may leave the question out.
 pub fn answers(reply: &[u8], asked: &[u8]) -> bool {
-    reply.len() >= HEADER && asked.len() >= HEADER && reply[..2] == asked[..2] && reply[2] & 0x80 != 0
+    let Some(question) = parse(asked).filter(|_| reply.len() >= HEADER && reply[..2] == asked[..2] && reply[2] & 0x80 != 0) else {
+        return false;
+    };
+    match [reply[4], reply[5]] {
+        [0, 0] => reply[3] & 0xf != 0,
+        [0, 1] => reply.get(HEADER..HEADER + question.bytes.len()).is_some_and(|there| there.eq_ignore_ascii_case(&question.bytes)),
+        _ => false,
+    }
 }
 
 /// Whether a server could not answer, so that the next one is asked.
@@ -275,6 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn whose_answer_it_is() {
+        let asked = ask("web.example", A);
+        let good = failure(&parse(&asked).unwrap(), Failure::Server);
+        let with = |at: usize, byte: u8| {
+            let mut reply = good.clone();
+            reply[at] = byte;
+            answers(&reply, &asked)
+        };
+        assert!(answers(&good, &asked) && with(13, b'W'), "names are one in large and small letters");
+        assert!(!with(0, 1), "another id");
+        assert!(!with(2, 1), "a question");
+        assert!(!with(13, b'x'), "another name");
+        assert!(!with(good.len() - 3, 28), "another kind");
+        assert!(!with(5, 2), "more questions");
+        assert!(with(5, 0), "none, and an error");
+        assert!((0..good.len()).all(|cut| !answers(&good[..cut], &asked)));
+    }
+
+    #[test]
     fn what_is_no_question() {
         let good = ask("web", A);
         for cut in 0..good.len() {
@@ -297,6 +323,20 @@ mod tests {
         fn nothing_breaks_it(bytes: Vec<u8>) {
             if let Some(question) = parse(&bytes) {
                 let _ = answer(&question, &Fixed, false);
+            }
+        }
+
+        #[test]
+        fn no_reply_breaks_it(reply: Vec<u8>, name in "[a-z]{1,20}") {
+            let _ = (answers(&reply, &ask(&name, A)), is_refusal(&reply));
+        }
+
+        #[test]
+        fn what_is_answered_is_an_answer(name in "[a-zA-Z.]{1,40}", kind: u16, stream: bool) {
+            let asked = ask(&name, kind);
+            if let Some(question) = parse(&asked) {
+                let reply = answer(&question, &Fixed, stream).unwrap_or_else(|| failure(&question, Failure::Server));
+                proptest::prop_assert!(answers(&reply, &asked));
             }
         }
 

@@ -40,6 +40,7 @@ mod listening;
 mod login;
 mod logs;
 mod mounts;
+mod names;
 mod network;
 mod networks;
 mod platforms;
