@@ -37,7 +37,7 @@ fn run() -> io::Result<i32> {
     for dir in [&own, &upper, &work] {
         std::fs::create_dir(dir)?;
     }
-    let root = Overlay { lower: vec![layer.into()], upper: Some(upper), work: Some(work), volatile: true };
+    let root = Overlay { lower: vec![std::path::PathBuf::from(layer).into()], upper: Some(upper), work: Some(work), volatile: true };
     let code = match clone3(&CloneArgs { namespaces: NAMESPACES & !NOT_BY_DEFAULT, cgroup: None, sibling: false })? {
         Forked::Parent { pidfd, .. } => process::wait(&pidfd)?.code(),
         Forked::Child => {

@@ -72,6 +72,9 @@ pub(crate) struct Args {
     /// User/Group setting for user namespaces
     #[arg(long, value_name = "string")]
     pub(crate) userns_remap: Option<String>,
+    /// Storage options (dhow.layers=auto|tar+erofs|dir: how new layers of images are kept)
+    #[arg(long = "storage-opt", value_name = "list")]
+    pub(crate) storage_opts: Vec<String>,
     #[command(flatten)]
     pub(crate) tls: crate::tls::Flags,
     /// Validate daemon configuration and exit

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) runtimes: Runtimes,
     /// Whose subordinate ids containers get; empty: none.
     pub(crate) userns_remap: String,
+    /// How new layers of images are kept.
+    pub(crate) layers: dhow_engine::layers::Choice,
     pub(crate) registries: Registries,
     pub(crate) network: dhow_engine::network::Settings,
     pub(crate) config_file: PathBuf,
@@ -73,6 +75,7 @@ struct File {
     runtimes: BTreeMap<String, runtimes::Configured>,
     default_runtime: Option<String>,
     userns_remap: Option<String>,
+    storage_opts: Vec<String>,
     debug: bool,
     #[serde(flatten)]
     tls: tls::Keys,
@@ -152,6 +155,7 @@ impl Settings {
             group: args.group.or(file.group),
             runtimes,
             userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
+            layers: crate::storage_options::merge(&args.storage_opts, &file.storage_opts)?,
             registries: registries::merge(args.registries, file.registries, &|name| std::env::var(name).ok())?,
             network,
             background: args.background,

@@ -25,6 +25,7 @@ mod remap;
 mod route;
 mod run;
 mod runtimes;
+mod storage_options;
 mod swarm;
 mod system;
 mod tls;

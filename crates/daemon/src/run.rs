@@ -101,6 +101,7 @@ fn options(settings: &Settings) -> Result<Options> {
         cgroup_parent: settings.cgroup_parent.clone(),
         cdi_dirs: settings.containers.cdi_dirs.clone(),
         log_options: settings.log_opts.clone(),
+        layers: settings.layers,
         registry: settings.registries.client.clone(),
         max_downloads: settings.registries.downloads,
         max_uploads: settings.registries.uploads,

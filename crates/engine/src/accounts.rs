@@ -5,14 +5,13 @@
 
 use crate::error::{Error, Result};
 use crate::spec::user::Accounts;
-use dhow_sys::overlay::Overlay;
+use dhow_sys::overlay::{Lower, Overlay};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Account files by the layers that they come from.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    kept: Mutex<HashMap<Vec<PathBuf>, Arc<Accounts>>>,
+    kept: Mutex<HashMap<Vec<Lower>, Arc<Accounts>>>,
 }
 
 impl Cache {
@@ -35,7 +34,7 @@ impl Cache {
         let touched = overlay.upper.as_ref().is_some_and(|upper| upper.join("etc").symlink_metadata().is_ok());
         if touched {
             // Its own layer becomes the topmost of a read-only view: no second writable mount, and nothing to sync afterwards.
-            let lower = overlay.upper.iter().chain(&overlay.lower).cloned().collect();
+            let lower = overlay.upper.iter().cloned().map(Lower::Dir).chain(overlay.lower.iter().cloned()).collect();
             return view(lower).map(Arc::new);
         }
         if let Some(accounts) = self.lock().get(&overlay.lower) {
@@ -50,12 +49,12 @@ impl Cache {
         Ok(accounts)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<PathBuf>, Arc<Accounts>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<Lower>, Arc<Accounts>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn view(lower: Vec<PathBuf>) -> Result<Accounts> {
+fn view(lower: Vec<Lower>) -> Result<Accounts> {
     let overlay = Overlay { lower, upper: None, work: None, volatile: false };
     let root = overlay.mount_detached().map_err(|e| Error::internal("mount", "the container's layers", e))?;
     read(&root, ResolveFlags::NO_XDEV)

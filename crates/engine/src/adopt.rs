@@ -58,6 +58,7 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
     }
     match Shim::connect(&container.id, &dir).await {
         Ok(running) => {
+            parts.layers.adopt(running.shim.pid());
             complete(parts, &mut container);
             if let Some(report) = &running.health {
                 health::adopted(parts, &mut container, report, matches!(running.state, State::Running { .. }));

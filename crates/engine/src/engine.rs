@@ -60,7 +60,7 @@ struct Stores {
 fn open_stores(options: &Options) -> Result<Stores> {
     let lock = roots::open(options)?;
     let (store, containers, networks) = Store::open(&options.data_root.join("state.db"))?;
-    let layers = dhow_storage::dir::DirStore::open(&options.data_root.join("layers"))?;
+    let layers = dhow_storage::Store::open(&options.data_root.join("layers"), options.layers)?;
     let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
@@ -185,6 +185,11 @@ impl Engine {
     /// Names of the devices that containers may ask for, read anew.
     pub fn devices(&self) -> Vec<String> {
         crate::devices::names(&self.parts.options.cdi_dirs)
+    }
+
+    /// How new layers of images are kept: `dir` or `tar+erofs`.
+    pub fn layer_form(&self) -> &'static str {
+        self.parts.layers.form()
     }
 
     /// As given.

@@ -5,7 +5,7 @@ use crate::container::tell::tell;
 use crate::error::{Error, Result};
 use crate::parts::Parts;
 use dhow_storage::SnapshotKey;
-use dhow_sys::overlay::Overlay;
+use dhow_sys::overlay::{Lower, Overlay};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const STACK: usize = 2 << 20;
 pub(crate) async fn export(parts: &Arc<Parts>, slot: &Slot) -> Result<mpsc::Receiver<Result<Vec<u8>>>> {
     let overlay = parts.layers.mount(&SnapshotKey(slot.id.clone()))?;
     // Its own layer becomes the topmost of a read-only view: nothing to sync afterwards, and whatever runs there is not disturbed.
-    let lower = overlay.upper.into_iter().chain(overlay.lower).collect();
+    let lower = overlay.upper.into_iter().map(Lower::Dir).chain(overlay.lower).collect();
     let view = Overlay { lower, upper: None, work: None, volatile: false };
     let mounted = tokio::task::spawn_blocking(move || view.mount_detached()).await;
     let fail = |e: io::Error| Error::internal("mount", format!("the layers of container {}", slot.id), e);

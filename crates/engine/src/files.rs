@@ -13,7 +13,7 @@ use dhow_files::handle::{self, DEADLINE, Running};
 use dhow_files::held::{self, Held};
 use dhow_files::job::{Cause, Job, Owner, Place, Task};
 use dhow_storage::SnapshotKey;
-use dhow_sys::overlay::Overlay;
+use dhow_sys::overlay::{Lower, Overlay};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
         allow_again(&overlay)?;
     } else {
         // Its own layer becomes the topmost of a read-only view: whoever writes or starts is not disturbed, and nothing is to be synced.
-        let lower = overlay.upper.into_iter().chain(overlay.lower).collect();
+        let lower = overlay.upper.into_iter().map(Lower::Dir).chain(overlay.lower).collect();
         overlay = Overlay { lower, upper: None, work: None, volatile: false };
     }
     let place = Place::Resting { overlay, binds: mounts::binds(&container) };

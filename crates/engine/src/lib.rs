@@ -63,6 +63,11 @@ pub use dhow_image::{Descriptor, DiskUsage, Held, HeldEntry, Image, ImportConfig
 pub use dhow_runtime::idmap::{IdMap, Range as IdRange};
 pub use dhow_shim::config::Foreign;
 pub use dhow_storage::{Change, ChangeKind};
+
+/// How layers of images are kept.
+pub mod layers {
+    pub use dhow_storage::{Choice, Form};
+}
 pub use engine::Engine;
 pub use error::{Error, Kind};
 pub use files::ArchiveWrite;

@@ -17,6 +17,8 @@ pub struct Options {
     pub cdi_dirs: Vec<PathBuf>,
     /// Options of json-file logs where the container sets none.
     pub log_options: std::collections::BTreeMap<String, String>,
+    /// How new layers of images are kept.
+    pub layers: dhow_storage::Choice,
     /// How registries are reached.
     pub registry: dhow_registry::Settings,
     /// Layers fetched at once.

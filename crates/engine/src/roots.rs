@@ -68,6 +68,7 @@ mod tests {
     fn options(dir: &Path) -> Options {
         Options {
             cdi_dirs: Vec::new(),
+            layers: Default::default(),
             registry: Default::default(),
             max_downloads: 3,
             max_uploads: 5,

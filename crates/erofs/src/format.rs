@@ -35,7 +35,7 @@ pub(crate) fn inodes_at(devices: usize) -> u64 {
 }
 
 /// Everything before the first inode.
-pub(crate) fn head(root: u16, inodes: u64, blocks: u32, devices: &[u32]) -> Vec<u8> {
+pub(crate) fn head(root: u16, inodes: u64, blocks: u32, devices: &[u32], id: &[u8; 16]) -> Vec<u8> {
     let mut out = vec![0; usize::try_from(inodes_at(devices.len())).unwrap_or(0)];
     let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
     put(SUPER_AT, &MAGIC.to_le_bytes());
@@ -43,6 +43,7 @@ pub(crate) fn head(root: u16, inodes: u64, blocks: u32, devices: &[u32]) -> Vec<
     put(SUPER_AT + 14, &root.to_le_bytes());
     put(SUPER_AT + 16, &inodes.to_le_bytes());
     put(SUPER_AT + 36, &blocks.to_le_bytes());
+    put(SUPER_AT + 48, id);
     put(SUPER_AT + 80, &INCOMPATIBLE.to_le_bytes());
     put(SUPER_AT + 86, &(devices.len() as u16).to_le_bytes());
     put(SUPER_AT + 88, &((DEVICES_AT / DEVICE_SLOT) as u16).to_le_bytes());

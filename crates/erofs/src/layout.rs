@@ -41,7 +41,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// `devices` tells the blocks of each.
     pub(crate) fn new(tree: &Tree, devices: &[u32]) -> Result<Self, Unfit> {
-        let mut layout = Self { places: Vec::new(), order: vec![None; tree.len()], end: inodes_at(devices.len()) };
+        let mut layout = Self { places: Vec::new(), order: vec![None; tree.count()], end: inodes_at(devices.len()) };
         layout.find(tree)?;
         let mut chunks = 0;
         for n in 0..layout.places.len() {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 pub struct NodeId(u32);
 
 impl NodeId {
-    pub(crate) fn index(self) -> usize {
+    /// Its number among the nodes of its tree, from 0 without gaps.
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -145,7 +146,8 @@ impl Tree {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Nodes that there are, with those that no directory names.
+    pub fn count(&self) -> usize {
         self.nodes.len()
     }
 }

@@ -10,15 +10,15 @@ use std::io::Write;
 /// Bytes of each extra device, in the order in which extents count them. At a mount they are given in the same order.
 pub type Devices<'a> = &'a [u64];
 
-/// Writes the index of `tree` and tells how many bytes it has. Nothing is written where the tree does not fit the format.
-pub fn write(tree: &Tree, devices: Devices<'_>, out: &mut dyn Write) -> Result<u64, Error> {
+/// Writes the index of `tree`, under an id by which the mounted filesystem is known, and tells how many bytes it has. Nothing is written where the tree does not fit the format.
+pub fn write(tree: &Tree, devices: Devices<'_>, id: &[u8; 16], out: &mut dyn Write) -> Result<u64, Error> {
     let blocks =
         devices.iter().map(|bytes| u32::try_from(bytes.div_ceil(BLOCK)).map_err(|_| Unfit::Size)).collect::<Result<Vec<_>, _>>()?;
     let layout = Layout::new(tree, &blocks)?;
     let index = u32::try_from(layout.end >> BLOCK_BITS).map_err(|_| Unfit::Size)?;
     let root = u16::try_from(layout.number(Tree::ROOT)).map_err(|_| Unfit::Size)?;
     let mut writer = Writer { tree, layout: &layout, out, at: 0 };
-    writer.put(&format::head(root, layout.places.len() as u64, index, &blocks))?;
+    writer.put(&format::head(root, layout.places.len() as u64, index, &blocks, id))?;
     for (n, place) in layout.places.iter().enumerate() {
         writer.inode(n, place)?;
     }

@@ -94,7 +94,7 @@ fn what_does_not_fit_is_not_written() {
         let mut tree = Tree::new(attributes(0o755));
         add(&mut tree, Tree::ROOT, "f", content);
         let mut out = Vec::new();
-        match dhow_erofs::write(&tree, &[1 << 20], &mut out) {
+        match dhow_erofs::write(&tree, &[1 << 20], &[0; 16], &mut out) {
             Err(dhow_erofs::Error::Unfit(unfit)) => assert_eq!(unfit, expect),
             other => panic!("{other:?} where {expect:?} was expected"),
         }
@@ -111,7 +111,7 @@ fn what_does_not_fit_is_not_written() {
     check(file(1 << 40, &[piece(1 << 39, 512, 0), piece((1 << 39) + 1024, 512, 0)]), Unfit::Pieces);
     let mut tree = Tree::new(attributes(0o755));
     tree.node_mut(Tree::ROOT).attributes.xattrs = vec![(b"odd.name".to_vec(), Vec::new())];
-    assert!(matches!(dhow_erofs::write(&tree, &[], &mut Vec::new()), Err(dhow_erofs::Error::Unfit(Unfit::Attributes))));
+    assert!(matches!(dhow_erofs::write(&tree, &[], &[0; 16], &mut Vec::new()), Err(dhow_erofs::Error::Unfit(Unfit::Attributes))));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_same_tree_gives_the_same_bytes() {
             add(&mut tree, Tree::ROOT, &n.to_string(), Content::Symlink(n.to_string().into_bytes().into()));
         }
         let mut out = Vec::new();
-        let size = dhow_erofs::write(&tree, &[0], &mut out).unwrap();
+        let size = dhow_erofs::write(&tree, &[0], &[7; 16], &mut out).unwrap();
         assert_eq!(size, out.len() as u64);
         out
     };

@@ -152,7 +152,7 @@ fn mounted(overlay: &Overlay, binds: &[Bind]) -> Result<OwnedFd, Failure> {
     // Where a container that has never run has no place for a mount yet, a layer below all others has it: nothing is written for it.
     let points = if binds.is_empty() { None } else { Some(mount_points(binds)?) };
     if let Some(points) = &points {
-        overlay.lower.push(PathBuf::from(format!("/proc/self/fd/{}", points.as_raw_fd())));
+        overlay.lower.push(PathBuf::from(format!("/proc/self/fd/{}", points.as_raw_fd())).into());
     }
     let root = overlay.mount_detached().map_err(failed("mount", "the container's layers"))?;
     if binds.is_empty() {

@@ -61,6 +61,8 @@ pub struct Created {
     pub console: Option<OwnedFd>,
     /// The root mount (O_PATH): as long as it is open, the overlay's last unmount is put off.
     pub root: OwnedFd,
+    /// Layers of the root that somebody else held mounted, too: kept open, they can be found here when that process is gone.
+    pub layers: Vec<OwnedFd>,
     /// The network namespace that the process lives in.
     pub netns: OwnedFd,
     /// How long each phase took, in microseconds: the caller's (`plan`, `clone`, `overlay`), then the child's, from `namespaces` on. The
@@ -71,14 +73,14 @@ pub struct Created {
 }
 
 impl Root {
-    /// The root as a detached mount.
-    fn mount(&self, attended: Option<&userns::Attended>) -> Result<OwnedFd> {
+    /// The root as a detached mount, and layers of it that somebody else holds.
+    fn mount(&self, attended: Option<&userns::Attended>) -> Result<(OwnedFd, Vec<OwnedFd>)> {
         match (self, attended) {
             (Self::Mapped(overlay), Some(attended)) => {
                 idmapped::overlay(overlay, attended.namespace.as_fd(), attended.root).at(Step::Root, "overlay")
             }
-            (Self::Overlay(overlay) | Self::Mapped(overlay), _) => overlay.mount_detached().at(Step::Root, "overlay"),
-            (Self::Dir(path), _) => mount::clone_tree(CWD, path, true).at_path(Step::Root, path),
+            (Self::Overlay(overlay) | Self::Mapped(overlay), _) => overlay.mount_held().at(Step::Root, "overlay"),
+            (Self::Dir(path), _) => Ok((mount::clone_tree(CWD, path, true).at_path(Step::Root, path)?, Vec::new())),
         }
     }
 }
@@ -122,11 +124,11 @@ impl Create<'_> {
         drop(theirs);
         clock.mark("clone");
         match self.accompany(&plan, pid, &ours, start, &mut clock) {
-            Ok((root, ready)) => {
+            Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
                 let gate = (!start).then_some(ours);
-                Ok(Created { pid, pidfd, start_time, console, root, netns, timings: clock.phases, gate })
+                Ok(Created { pid, pidfd, start_time, console, root, layers, netns, timings: clock.phases, gate })
             }
             Err(failure) => Err(sync::bury(&pidfd, failure)),
         }
@@ -149,13 +151,13 @@ impl Create<'_> {
         socket: &OwnedFd,
         start: bool,
         clock: &mut Clock,
-    ) -> std::result::Result<(OwnedFd, Ready), Option<Failure>> {
+    ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
         let attended = plan.userns.as_ref().map(|ns| userns::attend(ns, plan, pid, self.cgroup, socket)).transpose()?;
         if let Some(hooks) = self.hooks.filter(|hooks| hooks.has(Moment::CreateRuntime)) {
             sync::until_entered(socket)?.ok_or(None)?;
             hooks.run(Moment::CreateRuntime, pid)?;
         }
-        let root = self.root.mount(attended.as_ref())?;
+        let (root, layers) = self.root.mount(attended.as_ref())?;
         clock.mark("overlay");
         // Where the child has failed meanwhile, its own words follow below.
         let mut sent = fdpass::send(socket, b"root", &[root.as_fd()]);
@@ -175,7 +177,7 @@ impl Create<'_> {
         let start_time = start_time.at(Step::Other, "start time")?;
         let mut fds = fds.into_iter();
         let netns = fds.next().ok_or_else(|| Failure::new(Step::Io, "sync", Kind::Other, "descriptors are missing"))?;
-        Ok((root, Ready { timings, netns, console: fds.next(), start_time }))
+        Ok(((root, layers), Ready { timings, netns, console: fds.next(), start_time }))
     }
 }
 

@@ -3,12 +3,13 @@
 
 mod changes;
 pub mod conformance;
-pub mod dir;
+pub mod disk;
 mod error;
+mod form;
 pub mod id;
+mod layer;
 pub mod store;
 mod tree;
-mod unpack;
 
 /// Writes a mounted root filesystem, which may be in use, as a tar. Devices and pipes are never opened; a walk stays within the mount that it
 /// is given.
@@ -31,6 +32,7 @@ pub fn bytes(dir: &std::path::Path) -> store::Result<u64> {
 }
 
 pub use dhow_archive::tarball;
-pub use dir::DirStore;
+pub use disk::{Choice, Staged, Store};
+pub use form::Form;
 pub use id::{ChainId, DiffId};
 pub use store::{Change, ChangeKind, Error, LayerInfo, LayerStore, Limits, SnapshotKey, Usage};

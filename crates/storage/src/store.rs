@@ -6,6 +6,7 @@
 //! - Applying a chain that is there already is a success and changes nothing. Two at once of the same chain: one works, the other waits.
 //! - A chain cannot be removed while another chain or a snapshot stands on it.
 
+pub use crate::disk::Staged;
 pub use crate::error::{Error, Result};
 use crate::id::{ChainId, DiffId};
 pub use dhow_archive::Limits;
@@ -62,15 +63,23 @@ pub struct Change {
 /// A store of layers. All calls block; callers with an async runtime use its blocking threads. Implementations are `Send + Sync`, and an
 /// operation on one object never waits for one on another.
 pub trait LayerStore: Send + Sync + std::fmt::Debug {
-    /// Name of the form: `dir`, later `tar+erofs`. Docker's `Driver` field is always `overlay2`.
+    /// Name of the form that new layers get: `dir` or `tar+erofs`. Docker's `Driver` field is always `overlay2`.
     fn form(&self) -> &'static str;
-    /// Unpacks an *uncompressed* layer tar over `parent`, checking it against `expected` while it streams (trailing bytes count).
+    /// Takes an *uncompressed* layer tar in without knowing what it will stand on, checking it against `expected` while it streams (trailing
+    /// bytes count). Any number side by side; nothing of it is a layer before [`LayerStore::place`].
+    fn stage(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged>;
+    /// Makes a staged layer the top of `parent`: names and attributes only, so it is fast. Where the chain is there already, what was staged
+    /// goes. What is refused only now: a hard link to something that the chain below does not have.
+    fn place(&self, staged: Staged, parent: Option<&ChainId>) -> Result<LayerInfo>;
+    /// [`LayerStore::stage`] and [`LayerStore::place`] in one; a chain that is known by `expected` is not read.
     fn apply(&self, parent: Option<&ChainId>, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<LayerInfo>;
     /// One chain.
     fn layer(&self, chain: &ChainId) -> Result<LayerInfo>;
     /// Every chain.
     fn layers(&self) -> Result<Vec<LayerInfo>>;
-    /// Writes the top layer's tar, reproducibly: the same content gives the same bytes.
+    /// The top layer's tar as the very file that it came in, where the form keeps it; at its beginning. `None`: [`LayerStore::tar`] makes it.
+    fn kept_tar(&self, chain: &ChainId) -> Result<Option<std::fs::File>>;
+    /// Writes the top layer's tar: as it came where the form keeps it, else reproducibly: the same content gives the same bytes.
     fn tar(&self, chain: &ChainId, out: &mut dyn std::io::Write) -> Result<()>;
     /// Removes the top layer of a chain.
     fn remove_layer(&self, chain: &ChainId) -> Result<()>;
@@ -91,6 +100,9 @@ pub trait LayerStore: Send + Sync + std::fmt::Debug {
     fn remove(&self, key: &SnapshotKey) -> Result<()>;
     /// Every snapshot's key.
     fn snapshots(&self) -> Result<Vec<SnapshotKey>>;
+    /// Takes over mounts of layers that another process (the shim of a container that an earlier daemon started) holds, so that what the kernel
+    /// has cached of their files goes on being shared. Before the first call that needs a mount.
+    fn adopt(&self, process: i32);
     /// Finishes or removes what a crash left half-made, and snapshots for which `keep` says no. Called once, before any other call.
     fn sweep(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()>;
 }

@@ -1,18 +1,60 @@
-//! The `dir` form put to the suite of the contract.
+//! Both forms, and chains in which they take turns, put to the suite of the contract.
+#![expect(clippy::unwrap_used, reason = "a panic is a test's result")]
 
-use dhow_storage::{DirStore, LayerStore, conformance};
+mod turns;
+
+use dhow_storage::{Choice, Form, LayerStore, Store, conformance};
+use std::path::Path;
+
+fn one(form: Form) -> impl Fn(&Path) -> Box<dyn LayerStore> {
+    move |root| Box::new(Store::open(root, Choice::Only(form)).unwrap())
+}
+
+/// Runs a part of the suite on stores of this kind.
+fn run(part: fn(conformance::Make<'_>), open: &dyn Fn(&Path) -> Box<dyn LayerStore>) {
+    let root = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    part(&|| {
+        count.set(count.get() + 1);
+        open(&root.path().join(count.get().to_string()))
+    });
+}
+
+/// Whether this kernel and this disk can have the form at all; which ones can is another test's business.
+fn can_index() -> bool {
+    let root = tempfile::tempdir().unwrap();
+    Store::open(root.path(), Choice::Probe).unwrap().form() == "tar+erofs"
+}
 
 macro_rules! suite {
     ($($name:ident)*) => {
-        $(#[test]
-        fn $name() {
-            let root = tempfile::tempdir().unwrap();
-            let count = std::cell::Cell::new(0);
-            conformance::$name(&|| -> Box<dyn LayerStore> {
-                count.set(count.get() + 1);
-                Box::new(DirStore::open(&root.path().join(count.get().to_string())).unwrap())
-            });
-        })*
+        mod directory {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                run(conformance::$name, &one(Form::Directory));
+            })*
+        }
+
+        mod index {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                if can_index() {
+                    run(conformance::$name, &one(Form::Index));
+                }
+            })*
+        }
+
+        mod mixed {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                if can_index() {
+                    run(conformance::$name, &|root| Box::new(turns::Turns::open(root)));
+                }
+            })*
+        }
 
         /// No part of the suite is forgotten here.
         #[test]
@@ -28,6 +70,7 @@ suite! {
     apply_answers_what_it_made
     apply_twice_is_a_success
     apply_checks_the_digest
+    staged_layers_are_placed_later
     a_failed_apply_leaves_nothing
     trailing_bytes_count
     a_chain_in_use_stays

@@ -5,7 +5,7 @@
 //! since 5.19; an overlay itself cannot.
 
 use crate::mount::{self, Propagation};
-use crate::overlay::Overlay;
+use crate::overlay::{Lower, Overlay};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -28,9 +28,9 @@ pub fn clone_tree(path: &Path, recursive: bool, userns: BorrowedFd<'_>) -> io::R
     Ok(tree)
 }
 
-/// As [`Overlay::mount_detached`], each of its layers mapped. `owner` is a user and group (the host's numbers) that the mapping has, usually
+/// As [`Overlay::mount_held`], each of its layers mapped. `owner` is a user and group (the host's numbers) that the mapping has, usually
 /// those of its root: what the overlay does on its own in the upper layer it does as them, since the caller may have no name there.
-pub fn overlay(overlay: &Overlay, userns: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<OwnedFd> {
+pub fn overlay(overlay: &Overlay, userns: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
     let layers = Layers::open(overlay, userns).map_err(explain)?;
     let mount = || match layers.mount_by_descriptor(overlay) {
         // Before Linux 6.13 there are no descriptors here, before 6.15 no detached mounts.
@@ -42,7 +42,7 @@ pub fn overlay(overlay: &Overlay, userns: BorrowedFd<'_>, owner: (u32, u32)) -> 
     if overlay.upper.is_some() && rustix::fs::fstatvfs(&root)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
         return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the overlay's upper layer cannot be written to"));
     }
-    Ok(root)
+    Ok((root, layers.held))
 }
 
 /// A filesystem that cannot be mapped says no more than that an argument is invalid.
@@ -60,6 +60,8 @@ fn explain(error: io::Error) -> io::Error {
 #[derive(Debug)]
 struct Layers {
     lower: Vec<OwnedFd>,
+    /// Layers that somebody else holds, unmapped.
+    held: Vec<OwnedFd>,
     /// Upper and work lie on one mount, as overlayfs wants it: what they have in common above them, and their descriptors.
     own: Option<Own>,
 }
@@ -74,12 +76,18 @@ struct Own {
 
 impl Layers {
     fn open(overlay: &Overlay, userns: BorrowedFd<'_>) -> io::Result<Self> {
-        let lower = overlay.lower.iter().map(|dir| clone_tree(dir, false, userns)).collect::<io::Result<_>>()?;
+        let held = overlay.held()?;
+        let mut next = held.iter();
+        let clone = |layer: &Lower| {
+            let held = if matches!(layer, Lower::Held(_)) { next.next() } else { None };
+            clone_tree(&layer.path(held), false, userns)
+        };
+        let lower = overlay.lower.iter().map(clone).collect::<io::Result<_>>()?;
         let own = match (&overlay.upper, &overlay.work) {
             (Some(upper), Some(work)) => Some(Own::open(upper, work, userns)?),
             _ => None,
         };
-        Ok(Self { lower, own })
+        Ok(Self { lower, held, own })
     }
 
     fn mount_by_descriptor(&self, overlay: &Overlay) -> io::Result<OwnedFd> {
@@ -100,7 +108,7 @@ impl Layers {
             crate::process::unshare(libc::CLONE_NEWNS as u64)?;
             mount::propagate_root(true, Propagation::Private)?;
             for (layer, place) in self.lower.iter().zip(&overlay.lower) {
-                mount::attach(layer, mount::open_path(place)?)?;
+                mount::attach(layer, mount::open_path(place.place())?)?;
             }
             if let Some(own) = &self.own {
                 mount::attach(&own.tree, mount::open_path(&own.place)?)?;
@@ -166,8 +174,8 @@ mod tests {
             std::fs::create_dir_all(&path).unwrap();
             path
         };
-        let lower: Vec<_> = (0..layers).map(|n| place(format!("lower{n}"))).collect();
-        std::fs::write(lower[0].join("old"), "x").unwrap();
+        let lower: Vec<_> = (0..layers).map(|n| Lower::Dir(place(format!("lower{n}")))).collect();
+        std::fs::write(lower[0].place().join("old"), "x").unwrap();
         Overlay { lower, upper: Some(place("own/upper".into())), work: Some(place("own/work".into())), volatile: false }
     }
 
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn layers_show_their_owners_mapped_and_keep_them_on_the_disk() {
-        check(|layers, userns| overlay(layers, userns, (100_000, 100_000)));
+        check(|layers, userns| Ok(overlay(layers, userns, (100_000, 100_000))?.0));
     }
 
     #[test]
@@ -216,7 +224,7 @@ mod tests {
     #[test]
     fn a_filesystem_that_cannot_be_mapped_is_named() {
         let holder = Holder::new();
-        let proc = Overlay { lower: vec!["/proc".into()], upper: None, work: None, volatile: false };
+        let proc = Overlay { lower: vec![PathBuf::from("/proc").into()], upper: None, work: None, volatile: false };
         let text = overlay(&proc, holder.namespace().as_fd(), (100_000, 100_000)).unwrap_err().to_string();
         assert!(text.contains("no mounts with mapped owners"), "{text}");
     }

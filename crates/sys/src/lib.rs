@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod caps;
 pub mod clone;
 pub mod fdpass;
+pub mod file;
 pub mod idmapped;
 pub mod mount;
 pub mod net;

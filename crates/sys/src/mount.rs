@@ -237,6 +237,17 @@ pub fn mount_id(fd: impl AsFd) -> io::Result<u64> {
     Ok(stat.stx_mnt_id)
 }
 
+/// The id of the mount that a descriptor's file is on, which no other mount has had or will have (Linux 6.8).
+pub fn unique_id(fd: impl AsFd) -> io::Result<u64> {
+    // `STATX_MNT_ID_UNIQUE`
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, UNIQUE)?;
+    if stat.stx_mask & UNIQUE.bits() == 0 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(stat.stx_mnt_id)
+}
+
 /// The magic number of the filesystem that a descriptor's file is on.
 pub fn magic(fd: impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstatfs(fd)?.f_type as u64)

@@ -3,6 +3,7 @@
 use crate::mount::{self, Filesystem};
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// The directories of one overlay filesystem. Paths are host paths owned by the engine, never a container's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
-    /// Lower directories, topmost first. Never empty.
-    pub lower: Vec<PathBuf>,
+    /// Lower layers, topmost first. Never empty.
+    pub lower: Vec<Lower>,
     /// Upper directory; `None` makes a read-only view.
     pub upper: Option<PathBuf>,
     /// Work directory, on the filesystem of `upper`.
@@ -20,6 +21,88 @@ pub struct Overlay {
     /// Never mounted again: skip all syncs (`volatile`).
     #[serde(default)]
     pub volatile: bool,
+}
+
+/// One lower layer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Lower {
+    /// A directory.
+    Dir(PathBuf),
+    /// A filesystem of its own that a process holds mounted, detached: it has no path.
+    Held(Held),
+}
+
+/// A detached mount by who holds it. Everybody who uses it shares its one superblock, and with it what is cached of its files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Held {
+    /// The process, as this pid namespace knows it.
+    pub process: i32,
+    /// The descriptor there.
+    pub fd: i32,
+    /// The kernel's unique id of the mount, which is never used again: what is found must have it.
+    pub mount: u64,
+    /// Where the files are that it was made of, for people.
+    pub place: PathBuf,
+}
+
+impl Lower {
+    /// The directory, or the one with the files that the filesystem was made of. For people and records, not for mounts.
+    pub fn place(&self) -> &Path {
+        match self {
+            Self::Dir(dir) => dir,
+            Self::Held(held) => &held.place,
+        }
+    }
+
+    fn open(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Dir(dir) => mount::open_path(dir),
+            Self::Held(held) => held.fetch(),
+        }
+    }
+}
+
+impl From<PathBuf> for Lower {
+    fn from(dir: PathBuf) -> Self {
+        Self::Dir(dir)
+    }
+}
+
+impl Held {
+    /// What this process holds, by its descriptor.
+    pub fn new(mount: &OwnedFd, place: PathBuf) -> io::Result<Self> {
+        let process = rustix::process::getpid().as_raw_nonzero().get();
+        Ok(Self { process, fd: mount.as_raw_fd(), mount: mount::unique_id(mount)?, place })
+    }
+
+    /// The descriptor, shared with the process that holds it: with it the mount lives on, whatever becomes of that process. Where that
+    /// is forbidden (Yama's strictest setting) one that merely refers to it.
+    pub fn fetch(&self) -> io::Result<OwnedFd> {
+        let fd = match shared(self.process, self.fd) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                mount::open_path(Path::new(&format!("/proc/{}/fd/{}", self.process, self.fd)))?
+            }
+            other => other?,
+        };
+        if mount::unique_id(&fd)? != self.mount {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        Ok(fd)
+    }
+}
+
+/// Another process's open file, or this one's own.
+pub fn shared(process: i32, fd: i32) -> io::Result<OwnedFd> {
+    let process = rustix::process::Pid::from_raw(process).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+    Ok(rustix::process::pidfd_getfd(process, fd, rustix::process::PidfdGetfdFlags::empty())?)
+}
+
+/// What a lower layer is named by at the mount.
+enum Source<'a> {
+    Path(&'a Path),
+    Fd(&'a OwnedFd),
 }
 
 /// fsconfig takes strings of this many bytes at most.
@@ -31,19 +114,49 @@ impl Overlay {
     /// descriptor is moved somewhere. A view with a single lower directory and no upper is a bind clone of it.
     /// `EINVAL` for an upper without work or no lower at all. The error's text has the kernel's own words where it gave any.
     pub fn mount_detached(&self) -> io::Result<OwnedFd> {
+        self.mount_held().map(|(root, _)| root)
+    }
+
+    /// As [`Overlay::mount_detached`], and hands out the layers that somebody else holds: who keeps them holds them too.
+    pub fn mount_held(&self) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
         if self.lower.is_empty() || self.upper.is_some() != self.work.is_some() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         if let ([only], None) = (self.lower.as_slice(), &self.upper) {
-            return read_only_clone(only);
+            return only.read_only_clone();
         }
+        let held = self.held()?;
+        let root = self.mount_on(&held)?;
+        Ok((root, held))
+    }
+
+    /// The layers that are held, in their order.
+    pub(crate) fn held(&self) -> io::Result<Vec<OwnedFd>> {
+        let fetch = |layer: &Lower| match layer {
+            Lower::Dir(_) => None,
+            Lower::Held(held) => Some(held.fetch().map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", held.place.display())))),
+        };
+        self.lower.iter().filter_map(fetch).collect()
+    }
+
+    fn mount_on(&self, held: &[OwnedFd]) -> io::Result<OwnedFd> {
         let fs = self.configure()?;
+        let mut held = held.iter();
         for layer in &self.lower {
-            match set_path(&fs, "lowerdir+", layer) {
+            let source = match layer {
+                Lower::Dir(dir) => Some(Source::Path(dir)),
+                Lower::Held(_) => held.next().map(Source::Fd),
+            };
+            let set = match source {
+                Some(Source::Path(dir)) => set_path(&fs, "lowerdir+", dir),
+                Some(Source::Fd(fd)) => fs.fd("lowerdir+", fd),
+                None => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            };
+            match set {
                 Ok(()) => {}
                 // Linux 6.5 and 6.6 have the new way of configuration, but no such key.
-                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return self.mount_joined(),
-                Err(e) => return Err(explain(&fs, e, layer)),
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) && matches!(layer, Lower::Dir(_)) => return self.mount_joined(),
+                Err(e) => return Err(explain(&fs, e, layer.place())),
             }
         }
         if let (Some(upper), Some(work)) = (&self.upper, &self.work) {
@@ -72,7 +185,7 @@ impl Overlay {
     /// directory in `/proc`; that directory belongs to a thread of its own.
     fn mount_joined(&self) -> io::Result<OwnedFd> {
         let open = |path: &PathBuf| mount::open_path(path);
-        let lower: Vec<_> = self.lower.iter().map(open).collect::<io::Result<_>>()?;
+        let lower: Vec<_> = self.lower.iter().map(Lower::open).collect::<io::Result<_>>()?;
         let upper = self.upper.as_ref().map(open).transpose()?;
         let work = self.work.as_ref().map(open).transpose()?;
         let name = |fd: &OwnedFd| fd.as_raw_fd().to_string();
@@ -95,11 +208,27 @@ impl Overlay {
     }
 }
 
-/// A bind clone that cannot be written to (its filesystem can).
-fn read_only_clone(dir: &Path) -> io::Result<OwnedFd> {
-    let tree = mount::clone_tree(CWD, dir, false)?;
-    mount::set_attr(&tree, false, mount::RDONLY, 0, Some(mount::Propagation::Private))?;
-    Ok(tree)
+impl Lower {
+    /// A bind clone that cannot be written to (its filesystem can).
+    fn read_only_clone(&self) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+        let (tree, held) = match self {
+            Self::Dir(dir) => (mount::clone_tree(CWD, dir, false)?, Vec::new()),
+            Self::Held(held) => {
+                let fd = held.fetch()?;
+                (mount::clone_tree(&fd, Path::new(""), false)?, vec![fd])
+            }
+        };
+        mount::set_attr(&tree, false, mount::RDONLY, 0, Some(mount::Propagation::Private))?;
+        Ok((tree, held))
+    }
+
+    /// Its name as a source of a mount that is cloned: a path that leads to it.
+    pub(crate) fn path(&self, held: Option<&OwnedFd>) -> Cow<'_, Path> {
+        match (self, held) {
+            (Self::Held(_), Some(fd)) => Cow::Owned(PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))),
+            _ => Cow::Borrowed(self.place()),
+        }
+    }
 }
 
 /// Sets a directory by its name if that fits, else by descriptor (Linux 6.13), else by the descriptor's name in `/proc`.
@@ -153,10 +282,10 @@ mod tests {
     fn check(layers: usize, deep: &str, joined: bool) {
         let (_tmp, room) = room();
         let place = |n: &str| room.join(deep).join(n);
-        let lower: Vec<PathBuf> = (0..layers).map(|n| place(&format!("lower{n}"))).collect();
-        for (n, dir) in lower.iter().enumerate() {
-            write(dir, &format!("only{n}"), "x");
-            write(dir, "common", &n.to_string());
+        let lower: Vec<Lower> = (0..layers).map(|n| place(&format!("lower{n}")).into()).collect();
+        for (n, layer) in lower.iter().enumerate() {
+            write(layer.place(), &format!("only{n}"), "x");
+            write(layer.place(), "common", &n.to_string());
         }
         let (upper, work) = (place("upper"), place("work"));
         for dir in [&upper, &work] {
@@ -201,6 +330,7 @@ mod tests {
         }
         for lower in [vec![room.join("a")], vec![room.join("a"), room.join("b")]] {
             let two = lower.len() == 2;
+            let lower = lower.into_iter().map(Lower::Dir).collect();
             let root = Overlay { lower, upper: None, work: None, volatile: false }.mount_detached().unwrap();
             assert_eq!(read(&root, "a"), "a");
             assert_eq!(statat(&root, "b", AtFlags::empty()).is_ok(), two);
@@ -225,7 +355,12 @@ mod tests {
     fn wrong_input_is_named() {
         let none = Overlay { lower: vec![], upper: None, work: None, volatile: false };
         assert_eq!(none.mount_detached().unwrap_err().raw_os_error(), Some(libc::EINVAL));
-        let missing = Overlay { lower: vec!["/nowhere/a".into(), "/nowhere/b".into()], upper: None, work: None, volatile: false };
+        let missing = Overlay {
+            lower: vec![PathBuf::from("/nowhere/a").into(), PathBuf::from("/nowhere/b").into()],
+            upper: None,
+            work: None,
+            volatile: false,
+        };
         let text = missing.mount_detached().unwrap_err().to_string();
         assert!(text.contains("/nowhere/a"), "{text}");
     }

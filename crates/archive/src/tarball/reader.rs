@@ -48,6 +48,11 @@ impl<'a> Digested<'a> {
         Ok(&self.buffer[self.start..self.end])
     }
 
+    /// Bytes of the stream that were used.
+    fn position(&self) -> u64 {
+        self.total - (self.end - self.start) as u64
+    }
+
     /// Drops `count` bytes of what [`Self::peek`] lent.
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
@@ -130,6 +135,12 @@ impl<'a> Reader<'a> {
                 _ => return self.member(&header, extended, long_name, long_link).map(Some),
             }
         }
+    }
+
+    /// Where in the stream the next byte of content is. Behind a header it is the first of the member's.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.source.position()
     }
 
     /// Stored content of the current member that is at hand: empty at its end. Give back what was used with [`Self::consume`].

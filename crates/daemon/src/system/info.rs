@@ -34,7 +34,7 @@ fn info(app: &App, images: usize) -> Info {
         containers_stopped: count(|status| !matches!(status, Status::Running | Status::Paused | Status::Restarting)),
         images: number(images),
         driver: "overlay2".into(),
-        driver_status: Some(driver_status(&app.settings.data_root)),
+        driver_status: Some(driver_status(&app.settings.data_root, app.engine.layer_form())),
         plugins: plugins(),
         memory_limit: limits("memory"),
         swap_limit: host.swap_limit,
@@ -88,9 +88,9 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn driver_status(root: &Path) -> Vec<[String; 2]> {
+fn driver_status(root: &Path, form: &str) -> Vec<[String; 2]> {
     let backing = super::host::filesystem(root);
-    [("Backing Filesystem", backing), ("Layers", "directories, overlayfs"), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
+    [("Backing Filesystem", backing), ("Layers", form), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
         .map(|(key, value)| [key.to_owned(), value.to_owned()])
         .into()
 }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn where_layers_lie() {
-        let status = driver_status(Path::new("/proc"));
+        let status = driver_status(Path::new("/proc"), "dir");
         assert_eq!(status[0], ["Backing Filesystem", "<unknown>"]);
     }
 }

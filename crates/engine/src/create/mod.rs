@@ -149,7 +149,7 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
 /// The overlay's directories under the names that Docker's `GraphDriver.Data` gives them.
 fn graph(overlay: &dhow_sys::overlay::Overlay) -> std::collections::BTreeMap<String, String> {
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let lower: Vec<String> = overlay.lower.iter().map(|p| text(p)).collect();
+    let lower: Vec<String> = overlay.lower.iter().map(|layer| text(layer.place())).collect();
     let mut graph = std::collections::BTreeMap::from([("LowerDir".to_owned(), lower.join(":"))]);
     if let Some(upper) = &overlay.upper {
         graph.insert("UpperDir".into(), text(upper));

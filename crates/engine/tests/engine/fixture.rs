@@ -53,6 +53,7 @@ pub(crate) fn options(root: &Path) -> Options {
         exec_root: root.join("x"),
         cgroup_parent: format!("/dhow-engine-test-{name}"),
         log_options: Default::default(),
+        layers: Default::default(),
         registry: Default::default(),
         max_downloads: 3,
         max_uploads: 5,

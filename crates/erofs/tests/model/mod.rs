@@ -61,7 +61,7 @@ impl Bench {
     /// Writes, asks `fsck.erofs`, mounts, compares.
     pub(crate) fn check(&self, tree: &Tree) {
         let mut file = std::fs::File::create(self.path("index")).unwrap();
-        let written = dhow_erofs::write(tree, &[SIZE, SIZE], &mut std::io::BufWriter::new(&mut file)).unwrap();
+        let written = dhow_erofs::write(tree, &[SIZE, SIZE], &[9; 16], &mut std::io::BufWriter::new(&mut file)).unwrap();
         assert_eq!((written % BLOCK, file.metadata().unwrap().len()), (0, written));
         self.fsck();
         let Some(root) = self.mount() else { return };

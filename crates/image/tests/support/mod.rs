@@ -4,8 +4,7 @@
 
 use dhow_image::{Images, LoadStep, Loaded};
 use dhow_reference::Reference;
-use dhow_storage::LayerStore;
-use dhow_storage::dir::DirStore;
+use dhow_storage::{Choice, LayerStore, Store};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -18,7 +17,7 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn open(root: &Path) -> (Images, Arc<dyn LayerStore>) {
-    let layers: Arc<dyn LayerStore> = Arc::new(DirStore::open(&root.join("storage")).unwrap());
+    let layers: Arc<dyn LayerStore> = Arc::new(Store::open(&root.join("storage"), Choice::Probe).unwrap());
     layers.sweep(&|_| false).unwrap();
     (Images::open(&root.join("image"), layers.clone()).unwrap(), layers)
 }

@@ -109,8 +109,12 @@ impl Place {
 
     fn with(&self, stdio: Stdio, run: impl FnOnce(Create<'_>) -> Result<Created, Failure>) -> Result<Created, Failure> {
         let spec: Spec = serde_json::from_value(self.spec.clone()).unwrap();
-        let overlay =
-            Overlay { lower: vec![self.lower()], upper: Some(self.upper()), work: Some(self.dir.path().join("work")), volatile: false };
+        let overlay = Overlay {
+            lower: vec![self.lower().into()],
+            upper: Some(self.upper()),
+            work: Some(self.dir.path().join("work")),
+            volatile: false,
+        };
         let root = if self.mapped() { Root::Mapped(overlay) } else { Root::Overlay(overlay) };
         run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio, hooks: None })
     }

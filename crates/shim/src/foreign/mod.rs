@@ -58,6 +58,8 @@ pub(crate) struct Made {
     pub(crate) start_time: u64,
     /// The root as the container sees it, or, where the runtime does not show it, the root without the container's mounts.
     pub(crate) root: OwnedFd,
+    /// Layers of it that the daemon holds too.
+    pub(crate) layers: Vec<OwnedFd>,
     /// `None` where the runtime does not show it.
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) console: Option<OwnedFd>,
@@ -83,7 +85,7 @@ impl Driver {
         let bundle = self.dir.join(BUNDLE);
         let fail = |step: Step, path: &Path, e: &io::Error| failure(step, &path.display().to_string(), e);
         bundle::write(&bundle, spec).map_err(|e| fail(Step::Io, &bundle, &e))?;
-        let root = root.mount_detached().map_err(|e| failure(Step::Root, "overlay", &e))?;
+        let (root, layers) = root.mount_held().map_err(|e| failure(Step::Root, "overlay", &e))?;
         let target = bundle.join("rootfs");
         self.namespace = Some(bundle::mount(&root, &target).map_err(|e| fail(Step::Root, &target, &e))?);
         let (pid, console) = self.beget(WHAT, "create", &[("--bundle", bundle.into())], stdio)?;
@@ -93,7 +95,7 @@ impl Driver {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let seen = mount::open_path(&proc.join("root"));
         let netns = rustix::fs::open(proc.join("ns/net"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok(Made { pid, pidfd, start_time, root: seen.unwrap_or(root), netns: netns.ok(), console })
+        Ok(Made { pid, pidfd, start_time, root: seen.unwrap_or(root), layers, netns: netns.ok(), console })
     }
 
     /// Lets the created container run.

@@ -167,6 +167,7 @@ fn make(
     let mut shim = assemble(config, launched.pid, launched.start_time, at, cgroup, ends, log)?;
     shim.container.pidfd = Some(launched.pidfd);
     shim.container.root = Some(launched.root);
+    shim.container.layers = launched.layers;
     shim.container.map = map;
     shim.resolver = launched.resolver.take();
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
@@ -278,6 +279,7 @@ fn assemble(
             at,
             cgroup,
             root: None,
+            layers: Vec::new(),
             pin: None,
             shares_pids: shares_pids(&config.spec),
             map: None,

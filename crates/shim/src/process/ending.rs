@@ -125,6 +125,7 @@ impl Shim {
         let undone = files::undo(&self.container.cgroup, self.container.pin.as_deref());
         let removed = forgotten.and(undone).and_then(|()| files::remove_files(&self.dir));
         self.container.root = None;
+        self.container.layers = Vec::new();
         if let (Err(error), Some((peer, seq))) = (removed, self.released) {
             let failure = fail(Step::Io, &self.dir.display().to_string(), &error);
             self.peers.reply(peer, seq, Outcome::Failed { failure }, None);

@@ -27,6 +27,8 @@ pub(crate) struct Launched {
     pub(crate) pidfd: OwnedFd,
     pub(crate) start_time: u64,
     pub(crate) root: OwnedFd,
+    /// Layers of the root that the daemon holds too.
+    pub(crate) layers: Vec<OwnedFd>,
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) console: Option<OwnedFd>,
     /// Where its questions for names arrive, where there is to be such a place.
@@ -157,6 +159,7 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
         pidfd: created.pidfd,
         start_time: created.start_time,
         root: created.root,
+        layers: created.layers,
         netns: Some(created.netns),
         console: created.console,
         resolver,
@@ -178,6 +181,6 @@ fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup,
     let begun = Instant::now();
     driver.start()?;
     let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];
-    let foreign::Made { pid, pidfd, start_time, root, netns, console } = made;
-    Ok(Launched { pid, pidfd, start_time, root, netns, console, resolver, timings, complaint: None })
+    let foreign::Made { pid, pidfd, start_time, root, layers, netns, console } = made;
+    Ok(Launched { pid, pidfd, start_time, root, layers, netns, console, resolver, timings, complaint: None })
 }

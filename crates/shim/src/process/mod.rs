@@ -92,6 +92,8 @@ struct Container {
     at: i64,
     cgroup: Cgroup,
     root: Option<OwnedFd>,
+    /// Layers of the root that the daemon mounted. Here the next daemon finds them, so that what is cached of their files stays shared.
+    layers: Vec<OwnedFd>,
     pin: Option<PathBuf>,
     shares_pids: bool,
     /// The ids of its user namespace, if it has one of its own.

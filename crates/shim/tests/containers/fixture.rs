@@ -68,7 +68,7 @@ impl Place {
     /// A container that runs `args`, with a log, without input or clients.
     pub(crate) fn config(&self, args: &[&str]) -> ShimConfig {
         let root = Overlay {
-            lower: vec![self.path().join("lower")],
+            lower: vec![self.path().join("lower").into()],
             upper: Some(self.path().join("upper")),
             work: Some(self.path().join("work")),
             volatile: true,

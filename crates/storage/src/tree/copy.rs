@@ -71,7 +71,7 @@ pub(crate) fn attributes(from: impl AsFd, to: impl AsFd, path: &[u8]) -> Result<
 /// Copies one node that is no directory. Sockets are left out: no archive can hold them.
 pub(crate) fn node(from: impl AsFd, to: impl AsFd, name: &[u8], stat: &Stat) -> rustix::io::Result<()> {
     match kind(stat) {
-        FileType::RegularFile => return file(from, to, name),
+        FileType::RegularFile => return file(from, name, to, name),
         FileType::Symlink => {
             let target = fs::readlinkat(&from, name, Vec::new())?;
             fs::symlinkat(target.as_c_str(), &to, name)?;
@@ -89,19 +89,16 @@ pub(crate) fn node(from: impl AsFd, to: impl AsFd, name: &[u8], stat: &Stat) -> 
     fs::utimensat(&to, name, &timestamps(mtime(stat)), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn file(from: impl AsFd, to: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+/// Copies a regular file with all that belongs to it, under a new name.
+pub(crate) fn file(from: impl AsFd, name: &[u8], to: impl AsFd, new: &[u8]) -> rustix::io::Result<()> {
     let source = match open_file(&from, name) {
         // Something else has taken its place since it was listed.
         Err(Errno::INVAL | Errno::LOOP | Errno::NXIO) => return Err(Errno::NOENT),
         other => other?,
     };
     let stat = fs::fstat(&source)?;
-    let target = fs::openat(
-        &to,
-        name,
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::RUSR | Mode::WUSR,
-    )?;
+    let target =
+        fs::openat(&to, new, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?;
     data(&source, &target, stat.st_size as u64)?;
     let (uid, gid) = owner(stat.st_uid, stat.st_gid);
     fs::fchown(&target, uid, gid)?;
@@ -112,33 +109,43 @@ fn file(from: impl AsFd, to: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
     fs::futimens(&target, &timestamps(mtime(&stat)))
 }
 
-/// Copies `size` bytes, leaving holes holes. A source that shrinks ends early, one that grows is cut: the size is what it was at the start.
-fn data(source: &OwnedFd, target: &OwnedFd, size: u64) -> rustix::io::Result<()> {
-    fs::ftruncate(target, size)?;
+/// Where a file has data: offset and length of each piece, in order. A source that shrinks ends early, one that grows is cut: the size is
+/// what it was at the start.
+pub(crate) fn pieces(source: impl AsFd, size: u64) -> rustix::io::Result<Vec<(u64, u64)>> {
+    let mut pieces = Vec::new();
     let mut position = 0;
     while position < size {
-        let start = match fs::seek(source, SeekFrom::Data(position)) {
+        let start = match fs::seek(&source, SeekFrom::Data(position)) {
             Err(Errno::NXIO) => break,
             other => other?.min(size),
         };
-        let end = match fs::seek(source, SeekFrom::Hole(start)) {
+        let end = match fs::seek(&source, SeekFrom::Hole(start)) {
             Err(Errno::NXIO) => break,
             other => other?.min(size),
         };
-        position = end;
-        piece(source, target, start, end)?;
+        if end > start {
+            pieces.push((start, end - start));
+        }
+        position = end.max(position + 1);
     }
-    Ok(())
+    Ok(pieces)
 }
 
-fn piece(source: &OwnedFd, target: &OwnedFd, start: u64, end: u64) -> rustix::io::Result<()> {
-    let (mut from, mut to) = (start, start);
+/// Copies `size` bytes, leaving holes holes.
+fn data(source: &OwnedFd, target: &OwnedFd, size: u64) -> rustix::io::Result<()> {
+    fs::ftruncate(target, size)?;
+    pieces(source, size)?.into_iter().try_for_each(|(start, length)| range(source, start, target, start, length))
+}
+
+/// Copies bytes from one place to another. An end of the source ends it.
+pub(crate) fn range(source: &OwnedFd, mut from: u64, target: &OwnedFd, mut to: u64, length: u64) -> rustix::io::Result<()> {
+    let end = from + length;
     while from < end {
         let length = usize::try_from(end - from).unwrap_or(usize::MAX).min(1 << 30);
         match fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length) {
             Ok(0) => break,
             Ok(_) => {}
-            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL) => return by_hand(source, target, from, end),
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL) => return by_hand(source, from, target, to, end),
             Err(e) => return Err(e),
         }
     }
@@ -146,19 +153,19 @@ fn piece(source: &OwnedFd, target: &OwnedFd, start: u64, end: u64) -> rustix::io
 }
 
 /// For pairs of filesystems between which the kernel does not copy.
-fn by_hand(source: &OwnedFd, target: &OwnedFd, mut at: u64, end: u64) -> rustix::io::Result<()> {
+fn by_hand(source: &OwnedFd, mut from: u64, target: &OwnedFd, mut to: u64, end: u64) -> rustix::io::Result<()> {
     let mut buffer = vec![0u8; 64 * 1024];
-    while at < end {
-        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        let read = rustix::io::pread(source, &mut buffer[..wanted], at)?;
+    while from < end {
+        let wanted = buffer.len().min(usize::try_from(end - from).unwrap_or(usize::MAX));
+        let read = rustix::io::pread(source, &mut buffer[..wanted], from)?;
         if read == 0 {
             break;
         }
         let mut written = 0;
         while written < read {
-            written += rustix::io::pwrite(target, &buffer[written..read], at + written as u64)?;
+            written += rustix::io::pwrite(target, &buffer[written..read], to + written as u64)?;
         }
-        at += read as u64;
+        (from, to) = (from + read as u64, to + read as u64);
     }
     Ok(())
 }

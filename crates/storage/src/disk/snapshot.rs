@@ -1,6 +1,6 @@
 //! Snapshots, and what a crash leaves behind.
 
-use super::{DirStore, record};
+use super::{Store, record};
 use crate::id::ChainId;
 use crate::store::{Error, Result, SnapshotKey};
 use crate::tree::{Context, names, open_dir, owner, permissions, remove};
@@ -16,7 +16,7 @@ pub(super) fn check_key(key: &SnapshotKey) -> Result<()> {
     Ok(())
 }
 
-impl DirStore {
+impl Store {
     pub(super) fn make_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
         let made = self.fill_snapshot(key, parent);
         if made.is_err() {
@@ -42,8 +42,7 @@ impl DirStore {
         // The upper directory is what "/" looks like inside.
         let (uid, gid, mode) = match parent {
             Some(chain) => {
-                let path = format!("{}/fs", chain.hex());
-                let stat = fs::statat(&self.dirs.layers, path, fs::AtFlags::SYMLINK_NOFOLLOW).on("stat", chain.as_str().as_bytes())?;
+                let stat = self.stat_root(chain)?;
                 (stat.st_uid, stat.st_gid, permissions(&stat))
             }
             None => (0, 0, Mode::from_raw_mode(0o755)),
@@ -53,7 +52,7 @@ impl DirStore {
             fs::chownat(&dir, "upper", uid, gid, fs::AtFlags::SYMLINK_NOFOLLOW).on("chown", b"upper")?;
         }
         fs::chmodat(&dir, "upper", mode, fs::AtFlags::empty()).on("chmod", b"upper")?;
-        record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned() })
+        record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned() }).map(drop)
     }
 
     pub(super) fn open_upper(&self, key: &SnapshotKey) -> Result<OwnedFd> {

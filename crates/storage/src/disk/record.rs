@@ -2,6 +2,7 @@
 
 use super::index::Index;
 use super::state::Dirs;
+use crate::form::Form;
 use crate::id::{ChainId, DiffId};
 use crate::store::{LayerInfo, Result, SnapshotKey};
 use crate::tree::{Context, names, open_dir, open_file};
@@ -19,6 +20,9 @@ pub(super) struct LayerRecord {
     parent: Option<ChainId>,
     diff: DiffId,
     size: u64,
+    /// Layers of the first versions do not say it.
+    #[serde(default)]
+    form: Form,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,14 +30,14 @@ pub(super) struct SnapshotRecord {
     pub(super) parent: Option<ChainId>,
 }
 
-impl From<&LayerInfo> for LayerRecord {
-    fn from(info: &LayerInfo) -> Self {
-        Self { chain: info.chain.clone(), parent: info.parent.clone(), diff: info.diff.clone(), size: info.size }
+impl LayerRecord {
+    pub(super) fn new(info: &LayerInfo, form: Form) -> Self {
+        Self { chain: info.chain.clone(), parent: info.parent.clone(), diff: info.diff.clone(), size: info.size, form }
     }
 }
 
 /// Writes a record as a new file of `dir`.
-pub(super) fn write(dir: &OwnedFd, name: &str, record: &impl Serialize) -> Result<()> {
+pub(super) fn write(dir: &OwnedFd, name: &str, record: &impl Serialize) -> Result<OwnedFd> {
     let text = serde_json::to_vec(record).map_err(std::io::Error::from).on("encode", name.as_bytes())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = fs::openat(dir, name, flags, Mode::from_raw_mode(0o600)).on("make", name.as_bytes())?;
@@ -42,7 +46,7 @@ pub(super) fn write(dir: &OwnedFd, name: &str, record: &impl Serialize) -> Resul
         let written = rustix::io::write(&file, text).on("write", name.as_bytes())?;
         text = &text[written..];
     }
-    Ok(())
+    Ok(file)
 }
 
 fn read<T: serde::de::DeserializeOwned>(dir: &OwnedFd, name: &str) -> Option<T> {
@@ -59,7 +63,7 @@ pub(super) fn load(dirs: &Dirs) -> Result<Index> {
         let record: Option<LayerRecord> = open_dir(&dirs.layers, &name).ok().and_then(|d| read(&d, LAYER));
         match record {
             Some(r) if r.chain.hex().as_bytes() == name && ChainId::of(r.parent.as_ref(), &r.diff) == r.chain => {
-                index.insert(LayerInfo { chain: r.chain, parent: r.parent, diff: r.diff, size: r.size });
+                index.insert(LayerInfo { chain: r.chain, parent: r.parent, diff: r.diff, size: r.size }, r.form);
             }
             _ => tracing::warn!(layer = %String::from_utf8_lossy(&name), "not a whole layer, ignored"),
         }

@@ -1,13 +1,14 @@
-//! The `dir` form: a directory per layer. Works on every filesystem that overlay takes as an upper.
-//!
-//! On disk:
+//! The store on disk, of layers in both forms.
 //!
 //! ```text
 //! ROOT/                          0700
 //! ├─ base/fs/                    lies below every chain (see below)
 //! ├─ layers/<hex of chain id>/
-//! │  ├─ fs/                      the layer as overlay wants it: whiteouts are devices 0:0, opaque directories carry the mark
-//! │  └─ layer.json               chain, parent, diff id, size
+//! │  ├─ fs/                      form `dir`: the layer as overlay wants it: whiteouts are devices 0:0, opaque directories carry the mark
+//! │  ├─ layer.tar                form `tar+erofs`: the tar as it came,
+//! │  ├─ index.erofs              the index of it,
+//! │  ├─ side.data                and what no block of the tar can be (data of sparse files)
+//! │  └─ layer.json               chain, parent, diff id, size, form
 //! ├─ snapshots/<key>/
 //! │  ├─ upper/                   what the container writes
 //! │  ├─ work/                    overlay's own
@@ -15,80 +16,127 @@
 //! └─ tmp/<random>/               work in progress and what is being removed; emptied by `sweep`
 //! ```
 //!
-//! A layer is built under `tmp/`, synced, and renamed into place, so it is there whole or not at all, also after a power cut. A snapshot is
-//! not synced. A removal first renames into `tmp/`.
+//! Which form new layers get is chosen when the store is opened; layers of both may stand on each other. A layer is built under `tmp/`, synced,
+//! and renamed into place, so it is there whole or not at all, also after a power cut. A snapshot is not synced. A removal first renames into
+//! `tmp/`.
 //!
 //! *Base* is Docker's init layer, once for all: the mount points and files that every container has (`/dev`, `/proc`, `/etc/hosts`, …). As
 //! the lowest directory it fills in only what an image lacks, costs a container nothing and never shows in a diff or a commit.
 
 mod base;
 mod build;
+mod choice;
 mod index;
 mod record;
 mod snapshot;
+mod staged;
 mod state;
 
+pub use choice::Choice;
+pub use staged::Staged;
+
+use crate::form::Form;
+use crate::form::index::TAR;
+use crate::form::mounts::{self, Mounts};
 use crate::id::{ChainId, DiffId};
 use crate::store::{Change, Error, LayerInfo, LayerStore, Limits, Result, SnapshotKey, Usage};
 use crate::tree::merged::Merged;
-use crate::tree::{Context, emit, open_dir, remove};
-use dhow_sys::overlay::Overlay;
+use crate::tree::{Context, emit, open_dir, open_file, remove};
+use dhow_sys::overlay::{Held, Lower, Overlay};
 use index::Index;
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use state::Dirs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A store of the `dir` form.
+/// A store of layers on disk.
 #[derive(Debug)]
-pub struct DirStore {
+pub struct Store {
     root: PathBuf,
-    dirs: Dirs,
+    dirs: Arc<Dirs>,
     index: Index,
+    mounts: Mounts,
+    form: Form,
     limits: Limits,
 }
 
-impl DirStore {
+impl Store {
     /// Opens the store under `root`, making what is missing. Takes over every whole layer and snapshot that is there; call
     /// [`LayerStore::sweep`] next, to be rid of the others.
-    pub fn open(root: &Path) -> Result<Self> {
-        Self::with_limits(root, Limits::default())
+    pub fn open(root: &Path, choice: Choice) -> Result<Self> {
+        Self::with_limits(root, choice, Limits::default())
     }
 
     /// As [`Self::open`], with other bounds for archives.
-    pub fn with_limits(root: &Path, limits: Limits) -> Result<Self> {
-        let dirs = Dirs::open(root)?;
+    pub fn with_limits(root: &Path, choice: Choice, limits: Limits) -> Result<Self> {
+        let dirs = Arc::new(Dirs::open(root)?);
         base::ensure(&dirs)?;
+        let form = choice.form(&dirs, root)?;
         let index = record::load(&dirs)?;
-        Ok(Self { root: root.to_path_buf(), dirs, index, limits })
+        Ok(Self { root: root.to_path_buf(), dirs, index, mounts: Mounts::default(), form, limits })
     }
 
     fn layer_path(&self, chain: &ChainId) -> PathBuf {
-        self.root.join("layers").join(chain.hex()).join("fs")
+        self.root.join("layers").join(chain.hex())
     }
 
     fn snapshot_path(&self, key: &SnapshotKey, part: &str) -> PathBuf {
         self.root.join("snapshots").join(&key.0).join(part)
     }
 
-    /// Lower directories of a chain, topmost first, base last.
-    fn lower_paths(&self, chain: Option<&ChainId>) -> Result<Vec<PathBuf>> {
-        let mut lower: Vec<_> = self.index.stack(chain)?.iter().map(|c| self.layer_path(c)).collect();
-        lower.push(self.root.join("base/fs"));
+    /// Lower layers of a chain, topmost first, base last.
+    fn lower(&self, chain: Option<&ChainId>) -> Result<Vec<Lower>> {
+        let mut lower = Vec::new();
+        for (chain, form) in self.index.stack(chain)? {
+            lower.push(match form {
+                Form::Directory => Lower::Dir(self.layer_path(&chain).join("fs")),
+                Form::Index => {
+                    let mount = self.mounted(&chain)?;
+                    Lower::Held(Held::new(&mount, self.layer_path(&chain)).on("look at", chain.as_str().as_bytes())?)
+                }
+            });
+        }
+        lower.push(Lower::Dir(self.root.join("base/fs")));
         Ok(lower)
     }
 
+    fn layer_dir(&self, chain: &ChainId) -> Result<OwnedFd> {
+        open_dir(&self.dirs.layers, chain.hex().as_bytes()).on("open", chain.as_str().as_bytes())
+    }
+
+    fn mounted(&self, chain: &ChainId) -> Result<Arc<OwnedFd>> {
+        self.mounts.get(chain, || self.layer_dir(chain))
+    }
+
+    /// The root directory of a chain's top layer.
     fn open_layer(&self, chain: &ChainId) -> Result<OwnedFd> {
-        let layer = open_dir(&self.dirs.layers, chain.hex().as_bytes()).on("open", chain.as_str().as_bytes())?;
-        open_dir(layer, b"fs").on("open", chain.as_str().as_bytes())
+        self.open_form(chain, self.index.form(chain)?)
+    }
+
+    fn open_form(&self, chain: &ChainId, form: Form) -> Result<OwnedFd> {
+        let opened = match form {
+            Form::Directory => open_dir(self.layer_dir(chain)?, b"fs"),
+            Form::Index => mounts::root(&*self.mounted(chain)?),
+        };
+        opened.on("open", chain.as_str().as_bytes())
+    }
+
+    /// What the root directory of a chain's top layer is like.
+    fn stat_root(&self, chain: &ChainId) -> Result<Stat> {
+        let stat = match self.index.form(chain)? {
+            Form::Directory => fs::statat(&self.dirs.layers, format!("{}/fs", chain.hex()), AtFlags::SYMLINK_NOFOLLOW),
+            Form::Index => fs::fstat(&*self.mounted(chain)?),
+        };
+        stat.on("stat", chain.as_str().as_bytes())
     }
 
     /// The directories of a chain, opened; with base as the last where `base` says so.
     fn open_stack(&self, chain: Option<&ChainId>, base: bool) -> Result<Merged> {
         let mut dirs = Vec::new();
-        for chain in self.index.stack(chain)? {
-            dirs.push(self.open_layer(&chain)?);
+        for (chain, form) in self.index.stack(chain)? {
+            dirs.push(self.open_form(&chain, form)?);
         }
         if base {
             dirs.push(
@@ -100,9 +148,17 @@ impl DirStore {
     }
 }
 
-impl LayerStore for DirStore {
+impl LayerStore for Store {
     fn form(&self) -> &'static str {
-        "dir"
+        self.form.name()
+    }
+
+    fn stage(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
+        self.take_in(tar, expected)
+    }
+
+    fn place(&self, staged: Staged, parent: Option<&ChainId>) -> Result<LayerInfo> {
+        self.put_over(staged, parent)
     }
 
     fn apply(&self, parent: Option<&ChainId>, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<LayerInfo> {
@@ -117,9 +173,20 @@ impl LayerStore for DirStore {
         Ok(self.index.layers())
     }
 
+    fn kept_tar(&self, chain: &ChainId) -> Result<Option<std::fs::File>> {
+        if self.index.form(chain)? != Form::Index {
+            return Ok(None);
+        }
+        let file = open_file(self.layer_dir(chain)?, TAR.as_bytes()).on("open", TAR.as_bytes())?;
+        Ok(Some(file.into()))
+    }
+
     fn tar(&self, chain: &ChainId, out: &mut dyn Write) -> Result<()> {
         let info = self.index.layer(chain)?;
         let _pin = self.index.pin(Some(chain))?;
+        if let Some(mut tar) = self.kept_tar(chain)? {
+            return std::io::copy(&mut tar, out).map(drop).on("write", b"archive");
+        }
         let root = self.open_layer(chain)?;
         Ok(emit::tar(&root, self.root_differs(info.parent.as_ref(), &root)?, out)?)
     }
@@ -134,6 +201,8 @@ impl LayerStore for DirStore {
                 return Err(error);
             }
         };
+        // Before the chain can come again.
+        self.mounts.forget(chain);
         self.index.drop_layer(chain);
         Ok(remove::tree(&self.dirs.tmp, moved.as_bytes())?)
     }
@@ -151,7 +220,7 @@ impl LayerStore for DirStore {
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay> {
         let parent = self.index.snapshot(key)?;
         Ok(Overlay {
-            lower: self.lower_paths(parent.as_ref())?,
+            lower: self.lower(parent.as_ref())?,
             upper: Some(self.snapshot_path(key, "upper")),
             work: Some(self.snapshot_path(key, "work")),
             volatile: false,
@@ -159,7 +228,7 @@ impl LayerStore for DirStore {
     }
 
     fn view(&self, chain: &ChainId) -> Result<Overlay> {
-        Ok(Overlay { lower: self.lower_paths(Some(chain))?, upper: None, work: None, volatile: false })
+        Ok(Overlay { lower: self.lower(Some(chain))?, upper: None, work: None, volatile: false })
     }
 
     fn commit(&self, key: &SnapshotKey) -> Result<LayerInfo> {
@@ -187,6 +256,11 @@ impl LayerStore for DirStore {
 
     fn snapshots(&self) -> Result<Vec<SnapshotKey>> {
         Ok(self.index.snapshots())
+    }
+
+    fn adopt(&self, process: i32) {
+        self.mounts.adopt(process);
+        self.mounts.settled(self.index.layers().into_iter().map(|info| info.chain));
     }
 
     fn sweep(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()> {

@@ -3,6 +3,7 @@
 //! The lock is held for look-ups only, never across a call to the disk; a chain that is being made is a mark in the table, and whoever wants
 //! the same one waits for it alone.
 
+use crate::form::Form;
 use crate::id::ChainId;
 use crate::store::{Error, LayerInfo, Result, SnapshotKey};
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,7 @@ struct Tables {
 #[derive(Debug)]
 struct Layer {
     info: LayerInfo,
+    form: Form,
     /// Layers, snapshots and operations that stand on this one.
     users: usize,
     /// It is on its way out.
@@ -104,14 +106,19 @@ impl Index {
         self.lock().layers.values().filter(|l| !l.leaving).map(|l| l.info.clone()).collect()
     }
 
-    /// Chains from this one down.
-    pub(super) fn stack(&self, chain: Option<&ChainId>) -> Result<Vec<ChainId>> {
+    /// How a chain's top layer is kept.
+    pub(super) fn form(&self, chain: &ChainId) -> Result<Form> {
+        self.lock().get(chain).map(|l| l.form)
+    }
+
+    /// Chains from this one down, with the form of each one's top layer.
+    pub(super) fn stack(&self, chain: Option<&ChainId>) -> Result<Vec<(ChainId, Form)>> {
         let tables = self.lock();
         let mut stack = Vec::new();
         let mut next = chain;
         while let Some(chain) = next {
             let layer = tables.get(chain)?;
-            stack.push(chain.clone());
+            stack.push((chain.clone(), layer.form));
             next = layer.info.parent.as_ref();
         }
         Ok(stack)
@@ -141,14 +148,14 @@ impl Index {
     }
 
     /// Records a layer; its parent gets a user.
-    pub(super) fn insert(&self, info: LayerInfo) {
+    pub(super) fn insert(&self, info: LayerInfo, form: Form) {
         let mut tables = self.lock();
         if let Some(parent) = &info.parent
             && let Some(layer) = tables.layers.get_mut(parent)
         {
             layer.users += 1;
         }
-        tables.layers.insert(info.chain.clone(), Layer { info, users: 0, leaving: false });
+        tables.layers.insert(info.chain.clone(), Layer { info, form, users: 0, leaving: false });
     }
 
     /// After loading in any order: drops layers whose parent is missing, and counts users anew.

@@ -1,0 +1,54 @@
+//! How layers are kept: `--storage-opt`, and `storage-opts` in the file.
+
+use anyhow::{Result, bail};
+use dhow_engine::layers::{Choice, Form};
+
+/// The option of ours. Docker's own are those of its drivers.
+const LAYERS: &str = "dhow.layers";
+/// Of Docker's, one that asks for what is done here anyway.
+const HARMLESS: &str = "overlay2.override_kernel_check";
+
+/// Where nobody says anything.
+const DEFAULT: Choice = Choice::Only(Form::Directory);
+
+/// Flags over the file, as lists: with flags the file's do not count.
+pub(crate) fn merge(flags: &[String], file: &[String]) -> Result<Choice> {
+    let mut choice = DEFAULT;
+    for option in if flags.is_empty() { file } else { flags } {
+        let Some((key, value)) = option.split_once('=') else {
+            bail!("unable to parse key/value option: {option}");
+        };
+        match (key.trim().to_ascii_lowercase().as_str(), value.trim()) {
+            (LAYERS, "auto") => choice = Choice::Probe,
+            (LAYERS, form) => match form.parse::<Form>() {
+                Ok(form) => choice = Choice::Only(form),
+                Err(_) => bail!("invalid value {form:?} for the storage option {LAYERS}: auto, tar+erofs or dir"),
+            },
+            (HARMLESS, _) => {}
+            (key, _) => bail!("overlay2: unknown option {key}"),
+        }
+    }
+    Ok(choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options() {
+        let list = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>();
+        let check = |flags: &[&str], file: &[&str], expect: std::result::Result<Choice, &str>| {
+            let got = merge(&list(flags), &list(file)).map_err(|error| error.to_string());
+            assert_eq!(got.as_ref().map_err(String::as_str), expect.as_ref().map_err(|text| *text), "{flags:?} {file:?}");
+        };
+        check(&[], &[], Ok(DEFAULT));
+        check(&[], &["dhow.layers=dir"], Ok(Choice::Only(Form::Directory)));
+        check(&["dhow.layers=tar+erofs"], &["dhow.layers=dir"], Ok(Choice::Only(Form::Index)));
+        check(&["dhow.layers=auto"], &["dhow.layers=dir"], Ok(Choice::Probe));
+        check(&["overlay2.override_kernel_check=true"], &[], Ok(DEFAULT));
+        check(&["dhow.layers"], &[], Err("unable to parse key/value option: dhow.layers"));
+        check(&[], &["dhow.layers=zip"], Err("invalid value \"zip\" for the storage option dhow.layers: auto, tar+erofs or dir"));
+        check(&["overlay2.nothing=1"], &[], Err("overlay2: unknown option overlay2.nothing"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The `tar+erofs` form: the tar is kept as it streams by, and the index says where in it each file lies.
+
+use super::sparse;
+use crate::layer::{Layer, Sink};
+use crate::store::{Error, Result};
+use crate::tarball::{Member, Reader};
+use crate::tree::{Context, copy, open_file};
+use dhow_erofs::{BLOCK, Extent, File, NodeId, Unfit};
+use rustix::fs::{self, Mode, OFlags, Stat};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// The layer's tar, byte by byte as it came.
+pub(crate) const TAR: &str = "layer.tar";
+/// The index of it.
+pub(crate) const INDEX: &str = "index.erofs";
+/// What no block of the tar can be. Most layers have none.
+pub(crate) const SIDE: &str = "side.data";
+
+/// The kernel is asked to begin writing each time that so many bytes are there.
+const WRITEBACK: u64 = 8 << 20;
+
+/// Reads a stream and keeps what it reads in a file.
+#[derive(Debug)]
+pub(crate) struct Kept<'a, R: ?Sized> {
+    stream: &'a mut R,
+    file: &'a OwnedFd,
+    written: u64,
+    begun: u64,
+}
+
+impl<'a, R: Read + ?Sized> Kept<'a, R> {
+    pub(crate) fn new(stream: &'a mut R, file: &'a OwnedFd) -> Self {
+        Self { stream, file, written: 0, begun: 0 }
+    }
+}
+
+impl<R: Read + ?Sized> Read for Kept<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(out)?;
+        let mut rest = &out[..count];
+        while !rest.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::write(self.file, rest))?;
+            rest = &rest[written..];
+        }
+        self.written += count as u64;
+        if self.written - self.begun >= WRITEBACK {
+            // Only a hint: the sync at the end tells what went wrong.
+            let _ = dhow_sys::file::begin_writeback(self.file, self.begun, self.written - self.begun);
+            self.begun = self.written;
+        }
+        Ok(count)
+    }
+}
+
+/// Contents by their places in the tar, and the file for those that have none there.
+#[derive(Debug)]
+pub(crate) struct Places {
+    dir: OwnedFd,
+    side: Option<OwnedFd>,
+    end: u64,
+}
+
+impl Places {
+    /// The side file is made in `dir`, where it is needed.
+    pub(crate) fn new(dir: OwnedFd) -> Self {
+        Self { dir, side: None, end: 0 }
+    }
+
+    /// The side file and its length.
+    pub(crate) fn side(&self) -> Option<(&OwnedFd, u64)> {
+        self.side.as_ref().map(|side| (side, self.end))
+    }
+
+    fn open(&mut self) -> Result<&OwnedFd> {
+        let side = match self.side.take() {
+            Some(side) => side,
+            None => make(&self.dir, SIDE)?,
+        };
+        Ok(self.side.insert(side))
+    }
+
+    /// Room for a file with holes.
+    fn room(&mut self, size: u64, pieces: &[(u64, u64)]) -> Result<Vec<Extent>> {
+        let (extents, end) = sparse::layout(size, pieces, 1, self.end);
+        self.end = end;
+        fs::ftruncate(self.open()?, end).on("write", SIDE.as_bytes())?;
+        Ok(extents)
+    }
+}
+
+impl Sink for Places {
+    fn take(&mut self, _: NodeId, member: &Member, reader: &mut Reader<'_>) -> Result<File> {
+        let size = member.size;
+        if let Some(pieces) = &member.sparse {
+            let extents = self.room(size, pieces)?;
+            for &(offset, length) in pieces {
+                let side = self.open()?;
+                piece(reader, side, &extents, offset, length)?;
+            }
+            return Ok(File { size, extents });
+        }
+        let position = reader.position();
+        if !position.is_multiple_of(BLOCK) {
+            return Err(Error::Archive { entry: member.shown(), reason: "content that begins within a block".into() });
+        }
+        let extents = if size == 0 { Vec::new() } else { vec![Extent { offset: 0, length: size, device: 0, position }] };
+        Ok(File { size, extents })
+    }
+
+    fn copy(&mut self, _: NodeId, dir: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Result<File> {
+        let source = open_file(dir, name).on("open", name)?;
+        let size = stat.st_size as u64;
+        let pieces = copy::pieces(&source, size).on("read", name)?;
+        let extents = self.room(size, &pieces)?;
+        let side = self.open()?;
+        for (offset, length) in pieces {
+            let to = sparse::place(&extents, offset).unwrap_or_default();
+            copy::range(&source, offset, side, to, length).on("copy", name)?;
+        }
+        Ok(File { size, extents })
+    }
+}
+
+/// Writes stored bytes of a sparse member, which lie in one extent.
+fn piece(reader: &mut Reader<'_>, side: &OwnedFd, extents: &[Extent], offset: u64, length: u64) -> Result<()> {
+    let Some(mut to) = sparse::place(extents, offset) else { return Ok(()) };
+    let mut left = length;
+    while left > 0 {
+        let chunk = reader.peek()?;
+        let chunk = &chunk[..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        if chunk.is_empty() {
+            break;
+        }
+        let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(side, chunk, to)).on("write", SIDE.as_bytes())?;
+        reader.consume(written);
+        to += written as u64;
+        left -= written as u64;
+    }
+    Ok(())
+}
+
+/// Writes the index of a settled layer, and syncs it. `false`: it cannot describe this layer.
+pub(crate) fn write(layer: &Layer, tar: u64, side: Option<u64>, id: &[u8; 16], dir: &OwnedFd) -> Result<bool> {
+    let file = make(dir, INDEX)?;
+    let devices: Vec<u64> = std::iter::once(tar).chain(side).collect();
+    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::from(file));
+    let written = dhow_erofs::write(&layer.tree, &devices, id, &mut out).map(drop);
+    match written.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => out.get_ref().sync_all().on("sync", INDEX.as_bytes()).map(|()| true),
+        Err(dhow_erofs::Error::Io(error)) => Err(error).on("write", INDEX.as_bytes()),
+        Err(dhow_erofs::Error::Unfit(reason)) => {
+            told(&reason);
+            fs::unlinkat(dir, INDEX, fs::AtFlags::empty()).on("remove", INDEX.as_bytes())?;
+            Ok(false)
+        }
+    }
+}
+
+fn told(reason: &Unfit) {
+    tracing::info!(%reason, "this layer is unpacked: an index cannot hold it");
+}
+
+/// A new file, to be read too.
+pub(crate) fn make(dir: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).on("make", name.as_bytes())
+}

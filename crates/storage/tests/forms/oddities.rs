@@ -1,0 +1,239 @@
+//! Everything odd that a layer can hold, in every format that GNU tar writes.
+
+use super::compare::{listing, same};
+use super::{indexed, mounted, stores};
+use dhow_storage::conformance::Archive;
+use dhow_storage::tarball::{Kind, Member};
+use dhow_storage::{Choice, Form, LayerStore, Store};
+use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags};
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+/// Makes the tree.
+fn make(root: &Path) {
+    let at = |name: &str| root.join(name);
+    for (name, mode) in [("usr", 0o755), ("usr/bin", 0o755), ("tmp", 0o1777), ("shared", 0o2775), ("closed", 0o000), ("empty", 0o700)] {
+        fs::create_dir(at(name)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for (name, size) in [("none", 0), ("one", 1), ("block", 512), ("more", 513), ("page", 4096), ("odd", 70_001)] {
+        fs::write(at(name), (0..size).map(|n: u32| (n % 251) as u8 + 1).collect::<Vec<_>>()).unwrap();
+    }
+    for (name, mode) in [("usr/bin/setuid", 0o4755), ("usr/bin/both", 0o6711), ("unreadable", 0o000)] {
+        fs::write(at(name), name).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let long = "l".repeat(255);
+    fs::create_dir_all(at(&format!("deep/{}", "directory/".repeat(40)))).unwrap();
+    fs::write(at(&format!("deep/{}{long}", "directory/".repeat(40))), "far down").unwrap();
+    fs::write(at("with spaces, ünïcode, \"quotes\" and a\nline"), "x").unwrap();
+    fs::hard_link(at("odd"), at("usr/second")).unwrap();
+    fs::hard_link(at("odd"), at(&format!("usr/{long}"))).unwrap();
+    for (name, target) in [("absolute", "/usr/bin"), ("relative", "../../up"), ("dangling", "nowhere")] {
+        symlink(target, at(name)).unwrap();
+    }
+    symlink("t/".repeat(2000), at("long link")).unwrap();
+    fs::hard_link(at("dangling"), at("dangling2")).unwrap();
+    let node = |name: &str, kind, device| rustix::fs::mknodat(CWD, at(name), kind, Mode::from_raw_mode(0o640), device).unwrap();
+    node("pipe", FileType::Fifo, 0);
+    node("null", FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+    node("disk", FileType::BlockDevice, rustix::fs::makedev(259, 70_000));
+    holes(root);
+    let set = |name: &str, key: &str, value: &[u8]| rustix::fs::setxattr(at(name), key, value, XattrFlags::empty()).unwrap();
+    set("usr/bin/both", "security.capability", &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    set("one", "user.note", b"with\nlines and = signs");
+    set("shared", "user.note", b"of a directory");
+    owners_and_times(root);
+}
+
+fn holes(root: &Path) {
+    let file = |name: &str, size: u64, pieces: &[(u64, &[u8])]| {
+        let file = fs::File::create(root.join(name)).unwrap();
+        file.set_len(size).unwrap();
+        for (offset, bytes) in pieces {
+            file.write_all_at(bytes, *offset).unwrap();
+        }
+    };
+    file("all hole", 1 << 30, &[]);
+    file("hole first", 1 << 20, &[((1 << 20) - 10, b"0123456789")]);
+    file("hole last", 1 << 20, &[(0, &[7; 5000])]);
+    file("many", 1 << 22, &[(4096, &[1; 4096]), (65_536, &[2; 100]), (200_000, &[3; 60_000]), (4_000_000, b"x")]);
+    file("huge", 1 << 33, &[(1 << 32, b"in the middle"), ((1 << 33) - 1, b"z")]);
+}
+
+fn owners_and_times(root: &Path) {
+    let mut all = Vec::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(path) = waiting.pop() {
+        if path.symlink_metadata().unwrap().is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        all.push(path);
+    }
+    all.sort();
+    // Children before parents: nothing changes a directory's time afterwards.
+    for (n, path) in all.iter().enumerate().rev() {
+        let n = u32::try_from(n).unwrap();
+        let meta = path.symlink_metadata().unwrap();
+        if n % 5 == 1 && meta.permissions().mode() & 0o6000 == 0 {
+            std::os::unix::fs::lchown(path, Some(n), Some(3_000_000 + n)).unwrap();
+        }
+        let seconds = [1_700_000_000, 1, 0, 4_000_000_000_i64][n as usize % 4];
+        let time = rustix::fs::Timespec { tv_sec: seconds + i64::from(n), tv_nsec: i64::from(n) * 1_234_567 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_tree_with_every_oddity_is_what_gnu_tar_extracts() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir(&source).unwrap();
+    make(&source);
+    let stores = stores(dir.path());
+    let formats: [(&str, &[&str], bool); 5] = [
+        ("gnu", &["--format=gnu"], false),
+        ("gnu sparse", &["--format=gnu", "--sparse"], false),
+        ("pax 1.0", &["--format=pax", "--sparse", "--sparse-version=1.0", "--xattrs", "--xattrs-include=*"], true),
+        ("pax 0.1", &["--format=pax", "--sparse", "--sparse-version=0.1", "--xattrs", "--xattrs-include=*"], true),
+        ("pax 0.0", &["--format=pax", "--sparse", "--sparse-version=0.0"], true),
+    ];
+    for (n, (name, flags, nanos)) in formats.into_iter().enumerate() {
+        let tar = dir.path().join(format!("{n}.tar"));
+        let small = if flags.contains(&"--sparse") { &[][..] } else { &["--exclude=./all hole", "--exclude=./huge"] };
+        run(Command::new("tar").args(flags).args(small).arg("--numeric-owner").arg("-cf").arg(&tar).arg("-C").arg(&source).arg("."));
+        let extracted = dir.path().join(format!("extracted{n}"));
+        fs::create_dir(&extracted).unwrap();
+        let extract = ["--numeric-owner", "--same-owner", "-p", "--xattrs", "--xattrs-include=*", "-xf"];
+        run(Command::new("tar").args(extract).arg(&tar).arg("-C").arg(&extracted));
+        let expected = listing(&rustix::fs::open(&extracted, OFlags::RDONLY, Mode::empty()).unwrap(), nanos);
+        assert!(expected.len() > 70);
+        for store in &stores {
+            let info = store.apply(None, &mut fs::File::open(&tar).unwrap(), None).unwrap();
+            let root = mounted(store, &info);
+            same(&format!("{name}, {}", store.form()), &expected, &listing(&root, nanos));
+            drop(root);
+            check_index(store, &dir.path().join("index/layers").join(info.chain.hex()));
+            store.remove_layer(&info.chain).unwrap();
+        }
+        fs::remove_dir_all(&extracted).unwrap();
+    }
+}
+
+/// Has erofs-utils look at an index, if they are new enough to know blocks of 512 bytes.
+fn check_index(store: &dyn LayerStore, layer: &Path) {
+    if store.form() != "tar+erofs" {
+        return;
+    }
+    let program = std::env::var_os("DHOW_FSCK_EROFS").unwrap_or_else(|| "fsck.erofs".into());
+    let mut command = Command::new(program);
+    command.arg(format!("--device={}", layer.join("layer.tar").display()));
+    if layer.join("side.data").exists() {
+        command.arg(format!("--device={}", layer.join("side.data").display()));
+    }
+    match command.arg(layer.join("index.erofs")).output() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        output => {
+            let output = output.unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() || told.contains("blksize 512 isn't supported"), "{told}");
+        }
+    }
+}
+
+/// The same layers on every store, compared.
+fn check(layers: &[Archive], least: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for store in stores(dir.path()) {
+        let mut top = None;
+        for archive in layers {
+            top = Some(archive.apply(&store, top.as_ref()));
+        }
+        found.push(listing(&mounted(&store, &top.unwrap()), true));
+    }
+    assert!(found[0].len() >= least, "{}", found[0].len());
+    for other in &found[1..] {
+        same("layers", &found[0], other);
+    }
+}
+
+#[test]
+fn a_directory_of_a_hundred_thousand() {
+    // Links: a file in the form `dir` costs a sync, and here only names count.
+    let crowd = (0..100_000).fold(Archive::new().dir("d/", 0o755), |archive, n| archive.symlink(&format!("d/{n:x}"), "t"));
+    let above = Archive::new().file("d/.wh.0", "").file("d/fff", "new").hard_link("same", "d/eee");
+    check(&[crowd, above], 100_000);
+}
+
+#[test]
+fn a_chain_of_three_hundred() {
+    let bottom = (0..900).fold(Archive::new().dir("d/", 0o755), |archive, n| archive.symlink(&format!("d/{n}"), &n.to_string()));
+    let above = (0..299).map(|n: u32| {
+        let archive = Archive::new().file(&format!("own/{n}"), &n.to_string()).file(&format!("d/{n}"), "new");
+        let archive = if n > 0 { archive.file(&format!("own/.wh.{}", n - 1), "") } else { archive };
+        if n % 50 == 7 { archive.hard_link(&format!("kept{n}"), &format!("d/{}", n * 3)) } else { archive }
+    });
+    check(&std::iter::once(bottom).chain(above).collect::<Vec<_>>(), 900);
+}
+
+#[test]
+fn what_an_index_cannot_describe_becomes_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = indexed(dir.path()) else { return };
+    // Each of these takes 4096 entries of an index, and all together more than one may have.
+    let member = |n: u64| {
+        let mut member = Member::new(Kind::Regular, format!("d/{n}").as_bytes(), 0o640);
+        (member.size, member.uid, member.sparse) = (1 << 21, 7, Some(vec![(n * 512, 3), ((1 << 21) - 3, 3)]));
+        member
+    };
+    let bottom = Archive::new().file("below", "x").apply(&store, None);
+    let tar = dir.path().join("tar");
+    write_sparse(&tar, (1..=300).map(member));
+    let info = store.apply(Some(&bottom.chain), &mut fs::File::open(&tar).unwrap(), None).unwrap();
+    let layer = dir.path().join("index/layers").join(info.chain.hex());
+    let mut names: Vec<_> = fs::read_dir(&layer).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["fs", "layer.json"]);
+    let plain = Store::open(&dir.path().join("plain"), Choice::Only(Form::Directory)).unwrap();
+    let below = Archive::new().file("below", "x").apply(&plain, None);
+    let expected = plain.apply(Some(&below.chain), &mut fs::File::open(&tar).unwrap(), None).unwrap();
+    assert_eq!(info, expected);
+    same("unpacked", &listing(&mounted(&plain, &expected), true), &listing(&mounted(&store, &info), true));
+}
+
+/// An archive of sparse files in GNU's old format: `abc` and `xyz` in each.
+fn write_sparse(path: &Path, members: impl Iterator<Item = Member>) {
+    let mut out = Vec::new();
+    for member in members {
+        let pieces = member.sparse.clone().unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_path(std::str::from_utf8(&member.name).unwrap()).unwrap();
+        header.set_mode(member.mode);
+        header.set_uid(member.uid.into());
+        header.set_gid(0);
+        header.set_mtime(1);
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(6);
+        let gnu = header.as_gnu_mut().unwrap();
+        for (slot, (offset, length)) in gnu.sparse.iter_mut().zip(&pieces) {
+            slot.offset.copy_from_slice(format!("{offset:011o}\0").as_bytes());
+            slot.numbytes.copy_from_slice(format!("{length:011o}\0").as_bytes());
+        }
+        gnu.realsize.copy_from_slice(format!("{:011o}\0", member.size).as_bytes());
+        header.set_cksum();
+        out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(b"abcxyz");
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    fs::write(path, out).unwrap();
+}
