@@ -15,7 +15,8 @@ pub(crate) fn run() -> Result<PathBuf> {
     let busybox = find("busybox").or_else(|| find("../bin/busybox")).context("busybox is not installed: run `cargo xtask setup`")?;
     let version = output(&mut command("dpkg-query", &["-W", "-f", "${Version}", "busybox-static"])).unwrap_or_default();
     make(&dir, "busybox", &format!("{RECIPE} {version}"), |target| make_busybox(&busybox, target))?;
-    make(&dir, "debian", RECIPE, make_debian)?;
+    make(&dir, "debian", RECIPE, |target| make_debian(target, "debian:bookworm-slim", &[]))?;
+    make(&dir, "services", RECIPE, |target| make_debian(target, "services:latest", SERVICES))?;
     Ok(dir)
 }
 
@@ -131,22 +132,34 @@ fn make_busybox(busybox: &Path, target: &Path) -> Result<()> {
     write(target, "busybox:latest", &layer.finish()?, &["sh"])
 }
 
-/// debian:bookworm-slim, Debian's smallest set without documentation.
-fn make_debian(target: &Path) -> Result<()> {
+/// What programs that people run in containers come from, for tests that run them.
+const SERVICES: &[&str] = &["nginx-light", "redis-server", "postgresql"];
+
+/// Debian's smallest set without documentation, and further packages. No tag of its own but the one given.
+fn make_debian(target: &Path, tag: &str, packages: &[&str]) -> Result<()> {
     if find("mmdebstrap").is_none() {
         bail!("mmdebstrap is not installed: run `cargo xtask setup`");
     }
     let scratch = Scratch::new("dhow-image")?;
     let tar = scratch.path().join("debian.tar");
     let mut debstrap = command("mmdebstrap", &["--quiet", "--mode=root", "--variant=minbase", "--format=tar"]);
-    debstrap.args(["--aptopt=Acquire::Languages \"none\"", "--aptopt=Acquire::Retries \"3\""]);
+    debstrap.args([
+        "--aptopt=Acquire::Languages \"none\"",
+        "--aptopt=Acquire::Retries \"3\"",
+        "--aptopt=APT::Install-Recommends \"false\"",
+    ]);
     for dir in ["doc", "man", "locale", "info", "lintian"] {
         debstrap.arg(format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
+    }
+    if !packages.is_empty() {
+        // PostgreSQL's compiler of queries: a third of the image, and nothing of it is needed.
+        debstrap.args(["--dpkgopt=path-exclude=/usr/lib/*/libLLVM*", "--dpkgopt=path-exclude=/usr/lib/postgresql/*/lib/bitcode/*"]);
+        debstrap.arg(format!("--include={}", packages.join(",")));
     }
     debstrap.arg("bookworm").arg(&tar).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).env("TMPDIR", scratch.path());
     quiet(&mut debstrap).context("mmdebstrap could not build Debian (can a mirror be reached?)")?;
     let layer = trim(&std::fs::read(&tar).context("read what mmdebstrap made")?)?;
-    write(target, "debian:bookworm-slim", &layer, &["bash"])
+    write(target, tag, &layer, &["bash"])
 }
 
 /// Drops device nodes (an engine makes its own) and leftovers of the package manager.

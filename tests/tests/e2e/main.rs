@@ -50,6 +50,7 @@ mod reload;
 mod resilience;
 mod running;
 mod runtimes;
+mod services;
 mod stats;
 mod streams;
 mod terminal;
