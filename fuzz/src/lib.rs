@@ -26,9 +26,9 @@ fn repair(tar: &mut [u8]) {
     }
 }
 
-/// A directory for one run, in memory where there is such a place.
-pub fn scratch() -> tempfile::TempDir {
-    let shm = PathBuf::from("/dev/shm");
-    let place = if shm.is_dir() { shm } else { std::env::temp_dir() };
+/// A directory for one run: in memory, where layers are unpacked, or on a disk, where they are kept as their tars.
+pub fn scratch(place: &str) -> tempfile::TempDir {
+    let place = PathBuf::from(place);
+    let place = if place.is_dir() { place } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("dhow-fuzz").tempdir_in(place).expect("a directory")
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use dhow_image::Images;
-use dhow_storage::{DirStore, LayerStore, Limits};
+use dhow_storage::{Choice, LayerStore, Limits, Store};
 use libfuzzer_sys::fuzz_target;
 use std::sync::{Arc, OnceLock};
 
@@ -17,8 +17,8 @@ struct Place {
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| {
-        let root = dhow_fuzz::scratch();
-        let layers = DirStore::with_limits(&root.path().join("layers"), LIMITS).expect("layers");
+        let root = dhow_fuzz::scratch("/var/tmp");
+        let layers = Store::with_limits(&root.path().join("layers"), Choice::Probe, LIMITS).expect("layers");
         layers.sweep(&|_| true).expect("a sweep");
         let images = Images::open(&root.path().join("images"), Arc::new(layers)).expect("images");
         Place { root, images }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use dhow_storage::tarball::{Kind, Member, Writer};
-use dhow_storage::{DirStore, LayerInfo, LayerStore, Limits};
+use dhow_storage::{Choice, Form, LayerInfo, LayerStore, Limits, Store};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -13,16 +13,16 @@ const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 200, depth: 16, name: 1
 
 struct Place {
     root: tempfile::TempDir,
-    store: DirStore,
+    store: Store,
     below: LayerInfo,
 }
 
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| {
-        let root = dhow_fuzz::scratch();
+        let root = dhow_fuzz::scratch("/dev/shm");
         std::fs::write(root.path().join("witness"), "untouched").expect("a witness");
-        let store = DirStore::with_limits(&root.path().join("store"), LIMITS).expect("a store");
+        let store = Store::with_limits(&root.path().join("store"), Choice::Only(Form::Directory), LIMITS).expect("a store");
         store.sweep(&|_| true).expect("a sweep");
         let tar = below(root.path());
         let below = store.apply(None, &mut &tar[..], None).expect("a layer");
