@@ -46,6 +46,7 @@ pub(crate) async fn commit(parts: &Arc<Parts>, slot: &Arc<Slot>, request: Commit
     if let Some(why) = why_not {
         return Err(Error::new(Kind::Conflict, format!("You cannot commit container {} {why}", slot.id)));
     }
+    let name = request.target.map(images::target).transpose()?;
     let paused = request.pause && is_active(container.state.status) && freeze(slot).await?;
     let config = CommitConfig {
         author: request.author,
@@ -55,27 +56,18 @@ pub(crate) async fn commit(parts: &Arc<Parts>, slot: &Arc<Slot>, request: Commit
         config: request.config,
         container_config: request.container_config,
         version: request.version,
+        name,
     };
-    let done = make(parts, slot, &container.image_id, config, request.comment, request.target).await;
+    let done = make(parts, slot, &container.image_id, config, request.comment).await;
     if paused {
         thaw(slot).await;
     }
     done
 }
 
-async fn make(
-    parts: &Arc<Parts>,
-    slot: &Slot,
-    parent: &str,
-    config: CommitConfig,
-    comment: String,
-    target: Option<Reference>,
-) -> Result<String> {
+async fn make(parts: &Arc<Parts>, slot: &Slot, parent: &str, config: CommitConfig, comment: String) -> Result<String> {
+    let name = config.name.as_ref().map(Reference::familiar).unwrap_or_default();
     let id = images::commit(parts, parent, SnapshotKey(slot.id.clone()), config).await?;
-    let name = target.as_ref().map(Reference::familiar).unwrap_or_default();
-    if let Some(target) = target {
-        images::tag(parts, &id, target).await?;
-    }
     tell(parts, &slot.get(), "commit", &[("comment", comment), ("imageID", id.clone()), ("imageRef", name)]);
     Ok(id)
 }

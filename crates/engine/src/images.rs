@@ -101,14 +101,19 @@ fn labels(image: &Image) -> BTreeMap<String, String> {
     image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default().into_iter().collect()
 }
 
-pub(crate) async fn tag(parts: &Arc<Parts>, source: &str, target: Reference) -> Result<()> {
+/// A name that can be given, with its tag.
+pub(crate) fn target(target: Reference) -> Result<Reference> {
     if target.digest().is_some() {
         return Err(Error::new(Kind::Invalid, "refusing to create a tag with a digest reference"));
     }
     if target.domain() == "docker.io" && target.familiar_name() == "sha256" {
         return Err(Error::new(Kind::Invalid, "refusing to create an ambiguous tag using digest algorithm as name"));
     }
-    let target = target.or_latest();
+    Ok(target.or_latest())
+}
+
+pub(crate) async fn tag(parts: &Arc<Parts>, source: &str, name: Reference) -> Result<()> {
+    let target = target(name)?;
     let (wanted, name) = (source.to_owned(), target.clone());
     let image = blocking(parts, move |images| images.tag(&wanted, &name)).await.map_err(|e| named(e, source))?;
     tell(parts, "tag", &image.id, &target.familiar());
@@ -187,10 +192,14 @@ pub(crate) async fn commit(
     config: dhow_image::CommitConfig,
 ) -> Result<String> {
     let base = parent.to_owned();
+    let name = config.name.clone();
     let image = blocking(parts, move |images| images.commit(&base, &snapshot, &config)).await.map_err(|e| match e.kind {
         Kind::NotFound => Error { message: format!("No such image: {parent}"), ..e },
         _ => e,
     })?;
+    if let Some(name) = name {
+        tell(parts, "tag", &image.id, &name.familiar());
+    }
     Ok(image.id.clone())
 }
 

@@ -2,23 +2,19 @@
 
 use crate::blobs::Blobs;
 use crate::db;
-use crate::error::{Error, Result, io};
+use crate::error::{Result, io};
 use crate::incoming::{CONFIG_MAX, Checked, chains, check};
 use crate::index::key;
 use crate::ingest::{Arrived, Ingest};
 use crate::model::Image;
+use crate::parallel::{self, Hand, Layer, Stack};
 use crate::record::Whole;
 use crate::store::Images;
-use dhow_archive::compress;
 use dhow_reference::Reference;
-use dhow_storage::{ChainId, DiffId, LayerInfo};
+use dhow_storage::{ChainId, DiffId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::sync::Arc;
-
-/// Bytes of a layer between two words about it.
-const STEP: u64 = 512 * 1024;
 
 /// What an image consists of.
 #[derive(Debug, Clone)]
@@ -35,18 +31,18 @@ pub struct Arrival {
     pub top: Option<String>,
 }
 
-/// Who brings the layers. Its calls may block.
+/// Who brings the layers.
 pub trait Bring {
-    /// Which of the layers must be brought; the others are here. Said once.
-    fn want(&mut self, needed: &[bool]);
-    /// Waits for a layer that must be brought. An error ends the whole.
-    fn bring(&mut self, number: usize) -> Result<Arc<Arrived>>;
-    /// So many bytes of a layer are unpacked; `total` of them say that the layer is done.
-    fn unpacked(&mut self, number: usize, done: u64, total: u64);
+    /// Which of the layers must be brought; the others are here. Said once. What comes is put into this hand, in any order; when the hand is
+    /// dropped, the whole ends.
+    fn want(&mut self, needed: &[bool], hand: Hand);
+    /// Who hears how far each layer is: its number, the bytes of it that are taken in, and how many there are. All of them say that the layer
+    /// is in its place. Called by several threads; may block.
+    fn teller(&self) -> Arc<dyn Fn(usize, u64, u64) + Send + Sync>;
 }
 
 /// Where a layer is.
-enum Layer {
+enum Found {
     /// Unpacked, and its bytes are in the store.
     Whole,
     /// Unpacked; its bytes are not here.
@@ -57,29 +53,6 @@ enum Layer {
     Missing,
 }
 
-/// A layer's bytes, counted.
-struct Counted<'a> {
-    inner: std::fs::File,
-    number: usize,
-    done: u64,
-    told: u64,
-    total: u64,
-    bring: &'a mut dyn Bring,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(out)?;
-        self.done += count as u64;
-        // The last word is said when the layer is in its place.
-        if self.done >= self.told + STEP && self.done < self.total {
-            self.told = self.done;
-            self.bring.unpacked(self.number, self.done, self.total);
-        }
-        Ok(count)
-    }
-}
-
 impl Images {
     /// Begins to receive content, or goes on where an earlier transfer of it broke off. Blocks while another one is at it.
     pub fn ingest(&self, digest: &str, size: u64) -> Result<Ingest> {
@@ -87,8 +60,8 @@ impl Images {
         Ingest::open(path, target, digest, size)
     }
 
-    /// Takes an image in: layers in order as they come, then its bytes, then the row and the names. On an error nothing of it is visible;
-    /// what came whole is kept for another try, unless it was wrong.
+    /// Takes an image in: its layers side by side as they come, each put on the one below when that is there; then their bytes, then the row
+    /// and the names. On an error nothing of it is visible; what came whole is kept for another try, unless it was wrong.
     pub fn arrive(&self, arrival: &Arrival, bring: &mut dyn Bring) -> Result<Arc<Image>> {
         let checked = check(&arrival.config, Some(arrival.layers.len()))?;
         let chains = chains(&checked.diffs);
@@ -106,72 +79,45 @@ impl Images {
 
     fn arrive_pinned(&self, arrival: &Arrival, checked: Checked, chains: &[ChainId], bring: &mut dyn Bring) -> Result<Arc<Image>> {
         let found = self.find(arrival, &checked.diffs, chains)?;
-        bring.want(&found.iter().map(|layer| matches!(layer, Layer::Missing)).collect::<Vec<_>>());
+        let (hand, events) = parallel::events();
+        bring.want(&found.iter().map(|layer| matches!(layer, Found::Missing)).collect::<Vec<_>>(), hand);
         let mut needs: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut arrived = Vec::new();
-        let mut size = 0;
-        for (number, layer) in found.into_iter().enumerate() {
-            let (digest, diff) = (&arrival.layers[number], &checked.diffs[number]);
-            let info = match layer {
-                Layer::Whole | Layer::Unpacked => {
-                    if matches!(layer, Layer::Whole) {
-                        needs.insert(digest.clone(), Some(diff.to_string()));
-                    }
-                    self.layers.layer(&chains[number])?
-                }
-                Layer::Stored(_) | Layer::Missing => {
-                    let bytes = if let Layer::Stored(bytes) = layer { bytes } else { bring.bring(number)? };
-                    let info = self.unpack(number, number.checked_sub(1).map(|below| &chains[below]), diff, &bytes, bring)?;
-                    needs.insert(digest.clone(), Some(diff.to_string()));
-                    arrived.push(bytes);
-                    info
-                }
-            };
-            size += info.size;
+        for ((layer, digest), diff) in found.iter().zip(&arrival.layers).zip(&checked.diffs) {
+            if !matches!(layer, Found::Unpacked) {
+                needs.insert(digest.clone(), Some(diff.to_string()));
+            }
         }
-        for bytes in &arrived {
+        let work = found.into_iter().map(|layer| match layer {
+            Found::Whole | Found::Unpacked => Layer::Here,
+            Found::Stored(bytes) => Layer::Stored(bytes),
+            Found::Missing => Layer::Awaited,
+        });
+        let stack = Stack { diffs: &checked.diffs, chains, tell: &*bring.teller() };
+        let built = self.build_stack(&stack, work.collect(), events)?;
+        for (_, bytes) in &built.bytes {
             bytes.keep()?;
         }
         let id = self.keep_documents(arrival, &mut needs)?;
         let chain = chains.last().cloned();
         let names: Vec<Reference> = arrival.names.iter().map(key).collect();
-        let whole = Whole { id: &id, raw: &arrival.config, checked, chain, size, parent: None, needs };
-        Ok(self.record_image(whole, &names, arrival.top.as_deref())?.0)
+        let whole = Whole { id: &id, raw: &arrival.config, checked, chain, size: built.size, parent: None, needs };
+        Ok(self.record_image(whole, &names, arrival.top.as_deref(), None)?.0)
     }
 
     /// What of an image is here.
-    fn find(&self, arrival: &Arrival, diffs: &[DiffId], chains: &[ChainId]) -> Result<Vec<Layer>> {
+    fn find(&self, arrival: &Arrival, diffs: &[DiffId], chains: &[ChainId]) -> Result<Vec<Found>> {
         let mut found = Vec::with_capacity(diffs.len());
         for ((digest, diff), chain) in arrival.layers.iter().zip(diffs).zip(chains) {
             let unpacked = self.layers.layer(chain).is_ok();
             let bytes = self.blobs.stored(digest)?;
             found.push(match (unpacked, bytes) {
-                (true, Some(_)) if db::blob_is_layer(&self.state().connection, digest, diff.as_str())? => Layer::Whole,
-                (true, _) => Layer::Unpacked,
-                (false, Some(bytes)) => Layer::Stored(Arc::new(bytes)),
-                (false, None) => Layer::Missing,
+                (true, Some(_)) if db::blob_is_layer(&self.state().connection, digest, diff.as_str())? => Found::Whole,
+                (true, _) => Found::Unpacked,
+                (false, Some(bytes)) => Found::Stored(Arc::new(bytes)),
+                (false, None) => Found::Missing,
             });
         }
         Ok(found)
-    }
-
-    fn unpack(&self, number: usize, parent: Option<&ChainId>, diff: &DiffId, bytes: &Arrived, bring: &mut dyn Bring) -> Result<LayerInfo> {
-        let counted = Counted { inner: bytes.open()?, number, done: 0, told: 0, total: bytes.size(), bring };
-        let unpacked = compress::reader(counted).map_err(io("read", bytes.digest())).and_then(|mut tar| {
-            self.layers.apply(parent, &mut tar, Some(diff)).map_err(|error| match error {
-                dhow_storage::Error::Digest { actual, .. } => {
-                    Error::Archive(format!("invalid diffID for layer {number}: expected \"{diff}\", got {actual:?}"))
-                }
-                other => other.into(),
-            })
-        });
-        let info = unpacked.inspect_err(|error| {
-            if matches!(error, Error::Archive(_)) {
-                bytes.discard();
-            }
-        })?;
-        bring.unpacked(number, bytes.size(), bytes.size());
-        Ok(info)
     }
 
     /// Puts the configuration and the documents into the store; tells the image's id.

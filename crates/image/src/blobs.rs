@@ -1,11 +1,14 @@
 //! The content store: a file for each digest. What stands under a digest has been checked against it.
 
 use crate::error::{Error, Result, io};
+use dhow_storage::{DiffId, Staged};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
 
 const BUFFER: usize = 128 * 1024;
 
@@ -24,6 +27,20 @@ pub(crate) struct Spooled {
     digest: String,
     size: u64,
     kept: bool,
+    /// The layer that it is, if it is one.
+    layer: Mutex<Early>,
+}
+
+/// A layer that is taken in before it is known what it stands on.
+#[derive(Debug, Default)]
+enum Early {
+    /// Nobody does so.
+    #[default]
+    No,
+    /// A thread is at it.
+    Working(Receiver<Result<Staged>>),
+    Done(Box<Staged>),
+    Failed(Error),
 }
 
 /// Content that is being received.
@@ -66,6 +83,36 @@ impl Spooled {
         self.size
     }
 
+    /// The layer that it is, where somebody takes it in early; waits for the end of that. Given once.
+    pub(crate) fn take_layer(&self) -> Option<Result<Staged>> {
+        let mut layer = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut *layer).wait() {
+            Early::Done(staged) => Some(Ok(*staged)),
+            Early::Failed(error) => Some(Err(error)),
+            Early::No | Early::Working(_) => None,
+        }
+    }
+
+    /// The digest of its plain content, where somebody takes it in early; waits for the end of that.
+    pub(crate) fn diff(&self) -> Option<DiffId> {
+        let mut layer = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        *layer = std::mem::take(&mut *layer).wait();
+        match &*layer {
+            Early::Done(staged) => Some(staged.diff().clone()),
+            _ => None,
+        }
+    }
+
+    /// A thread takes it in.
+    pub(crate) fn taken_in_by(&self, thread: Receiver<Result<Staged>>) {
+        *self.layer.lock().unwrap_or_else(PoisonError::into_inner) = Early::Working(thread);
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens it for reading.
     pub(crate) fn open(&self) -> Result<File> {
         File::open(&self.path).map_err(io("open", self.path.display()))
@@ -79,6 +126,20 @@ impl Spooled {
         let mut bytes = Vec::new();
         self.open()?.read_to_end(&mut bytes).map_err(io("read", what))?;
         Ok(bytes)
+    }
+}
+
+impl Early {
+    fn wait(self) -> Self {
+        match self {
+            Self::Working(thread) => match thread.recv() {
+                Ok(Ok(staged)) => Self::Done(Box::new(staged)),
+                Ok(Err(error)) => Self::Failed(error),
+                // The threads were stopped: who needs it takes it in himself.
+                Err(_) => Self::No,
+            },
+            other => other,
+        }
     }
 }
 
@@ -126,12 +187,25 @@ impl Blobs {
     pub(crate) fn spool_with(&self, max: u64, write: impl FnOnce(&mut Spooling) -> Result<()>) -> Result<Spooled> {
         let path = self.tmp.join(random_name());
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(io("make", path.display()))?;
-        let mut spooling =
-            Spooling { spooled: Spooled { path, digest: String::new(), size: 0, kept: false }, file, hash: Sha256::new(), max };
+        let mut spooling = Spooling {
+            spooled: Spooled { path, digest: String::new(), size: 0, kept: false, layer: Mutex::default() },
+            file,
+            hash: Sha256::new(),
+            max,
+        };
         write(&mut spooling)?;
         let mut spooled = spooling.spooled;
         spooled.digest = format!("sha256:{}", hex::encode(spooling.hash.finalize()));
         Ok(spooled)
+    }
+
+    /// Content that is the tar of a layer which is taken in already: the very file, under one more name.
+    pub(crate) fn spool_layer(&self, staged: Staged, size: u64) -> Result<Option<Spooled>> {
+        let Some(tar) = staged.tar() else { return Ok(None) };
+        let path = self.tmp.join(random_name());
+        crate::ingest::link(tar, &path)?;
+        let digest = staged.diff().to_string();
+        Ok(Some(Spooled { path, digest, size, kept: false, layer: Mutex::new(Early::Done(Box::new(staged))) }))
     }
 
     /// Puts received content under its digest, synced. Content that stands there already is left alone.

@@ -3,9 +3,11 @@
 use crate::db;
 use crate::error::{Error, Result};
 use crate::incoming::{self, CONFIG_MAX};
-use crate::model::Image;
+use crate::index::key;
+use crate::model::{self, Image};
 use crate::record::Whole;
 use crate::store::Images;
+use dhow_reference::Reference;
 use dhow_storage::{LayerInfo, SnapshotKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,6 +35,8 @@ pub struct CommitConfig {
     pub container_config: Value,
     /// `docker_version`.
     pub version: String,
+    /// A name that it gets with the same stroke.
+    pub name: Option<Reference>,
 }
 
 impl Images {
@@ -80,7 +84,8 @@ impl Images {
         needs.insert(id.clone(), None);
         let (chain, size) = if empty { (base.chain.clone(), base.size) } else { (Some(layer.chain.clone()), base.size + layer.size) };
         let whole = Whole { id: &id, raw: &raw, checked, chain, size, parent: Some(base.id.clone()), needs };
-        Ok(self.record_image(whole, &[], None)?.0)
+        let names: Vec<Reference> = config.name.iter().map(key).collect();
+        Ok(self.record_image(whole, &names, None, Some(model::now()))?.0)
     }
 }
 
@@ -134,6 +139,7 @@ mod tests {
             config: json!({"Cmd": ["sh"]}),
             container_config: json!({"Tty": true}),
             version: "1".into(),
+            name: None,
         }
     }
 

@@ -122,8 +122,14 @@ pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<
 }
 
 /// Records an image with its blobs (and the diff ids of those that are layers), and points names to it, in one commit. One that is there
-/// stays, with the blobs added.
-pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Option<String>>, names: &[NameRow]) -> Result<()> {
+/// stays, with the blobs added. `at` is told where a person tags.
+pub(crate) fn insert(
+    c: &mut Connection,
+    row: &Row,
+    blobs: &BTreeMap<String, Option<String>>,
+    names: &[NameRow],
+    at: Option<i64>,
+) -> Result<()> {
     let tx = c.transaction()?;
     tx.execute(
         "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
@@ -134,6 +140,9 @@ pub(crate) fn insert(c: &mut Connection, row: &Row, blobs: &BTreeMap<String, Opt
     }
     for name in names {
         point(&tx, name)?;
+    }
+    if let Some(at) = at {
+        tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![row.id, at])?;
     }
     tx.commit()?;
     Ok(())

@@ -6,6 +6,7 @@ use crate::error::{Error, Result, io};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -111,6 +112,16 @@ impl Ingest {
     }
 }
 
+/// Gives an open file one more name.
+pub(crate) fn link(file: &OwnedFd, name: &Path) -> Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let failed = |error: rustix::io::Errno| io("link to", name.display())(error.into());
+    match rustix::fs::linkat(rustix::fs::CWD, &own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW) {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => other.map_err(failed),
+    }
+}
+
 /// The file, held by us alone. Who waited may find that it was moved away meanwhile: then there is a new one.
 fn locked(path: &Path) -> Result<File> {
     loop {
@@ -152,6 +163,22 @@ impl Arrived {
             Err(error) if error.kind() == ErrorKind::NotFound => File::open(&self.target).map_err(io("open", self.target.display())),
             other => other.map_err(io("open", self.path.display())),
         }
+    }
+
+    /// Another file has the same bytes: it takes this one's place, and this one's disk space is given back.
+    pub(crate) fn replace(&self, same: &OwnedFd) -> Result<()> {
+        if self.path == self.target {
+            // Under its digest it is shared with others; it was one file with a layer before, or it stays as it is.
+            return Ok(());
+        }
+        let beside = self.path.with_extension("same");
+        match fs::remove_file(&beside) {
+            // Of one that was killed.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io("remove", beside.display())(error)),
+            _ => {}
+        }
+        link(same, &beside)?;
+        fs::rename(&beside, &self.path).map_err(io("rename to", self.path.display()))
     }
 
     /// Puts it under its digest. Somebody else may have done so.

@@ -26,6 +26,8 @@ pub(crate) type Tell<'a> = &'a mut dyn FnMut(LoadStep);
 pub(crate) struct Named<'a> {
     pub(crate) names: &'a [Reference],
     pub(crate) top: Option<&'a str>,
+    /// When, where a person tags.
+    pub(crate) at: Option<i64>,
 }
 
 /// A layer's archive, and who is told how much of it was read.
@@ -66,7 +68,7 @@ impl Images {
         let pins = self.pin(held.iter().cloned().chain(chains.iter().map(ToString::to_string)));
         let outcome = self.install_pinned(&id, &incoming, checked, config, needs, tell).and_then(|whole| {
             // The last that can fail: from here on the image is there.
-            self.record_image(whole, named.names, named.top)
+            self.record_image(whole, named.names, named.top, named.at)
         });
         drop(pins);
         if outcome.is_err() {
@@ -114,6 +116,15 @@ impl Images {
             let actual = self.content(diff, layer)?;
             return if actual == diff.as_str() { Ok(info) } else { Err(wrong(&actual)) };
         }
+        if let Some(staged) = layer.take_layer() {
+            let staged = staged?;
+            if staged.diff() != diff {
+                return Err(wrong(staged.diff().as_str()));
+            }
+            let info = self.layers.place(staged, parent)?;
+            tell(LoadStep::Layer { diff: diff.to_string(), done: layer.size(), total: layer.size() });
+            return Ok(info);
+        }
         let counted = Counted { inner: layer.open()?, diff, done: 0, told: None, total: layer.size(), tell };
         let mut tar = compress::reader(counted).map_err(io("read", layer.digest()))?;
         self.layers.apply(parent, &mut tar, Some(diff)).map_err(|error| match error {
@@ -127,6 +138,9 @@ impl Images {
         let known = layer.digest() == expected.as_str() || db::blob_is_layer(&self.state().connection, layer.digest(), expected.as_str())?;
         if known {
             return Ok(expected.to_string());
+        }
+        if let Some(diff) = layer.diff() {
+            return Ok(diff.to_string());
         }
         let mut plain = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
         let mut whole = Digested::new(&mut plain);

@@ -27,13 +27,15 @@ pub(crate) struct Whole<'a> {
 pub(crate) type Recorded = (Arc<Image>, Vec<Option<String>>);
 
 impl Images {
-    /// Records an image, and points names to it that stand for `top`. One that is there already stays, and has the new content too.
-    pub(crate) fn record_image(&self, whole: Whole<'_>, names: &[Reference], top: Option<&str>) -> Result<Recorded> {
+    /// Records an image, and points names to it that stand for `top`. One that is there already stays, and has the new content too. `at` is
+    /// given where a person tags.
+    pub(crate) fn record_image(&self, whole: Whole<'_>, names: &[Reference], top: Option<&str>, at: Option<i64>) -> Result<Recorded> {
+        let at = at.filter(|_| !names.is_empty());
         let Whole { id, raw, checked, chain, size, parent, needs } = whole;
         let row = Row { id: id.to_owned(), chain: chain.as_ref().map(ToString::to_string), parent: parent.clone(), last_tagged: None };
         let named = |name: &Reference| NameRow { name: name.to_string(), image: id.to_owned(), top: top.map(str::to_owned) };
         let mut state = self.state();
-        db::insert(&mut state.connection, &row, &needs, &names.iter().map(named).collect::<Vec<_>>())?;
+        db::insert(&mut state.connection, &row, &needs, &names.iter().map(named).collect::<Vec<_>>(), at)?;
         let mut documents: Vec<String> =
             needs.into_iter().filter(|(digest, diff)| diff.is_none() && digest != id).map(|(d, _)| d).collect();
         let image = match state.index.get(id) {
@@ -57,7 +59,7 @@ impl Images {
         documents.sort();
         documents.dedup();
         state.index.put(Image { documents, ..image });
-        let before = names.iter().map(|name| state.index.set_name(name, id, top, None)).collect();
+        let before = names.iter().map(|name| state.index.set_name(name, id, top, at)).collect();
         let image = state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Ok((image, before))
     }

@@ -2,11 +2,13 @@
 
 use crate::blobs::Blobs;
 use crate::db::NameRow;
+use crate::early::Early;
 use crate::error::{Error, Result, io};
 use crate::incoming::{self, CONFIG_MAX, Incoming};
 use crate::index::{Index, key};
 use crate::install::Named;
 use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
+use crate::parallel::Turns;
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
 use dhow_reference::Reference;
@@ -32,6 +34,7 @@ pub struct Images {
     published: Mutex<Arc<Index>>,
     /// Something that was being removed is gone.
     gone: Condvar,
+    pub(crate) turns: Turns,
 }
 
 /// What the lock guards: held for commits, never while content is read or unpacked, and by no reader.
@@ -92,7 +95,8 @@ impl Images {
         let connection = dhow_db::open(&root.join("images.db"), db::MIGRATIONS)?;
         dhow_db::set_durability(&connection, Durability::Power)?;
         let state = State { connection, index: Index::default(), pins: HashMap::new(), doomed: HashSet::new() };
-        let this = Self { blobs, layers, state: Mutex::new(state), published: Mutex::default(), gone: Condvar::new() };
+        let this =
+            Self { blobs, layers, state: Mutex::new(state), published: Mutex::default(), gone: Condvar::new(), turns: Turns::default() };
         this.fill_index()?;
         this.sweep()?;
         Ok(this)
@@ -162,7 +166,8 @@ impl Images {
     /// Takes in an archive of images of any age or form, plain or compressed (gzip, zstd, xz); with a platform, only the images for it.
     /// All or nothing per image; `tell` hears of each step.
     pub fn load(&self, archive: &mut dyn Read, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
-        for group in archive::read(&self.blobs, archive)? {
+        let mut early = Early::new(&self.blobs, &self.layers);
+        for group in archive::read(&mut early, archive)? {
             let mut names = group.names;
             // Of several images the names mean the first that is wanted.
             let mut first = true;
@@ -185,7 +190,7 @@ impl Images {
         first: bool,
         tell: &mut dyn FnMut(LoadStep),
     ) -> Result<()> {
-        let (image, before) = self.install(image, Named { names: &names, top }, tell)?;
+        let (image, before) = self.install(image, Named { names: &names, top, at: None }, tell)?;
         tell(LoadStep::Image(image.id.clone()));
         if names.is_empty() && first {
             tell(LoadStep::Line(Loaded::Untagged(image.id.clone())));
@@ -211,13 +216,11 @@ impl Images {
         drop(plain);
         let config = imported(&config, info.diff.as_str())?;
         let chain = info.chain.clone();
-        let (image, _) = self
-            .install(Incoming { config, layers: vec![Arc::new(layer)], ..Incoming::default() }, Named::default(), &mut |_| {})
-            .inspect_err(|_| self.collect(Vec::new(), vec![chain]))?;
-        if let Some(target) = target {
-            self.set_name(&key(target), &image.id, None, Some(model::now()))?;
-        }
-        self.resolve(&image.id)
+        let names: Vec<Reference> = target.into_iter().map(key).collect();
+        let named = Named { names: &names, top: None, at: Some(model::now()) };
+        let incoming = Incoming { config, layers: vec![Arc::new(layer)], ..Incoming::default() };
+        let installed = self.install(incoming, named, &mut |_| {}).inspect_err(|_| self.collect(Vec::new(), vec![chain]));
+        Ok(installed?.0)
     }
 
     /// The image embedded in the program (`hello`), taken in as by a pull. `None` if there is none of this name.
@@ -226,7 +229,7 @@ impl Images {
         let Some(found) = embedded::find(&name)? else { return Ok(None) };
         let layer = self.blobs.spool(&mut &found.layer[..], CONFIG_MAX)?;
         let incoming = Incoming { config: found.config, layers: vec![Arc::new(layer)], ..Incoming::default() };
-        let named = Named { names: std::slice::from_ref(&name), top: None };
+        let named = Named { names: std::slice::from_ref(&name), top: None, at: None };
         Ok(Some(self.install(incoming, named, &mut |_| {})?.0))
     }
 

@@ -1,5 +1,7 @@
 //! Archives in: load and import.
 
+use std::os::unix::fs::MetadataExt;
+
 use dhow_tests::archive::{Tar, rootfs};
 use dhow_tests::{Cmd, Engine, Options, paths, skip};
 
@@ -113,5 +115,60 @@ fn a_pull_without_a_registry_says_so() {
     let engine = bare();
     let out = engine.run("pull nosuch");
     assert_ne!(out.code, 0, "{out}");
+    engine.finish();
+}
+
+/// Bytes on disk below the data root's images and layers, each file once, however many names it has.
+fn on_disk(engine: &Engine) -> u64 {
+    fn walk(dir: &std::path::Path, seen: &mut std::collections::BTreeMap<u64, u64>) {
+        for entry in std::fs::read_dir(dir).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let meta = entry.metadata().expect("a file");
+            if meta.is_dir() {
+                walk(&entry.path(), seen);
+            } else {
+                seen.insert(meta.ino(), meta.blocks() * 512);
+            }
+        }
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    for place in ["images/blobs", "images/ingest", "images/tmp", "layers/layers", "layers/tmp"] {
+        walk(&engine.data_root().join(place), &mut seen);
+    }
+    seen.values().sum()
+}
+
+/// Every blob and every layer goes with the last image that needs it, in the moment in which that goes, and not before.
+#[test]
+fn disk_is_given_back_at_once() {
+    const LARGE: u64 = 4 << 20;
+    let engine = Engine::with(Options { empty: true, ..Options::default() });
+    // Nothing that compresses, and nothing that is sparse.
+    let content =
+        |salt: u32| -> Vec<u8> { (0..LARGE as u32 / 4).flat_map(|n| (n ^ salt).wrapping_mul(2_654_435_761).to_le_bytes()).collect() };
+    let archive = |name: &str, layers: &[&[u8]]| {
+        let diffs: Vec<String> = layers.iter().map(|layer| dhow_tests::registry::digest(layer)).collect();
+        let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diffs } });
+        let names: Vec<String> = (0..layers.len()).map(|number| format!("layer{number}.tar")).collect();
+        let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [name], "Layers": names }]);
+        let tar = names.iter().zip(layers).fold(Tar::new(), |tar, (name, layer)| tar.file(name, 0o644, layer));
+        let tar = tar.file("config.json", 0o644, config.to_string().as_bytes());
+        let path = engine.scratch("archives").join("one.tar");
+        std::fs::write(&path, tar.file("manifest.json", 0o644, manifest.to_string().as_bytes()).finish()).expect("an archive");
+        engine.dhow(["load", "-q", "-i"]).args([path]).ok();
+    };
+    let layer = |salt: u32| Tar::new().file(&format!("f{salt}"), 0o644, &content(salt)).finish();
+    let (shared, first, second) = (layer(1), layer(2), layer(3));
+    archive("first:1", &[&shared, &first]);
+    let one = on_disk(&engine);
+    assert!(one >= 2 * LARGE, "{one}");
+    archive("second:1", &[&shared, &second]);
+    let both = on_disk(&engine);
+    // The shared layer is there once.
+    assert!((one + LARGE..one + one).contains(&both), "{one} {both}");
+    engine.ok("rmi first:1");
+    assert_eq!(on_disk(&engine), one);
+    engine.ok("rmi second:1");
+    assert_eq!(on_disk(&engine), 0);
     engine.finish();
 }

@@ -1,6 +1,6 @@
-//! Between the image store's blocking thread and the transfers.
+//! Between the image store's threads and the transfers.
 
-use dhow_image::{Arrived, Bring, Error, Result};
+use dhow_image::{Bring, Hand};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,49 +12,46 @@ pub(super) struct Unpacked {
     pub(super) total: u64,
 }
 
-/// The blocking end. When the other end is dropped, the next call fails, and with it the whole.
+/// Which layers must be brought, and the hand that takes them.
+pub(super) type Wanted = (Vec<bool>, Hand);
+
+/// The blocking end.
 pub(super) struct Bringer {
-    wanted: Option<oneshot::Sender<Vec<bool>>>,
-    layers: Vec<Option<oneshot::Receiver<Arc<Arrived>>>>,
+    wanted: Option<oneshot::Sender<Wanted>>,
     unpacked: mpsc::Sender<Unpacked>,
 }
 
-/// The other end.
+/// The other end. When the hand is dropped, the store gives up.
 pub(super) struct Ends {
-    pub(super) wanted: oneshot::Receiver<Vec<bool>>,
-    pub(super) layers: Vec<oneshot::Sender<Arc<Arrived>>>,
+    pub(super) wanted: oneshot::Receiver<Wanted>,
     pub(super) unpacked: mpsc::Receiver<Unpacked>,
 }
 
-/// Both ends, for so many layers.
-pub(super) fn ends(layers: usize) -> (Bringer, Ends) {
+/// Both ends.
+pub(super) fn ends() -> (Bringer, Ends) {
     let (tell_wanted, wanted) = oneshot::channel();
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..layers).map(|_| oneshot::channel()).unzip();
     let (tell_unpacked, unpacked) = mpsc::channel(16);
-    let bringer = Bringer { wanted: Some(tell_wanted), layers: receivers.into_iter().map(Some).collect(), unpacked: tell_unpacked };
-    (bringer, Ends { wanted, layers: senders, unpacked })
+    (Bringer { wanted: Some(tell_wanted), unpacked: tell_unpacked }, Ends { wanted, unpacked })
 }
 
 impl Bring for Bringer {
-    fn want(&mut self, needed: &[bool]) {
+    fn want(&mut self, needed: &[bool], hand: Hand) {
         if let Some(wanted) = self.wanted.take() {
-            // Nobody there any more: the next call says so.
-            let _gone = wanted.send(needed.to_vec());
+            // Nobody there any more: the hand is dropped, which says so.
+            let _gone = wanted.send((needed.to_vec(), hand));
         }
     }
 
-    fn bring(&mut self, number: usize) -> Result<Arc<Arrived>> {
-        let layer = self.layers.get_mut(number).and_then(Option::take).ok_or(Error::Aborted)?;
-        layer.blocking_recv().map_err(|_| Error::Aborted)
-    }
-
-    fn unpacked(&mut self, number: usize, done: u64, total: u64) {
-        let step = Unpacked { number, done, total };
-        if done >= total {
-            let _gone = self.unpacked.blocking_send(step);
-        } else {
-            // One that is left out is followed by another.
-            let _left_out = self.unpacked.try_send(step);
-        }
+    fn teller(&self) -> Arc<dyn Fn(usize, u64, u64) + Send + Sync> {
+        let unpacked = self.unpacked.clone();
+        Arc::new(move |number, done, total| {
+            let step = Unpacked { number, done, total };
+            if done >= total {
+                let _gone = unpacked.blocking_send(step);
+            } else {
+                // One that is left out is followed by another.
+                let _left_out = unpacked.try_send(step);
+            }
+        })
     }
 }

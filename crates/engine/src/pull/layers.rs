@@ -6,7 +6,7 @@ use super::model::{LayerStep, PullStep, Tell, say};
 use super::transfer::{Failure, State, Transfer};
 use crate::error::{Error, Kind, Result};
 use crate::parts::Parts;
-use dhow_image::{Arrival, Arrived, Image};
+use dhow_image::{Arrival, Arrived, Hand, Image};
 use dhow_reference::Reference;
 use dhow_registry::Repository;
 use dhow_registry::protocol::{Descriptor, Manifest};
@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Time between two words about one layer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,10 +43,10 @@ async fn fetch_all(
     name: &Reference,
     tell: &Tell,
 ) -> Result<Arc<Image>> {
-    let (mut bringer, ends) = bring::ends(manifest.layers.len());
+    let (mut bringer, ends) = bring::ends();
     let images = parts.images.clone();
     let taking = tokio::task::spawn_blocking(move || images.arrive(&arrival, &mut bringer));
-    let Ok(needed) = ends.wanted.await else { return taken(taking.await) };
+    let Ok((needed, hand)) = ends.wanted.await else { return taken(taking.await) };
     let digests: Vec<&str> = manifest.layers.iter().map(|layer| layer.digest.as_str()).collect();
     // An image that is here is not told layer by layer.
     let known = needed.iter().all(|needed| !needed);
@@ -55,10 +55,8 @@ async fn fetch_all(
         say(tell, PullStep::Layer((*digest).to_owned(), step)).await?;
     }
     let mut transfers: FuturesUnordered<Boxed<'_, ()>> = FuturesUnordered::new();
-    for ((layer, needed), sender) in manifest.layers.iter().zip(&needed).zip(ends.layers) {
-        if *needed {
-            transfers.push(Box::pin(follow(parts, repository, layer, sender, tell)));
-        }
+    for (number, layer) in manifest.layers.iter().enumerate().filter(|(number, _)| needed[*number]) {
+        transfers.push(Box::pin(follow(parts, repository, (number, layer), &hand, tell)));
     }
     let bringing = async {
         while let Some(end) = transfers.next().await {
@@ -99,13 +97,7 @@ fn renamed(error: Error, name: &Reference) -> Error {
 }
 
 /// Follows one transfer to its end, tells of it, and hands the layer on.
-async fn follow(
-    parts: &Arc<Parts>,
-    repository: &Repository,
-    layer: &Descriptor,
-    to: oneshot::Sender<Arc<Arrived>>,
-    tell: &Tell,
-) -> Result<()> {
+async fn follow(parts: &Arc<Parts>, repository: &Repository, (number, layer): (usize, &Descriptor), to: &Hand, tell: &Tell) -> Result<()> {
     let transfer = parts.transfers.join(&parts.images, repository, layer);
     let arrived = match watch(&transfer, &layer.digest, tell).await? {
         Ok(arrived) => arrived,
@@ -115,7 +107,7 @@ async fn follow(
     say(tell, PullStep::Layer(layer.digest.clone(), LayerStep::Verifying)).await?;
     say(tell, PullStep::Layer(layer.digest.clone(), LayerStep::Downloaded)).await?;
     // Where the store has given up, its own error counts.
-    let _given_up = to.send(arrived);
+    to.put(number, arrived);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use dhow_reference::Reference;
 use spool::Members;
 use std::io::Read;
 
-use crate::blobs::Blobs;
+use crate::early::Early;
 
 /// What an archive has under one or several names: one image, or those of an index, the one that the names mean first.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub(crate) struct Group {
 }
 
 /// Reads an archive to its end and tells what images it holds.
-pub(crate) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Vec<Group>> {
-    let members = Members::read(blobs, stream)?;
+pub(crate) fn read(early: &mut Early<'_>, stream: &mut dyn Read) -> Result<Vec<Group>> {
+    let members = Members::read(early, stream)?;
     // `docker save` since 25 writes both; the names are in manifest.json.
     if members.has("manifest.json") {
         docker::images(&members)

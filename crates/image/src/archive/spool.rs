@@ -1,6 +1,7 @@
 //! The members of an archive, received in whatever order they come.
 
-use crate::blobs::{Blobs, Spooled, unreadable};
+use crate::blobs::{Spooled, unreadable};
+use crate::early::Early;
 use crate::error::{Error, Result};
 use dhow_archive::compress;
 use dhow_archive::tarball::{Kind, Reader};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 
 /// Bounds against endless streams, not against large images.
 const LIMITS: Limits = Limits { bytes: 1 << 40, entries: 20_000, depth: 64, name: NAME_MAX, extensions: 1 << 20 };
+/// Bytes of a member that tell what it is.
+const HEAD: usize = 512;
 /// Longest name or link.
 const NAME_MAX: usize = 4096;
 /// Links followed from one name.
@@ -22,12 +25,14 @@ const LINKS_MAX: usize = 8;
 pub(super) struct Members {
     files: HashMap<String, Arc<Spooled>>,
     links: HashMap<String, String>,
+    /// Members that looked like layers and are none, and why.
+    broken: HashMap<String, String>,
 }
 
 impl Members {
     /// Receives every member. Names that lead out of the archive are refused, and so are sparse members: their holes would be
     /// written out, and no program that writes image archives makes them.
-    pub(super) fn read(blobs: &Blobs, stream: &mut dyn Read) -> Result<Self> {
+    pub(super) fn read(early: &mut Early<'_>, stream: &mut dyn Read) -> Result<Self> {
         let mut plain = compress::reader(stream).map_err(|e| unreadable(&e))?;
         let mut tar = Reader::new(&mut plain, LIMITS);
         let mut members = Self::default();
@@ -38,8 +43,14 @@ impl Members {
                     return Err(Error::Archive(format!("{}: sparse members are not accepted", member.shown())));
                 }
                 Kind::Regular => {
-                    let spooled = blobs.spool(&mut Content(&mut tar), member.size)?;
-                    members.files.insert(name, Arc::new(spooled));
+                    let head = tar.peek()?;
+                    let head = head[..head.len().min(HEAD)].to_vec();
+                    match early.receive(&mut Content(&mut tar), member.size, &head) {
+                        Ok(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
+                        // Nothing may ask for it.
+                        Err(Error::Archive(reason)) => drop(members.broken.insert(name, reason)),
+                        Err(error) => return Err(error),
+                    }
                 }
                 Kind::Symlink => drop(members.links.insert(name.clone(), beside(&name, &member.link)?)),
                 Kind::HardLink => drop(members.links.insert(name, clean(&member.link)?)),
@@ -68,6 +79,9 @@ impl Members {
         for _ in 0..=LINKS_MAX {
             if let Some(file) = self.files.get(&at) {
                 return Ok(file.clone());
+            }
+            if let Some(reason) = self.broken.get(&at) {
+                return Err(Error::Archive(reason.clone()));
             }
             match self.links.get(&at) {
                 Some(target) => at.clone_from(target),

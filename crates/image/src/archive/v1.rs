@@ -125,6 +125,9 @@ fn image(members: &Members, id: &str, names: Vec<Reference>) -> Result<Group> {
 }
 
 fn diff(layer: &Arc<Spooled>) -> Result<String> {
+    if let Some(diff) = layer.diff() {
+        return Ok(diff.to_string());
+    }
     let mut plain = compress::reader(layer.open()?).map_err(io("read", layer.digest()))?;
     let mut whole = Digested::new(&mut plain);
     loop {
