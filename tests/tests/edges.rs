@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-network", &["dhow-sys"]),
     ("dhow-shim", &["dhow-network", "dhow-runtime", "dhow-sys"]),
     ("dhow-archive", &["dhow-sys"]),
-    ("dhow-storage", &["dhow-archive", "dhow-sys"]),
+    ("dhow-storage", &["dhow-archive", "dhow-erofs", "dhow-sys"]),
     ("dhow-image", &["dhow-archive", "dhow-db", "dhow-reference", "dhow-storage", "dhow-sys"]),
     ("dhow-registry", &["dhow-reference"]),
     ("dhow-files", &["dhow-archive", "dhow-sys"]),

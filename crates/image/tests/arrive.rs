@@ -1,5 +1,7 @@
 //! Images that come layer by layer: side by side, in any order, several at once.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use dhow_image::{Arrival, Arrived, Bring, Hand, Images};
