@@ -142,3 +142,18 @@ fn class24_logs_and_their_readers_are_bounded() {
     engine.ok("rm -f web");
     engine.finish();
 }
+
+#[test]
+fn a_local_log_is_bounded_and_compressed() {
+    let engine = Engine::new();
+    let options = ["--log-driver", "local", "--log-opt", "max-size=20k", "--log-opt", "max-file=3"];
+    let script = "for i in $(seq 2000); do echo a line with number $i; done; sleep 1000";
+    engine.dhow(["run", "-d", "--name", "web"]).args(options).args(["busybox", "sh", "-c", script]).ok();
+    let path = log_path(&engine, "web");
+    until("all is written", || engine.ok("logs --tail 1 web") == "a line with number 2000");
+    until("all but the newest are compressed", || files(&path) == ["", ".1.gz", ".2.gz"]);
+    assert_eq!(engine.ok("inspect -f {{.HostConfig.LogConfig.Type}} web"), "local");
+    let refused = engine.run("run --rm --log-driver local --log-opt labels=a busybox true");
+    assert!(refused.code == 125 && refused.stderr().contains("unknown log opt 'labels' for log driver local"), "{refused}");
+    engine.finish();
+}

@@ -111,7 +111,7 @@ fn plugins() -> Plugins {
         volume: Vec::new(),
         network: list(&["bridge", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
-        log: list(&["json-file", "none"]),
+        log: list(&["json-file", "local", "none"]),
     }
 }
 

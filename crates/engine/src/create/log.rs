@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 /// Options that a json-file log knows.
 const KNOWN: [&str; 8] = ["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"];
+/// Options that a local log knows.
+const LOCAL: [&str; 3] = ["max-size", "max-file", "compress"];
 /// Options of every driver.
 const GENERAL: [&str; 2] = ["mode", "max-buffer-size"];
 
@@ -24,11 +26,17 @@ pub(crate) fn check(log: &Log) -> Result<()> {
     }
     general(&log.options)?;
     match log.driver.as_str() {
+        "local" => {
+            if let Some(key) = log.options.keys().find(|key| !LOCAL.contains(&key.as_str()) && !GENERAL.contains(&key.as_str())) {
+                return Err(bad(format!("unknown log opt '{key}' for log driver local")));
+            }
+            limits(log).map(drop)
+        }
         "json-file" => {
             if let Some(key) = log.options.keys().find(|key| !KNOWN.contains(&key.as_str()) && !GENERAL.contains(&key.as_str())) {
                 return Err(bad(format!("unknown log opt '{key}' for json-file log driver")));
             }
-            limits(&log.options)?;
+            limits(log)?;
             log_attrs::check(&log.options)
         }
         name => Err(bad(format!("error looking up logging plugin {name}: plugin \"{name}\" not found"))),
@@ -59,7 +67,9 @@ struct Limits {
     compress: bool,
 }
 
-fn limits(options: &BTreeMap<String, String>) -> Result<Limits> {
+/// A local log is that of json-file in files that are compressed once they are full.
+fn limits(log: &Log) -> Result<Limits> {
+    let (options, local) = (&log.options, log.driver == "local");
     let size = match options.get("max-size").map(String::as_str) {
         None => DEFAULT_SIZE,
         Some("-1") => 0,
@@ -71,7 +81,7 @@ fn limits(options: &BTreeMap<String, String>) -> Result<Limits> {
     };
     let files = match options.get("max-file") {
         // Whoever sets a size and no number gets Docker's one file.
-        None if options.contains_key("max-size") => 1,
+        None if options.contains_key("max-size") && !local => 1,
         None => DEFAULT_FILES,
         Some(text) => match text.parse::<u32>() {
             Ok(0) => return Err(driver_error("max-file cannot be less than 1".into())),
@@ -81,6 +91,7 @@ fn limits(options: &BTreeMap<String, String>) -> Result<Limits> {
         },
     };
     let compress = match options.get("compress").map(String::as_str) {
+        None if local => files > 1 && size > 0,
         None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => false,
         Some("1" | "t" | "T" | "true" | "True" | "TRUE") => true,
         Some(text) => return Err(driver_error(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax"))),
@@ -119,10 +130,14 @@ pub(crate) fn own_defaults(log: &mut Log, defaults: &BTreeMap<String, String>) {
     if log.driver.is_empty() {
         log.driver = "json-file".into();
     }
-    if log.driver == "json-file" {
-        for (key, value) in defaults {
-            log.options.entry(key.clone()).or_insert_with(|| value.clone());
-        }
+    let known = |key: &str| match log.driver.as_str() {
+        "json-file" => true,
+        "local" => LOCAL.contains(&key) || GENERAL.contains(&key),
+        _ => false,
+    };
+    let given: Vec<_> = defaults.iter().filter(|(key, _)| known(key)).collect();
+    for (key, value) in given {
+        log.options.entry(key.clone()).or_insert_with(|| value.clone());
     }
 }
 
@@ -132,8 +147,8 @@ pub(crate) fn log_config(container: &Container, path: PathBuf) -> Result<Option<
     if log.driver == "none" {
         return Ok(None);
     }
-    let limits = limits(&log.options)?;
-    let attrs = log_attrs::collect(container)?;
+    let limits = limits(log)?;
+    let attrs = if log.driver == "local" { BTreeMap::new() } else { log_attrs::collect(container)? };
     Ok(Some(LogConfig { path, max_size: limits.size, max_file: limits.files, compress: limits.compress, attrs }))
 }
 
@@ -178,11 +193,19 @@ mod tests {
         assert!(check(&log(&all)).is_ok());
         assert!(check(&log(&[("mode", "non-blocking"), ("max-buffer-size", "4m"), ("compress", "false")])).is_ok());
         let check = |options: &[(&str, &str)], size, files, compress| {
-            assert_eq!(limits(&log(options).options).unwrap(), Limits { size, files, compress }, "{options:?}");
+            assert_eq!(limits(&log(options)).unwrap(), Limits { size, files, compress }, "{options:?}");
         };
         check(&[], DEFAULT_SIZE, DEFAULT_FILES, false);
         check(&[("max-size", "-1")], 0, 1, false);
         check(&[("max-size", "1k"), ("max-file", "2"), ("compress", "1")], 1000, 2, true);
+        let local = |options: &[(&str, &str)]| Log { driver: "local".into(), ..log(options) };
+        assert_eq!(limits(&local(&[])).unwrap(), Limits { size: DEFAULT_SIZE, files: DEFAULT_FILES, compress: true });
+        assert_eq!(limits(&local(&[("max-size", "1k")])).unwrap(), Limits { size: 1000, files: DEFAULT_FILES, compress: true });
+        assert_eq!(limits(&local(&[("max-file", "1")])).unwrap(), Limits { size: DEFAULT_SIZE, files: 1, compress: false });
+        assert_eq!(super::check(&local(&[("labels", "a")])).unwrap_err().message, "unknown log opt 'labels' for log driver local");
+        let mut mixed = local(&[("max-file", "2")]);
+        own_defaults(&mut mixed, &[("max-file", "3"), ("max-size", "1k"), ("tag", "x")].map(|(k, v)| (k.into(), v.into())).into());
+        assert_eq!(mixed, local(&[("max-file", "2"), ("max-size", "1k")]));
         let other = Log { driver: "nope".into(), ..Log::default() };
         assert_eq!(super::check(&other).unwrap_err().message, "error looking up logging plugin nope: plugin \"nope\" not found");
     }
