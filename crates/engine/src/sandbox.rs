@@ -83,12 +83,13 @@ fn write(path: &Path, bytes: &[u8], anew: bool) -> Result<()> {
 /// The container's name as its own hosts file has it, with its domain where it has one.
 fn own_names(container: &Container) -> String {
     let request = &container.request;
-    match (request.hostname.as_str(), request.domainname.as_str()) {
-        (host, "") => match host.split_once('.') {
-            Some((first, _)) => format!("{host} {first}"),
-            None => host.to_owned(),
-        },
-        (host, domain) => format!("{host}.{domain} {host}"),
+    let whole = match request.domainname.as_str() {
+        "" => request.hostname.clone(),
+        domain => format!("{}.{domain}", request.hostname),
+    };
+    match whole.split_once('.') {
+        Some((first, _)) => format!("{whole} {first}"),
+        None => whole,
     }
 }
 

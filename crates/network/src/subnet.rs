@@ -51,6 +51,11 @@ impl Subnet {
         self.address
     }
 
+    /// Its last address.
+    pub fn last(&self) -> IpAddr {
+        from_number(self.bounds().1, self.address)
+    }
+
     /// Length of its prefix.
     pub fn prefix(&self) -> u8 {
         self.prefix

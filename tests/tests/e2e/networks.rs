@@ -236,7 +236,10 @@ fn what_is_refused_leaves_nothing() {
     check("network inspect nope", "network nope not found");
     waiter(&engine, "one", "--network net --ip 10.125.0.9");
     check("run --rm --network net --ip 10.125.0.9 busybox true", "Address already in use");
-    check("run --rm --network net --ip 10.126.0.9 busybox true", "no configured subnet contains IP address 10.126.0.9");
+    check(
+        "run --rm --network net --ip 10.126.0.9 busybox true",
+        "invalid config for network net: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.126.0.9",
+    );
     check("network connect net nope", "No such container: nope");
     check("network connect host one", "container cannot be connected to host network");
     waiter(&engine, "none", "--network none");

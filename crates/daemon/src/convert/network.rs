@@ -60,12 +60,21 @@ pub(crate) fn memberships(mode: &str, network: &NetworkMode, asked: &NetworkingC
     }
     for (name, endpoint) in asked {
         let name = if name == "default" { "bridge" } else { name };
-        let membership = endpoint.as_ref().map(|endpoint| membership(name, endpoint)).transpose()?.unwrap_or_default();
+        let membership = endpoint.as_ref().map(|endpoint| membership(name, endpoint)).transpose();
+        let membership = membership.map_err(|failure| in_config(name, failure))?.unwrap_or_default();
         if *network == NetworkMode::Networks || name == mode {
             all.insert(name.to_owned(), membership);
         }
     }
     Ok(all)
+}
+
+/// Names the network whose settings make no sense in the request for a container.
+fn in_config(network: &str, mut failure: Failure) -> Failure {
+    if failure.0.message.starts_with("invalid endpoint settings:") {
+        failure.0.message = format!("invalid config for network {network}: {}", failure.0.message);
+    }
+    failure
 }
 
 /// A network as it is asked for.

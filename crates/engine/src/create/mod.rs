@@ -37,6 +37,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
     let command = merge::image(&mut request, &image.config, &id)?;
     warnings.extend(validate::merged(&request)?);
 
+    let memberships = parts.networks.resolve(std::mem::take(&mut request.network.memberships))?;
     let name = reserve(parts, request.name.as_deref(), &id)?;
     let mut held = match volumes::hold(parts, &mut request).await {
         Ok(held) => held,
@@ -55,7 +56,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
         state: State::default(),
         execs: Vec::new(),
         sandbox: Sandbox { id: ids::fresh()?, ..Sandbox::default() },
-        networks: parts.networks.resolve(std::mem::take(&mut request.network.memberships)),
+        networks: memberships,
         published: Vec::new(),
         log_path: String::new(),
         graph: std::collections::BTreeMap::new(),

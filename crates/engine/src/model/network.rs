@@ -137,6 +137,18 @@ impl Network {
         self.option(name).map_or(default, |text| matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True"))
     }
 
+    /// Fails, in Docker's words, where an address cannot be asked for.
+    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), String> {
+        let mut own = self.pools.iter().filter(|pool| self.chosen && pool.subnet.is_ipv4() == address.is_ipv4()).peekable();
+        if own.peek().is_none() {
+            return Err("user specified IP address is supported only when connecting to networks with user configured subnets".to_owned());
+        }
+        match own.any(|pool| pool.subnet.contains(address)) {
+            true => Ok(()),
+            false => Err(format!("no configured subnet or ip-range contain the IP address {address}")),
+        }
+    }
+
     /// What its links have, where it says so.
     pub(crate) fn mtu(&self) -> Option<u32> {
         self.option("com.docker.network.driver.mtu")?.parse().ok().filter(|mtu| *mtu > 0)

@@ -202,16 +202,9 @@ impl Inner {
         let Some(entry) = self.by_id.get_mut(&network.id) else { return Err(super::no_such(&network.name)) };
         let pools = || network.pools.iter().filter(move |pool| pool.subnet.is_ipv4() == ipv4);
         if let Some(asked) = asked {
-            if !network.chosen {
-                let text = "invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets";
-                return Err(Error::new(Kind::Invalid, text));
-            }
+            network.check_address(asked).map_err(|text| Error::new(Kind::Invalid, format!("invalid endpoint settings:\n{text}")))?;
             let at = entry.addresses.iter_mut().find(|addresses| addresses.pool().subnet.contains(asked));
-            let at = at.ok_or_else(|| {
-                let subnets: Vec<String> = pools().map(|pool| pool.subnet.to_string()).collect();
-                let text = format!("invalid endpoint settings:\nno configured subnet contains IP address {asked} ({})", subnets.join(" "));
-                Error::new(Kind::Invalid, text)
-            })?;
+            let at = at.ok_or_else(|| super::no_such(&network.name))?;
             at.take_this(asked).map_err(|refused| Error::new(Kind::Forbidden, refused.text()))?;
             return Ok(Some((asked, at.pool().subnet.prefix())));
         }

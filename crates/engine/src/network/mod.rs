@@ -134,11 +134,20 @@ impl Networks {
     }
 
     /// What a new container asks for, under the names of its networks where they are there. What is not there is found missing at the start.
-    pub(crate) fn resolve(&self, asked: BTreeMap<String, Membership>) -> BTreeMap<String, Membership> {
+    /// Fails where one that is there has no such addresses.
+    pub(crate) fn resolve(&self, asked: BTreeMap<String, Membership>) -> Result<BTreeMap<String, Membership>> {
         let inner = self.lock();
         let one = |(key, membership): (String, Membership)| match inner.find(&key) {
-            Ok(network) => (network.name.clone(), Membership { network: network.id.clone(), ..membership }),
-            Err(_) => (key, membership),
+            Ok(network) => {
+                let wrong = [membership.ipv4, membership.ipv6].into_iter().flatten().filter_map(|a| network.check_address(a).err());
+                let wrong: Vec<String> = wrong.collect();
+                if !wrong.is_empty() {
+                    let text = format!("invalid config for network {key}: invalid endpoint settings:\n{}", wrong.join("\n"));
+                    return Err(Error::new(Kind::Invalid, text));
+                }
+                Ok((network.name.clone(), Membership { network: network.id.clone(), ..membership }))
+            }
+            Err(_) => Ok((key, membership)),
         };
         asked.into_iter().map(one).collect()
     }

@@ -137,6 +137,11 @@ pub(super) fn pool(request: &PoolRequest) -> Result<Pool> {
         "" => first(subnet, range, &auxiliary),
         text => inside("gateway", text)?,
     };
+    let (width, last) = if subnet.is_ipv4() { (32, subnet.last()) } else { (128, subnet.address()) };
+    let nobodys = subnet.prefix() < width - 1 && (gateway == subnet.address() || gateway == last);
+    if nobodys || auxiliary.values().any(|other| *other == gateway) {
+        return Err(Error::new(Kind::Internal, format!("failed to allocate gateway ({gateway}): Address already in use")));
+    }
     Ok(Pool { subnet, range, gateway, auxiliary })
 }
 
@@ -212,6 +217,11 @@ impl Networks {
         let loose = |asked: &&PoolRequest| asked.subnet.is_empty() && !(asked.gateway.is_empty() && asked.range.is_empty());
         if request.pools.iter().any(|asked| loose(&asked)) {
             return invalid("invalid network config:\na gateway or a range needs a subnet");
+        }
+        for ipv4 in [true, false] {
+            if driver == Driver::Bridge && pools.iter().filter(|pool| pool.subnet.is_ipv4() == ipv4).count() > 1 {
+                return Err(Error::new(Kind::Forbidden, "bridge driver doesn't support multiple subnets"));
+            }
         }
         let chosen = !pools.is_empty();
         let fresh = super::plain(&request.name, driver)?;
@@ -328,6 +338,14 @@ mod tests {
         check_request(|r| r.pools = subnet("10.9.0.0/24", "", ""), "10.9.0.0/24 10.9.0.1");
         check_request(|r| r.pools = subnet("10.9.0.0/24", "10.9.0.128/25", "10.9.0.254"), "10.9.0.0/24 10.9.0.254");
         check_request(|r| r.pools = subnet("10.9.0.0/24", "10.9.0.128/25", ""), "10.9.0.0/24 10.9.0.128");
+        let taken = |address: &str| format!("Internal: failed to allocate gateway ({address}): Address already in use");
+        check_request(|r| r.pools = subnet("10.9.0.0/24", "", "10.9.0.0"), &taken("10.9.0.0"));
+        check_request(|r| r.pools = subnet("10.9.0.0/24", "", "10.9.0.255"), &taken("10.9.0.255"));
+        check_request(|r| r.pools = subnet("10.9.0.0/31", "", "10.9.0.1"), "10.9.0.0/31 10.9.0.1");
+        check_request(
+            |r| r.pools = [subnet("10.9.0.0/24", "", ""), subnet("10.8.0.0/24", "", "")].concat(),
+            "Forbidden: bridge driver doesn't support multiple subnets",
+        );
         let aux = |r: &mut NetworkRequest| {
             r.pools = subnet("10.9.0.0/24", "", "");
             r.pools[0].auxiliary = BTreeMap::from([("a".into(), "10.9.0.1".into()), ("b".into(), "10.9.0.2".into())]);
