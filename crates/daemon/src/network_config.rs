@@ -34,6 +34,8 @@ pub(crate) struct File {
     dns_opts: Option<Vec<String>>,
     host_gateway_ip: Option<String>,
     host_gateway_ips: Option<Vec<String>>,
+    /// Ours.
+    firewall_cooperate: Option<bool>,
 }
 
 /// `{"base":"10.0.0.0/8","size":24}`.
@@ -167,6 +169,7 @@ impl File {
             dns_opts: some(&args.network.dns_opts),
             host_gateway_ip: None,
             host_gateway_ips: some(&args.network.host_gateways),
+            firewall_cooperate: None,
         })
     }
 
@@ -191,6 +194,7 @@ impl File {
             dns_opts: self.dns_opts.or(other.dns_opts),
             host_gateway_ip: self.host_gateway_ip.or(if self.host_gateway_ips.is_some() { None } else { other.host_gateway_ip }),
             host_gateway_ips: self.host_gateway_ips.or(other.host_gateway_ips),
+            firewall_cooperate: self.firewall_cooperate.or(other.firewall_cooperate),
         }
     }
 
@@ -246,6 +250,7 @@ impl File {
             options: self.default_network_opts,
             dns: [dns, self.dns_search.unwrap_or_default(), self.dns_opts.unwrap_or_default()],
             host_gateways,
+            cooperate: self.firewall_cooperate.unwrap_or(true),
         })
     }
 }

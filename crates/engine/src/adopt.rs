@@ -137,9 +137,17 @@ pub(crate) fn guard_networks(parts: &Arc<Parts>) {
             // All of it is read now; what comes from here on wakes us again.
             let _ = ready.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
             let Some(parts) = parts.upgrade() else { return };
-            if let Err(error) = parts.networks.restore(&mut watch) {
-                tracing::error!(%error, "the packet filter's table may not be there");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            match parts.networks.restore(&mut watch) {
+                Ok(false) => {}
+                Ok(true) => {
+                    // Who changes one rule often changes more.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    parts.networks.cooperate();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the packet filter's table may not be there");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
         }
     });

@@ -21,6 +21,7 @@ mod execs;
 mod export;
 mod failure;
 mod files;
+pub mod firewall;
 mod health;
 mod host;
 mod ids;

@@ -159,18 +159,22 @@ pub fn take_away_inside(namespace: BorrowedFd<'_>, name: &str) -> Result<()> {
 }
 
 /// Makes sure that nothing goes to, or comes from, the places of a container that has ended. The links themselves go with its namespace.
-pub fn close(ports: &[String]) -> Result<()> {
+/// False where nothing ever went by them, as far as that is known.
+pub fn close(ports: &[String]) -> Result<bool> {
     if ports.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
-    let mut failed = None;
+    let (mut used, mut failed) = (false, None);
     for port in ports {
-        if let Err(error) = link::close_port(&mut host, port) {
-            failed.get_or_insert(error);
+        match link::close_port(&mut host, port) {
+            Ok(of_port) => used |= of_port,
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(used), Err)
 }
 
 #[cfg(test)]

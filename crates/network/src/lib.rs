@@ -4,6 +4,7 @@
 //! ([`link`], [`nft`], [`endpoint::apply`]). Knows nothing of containers or of Docker's JSON.
 
 pub mod conntrack;
+pub mod cooperate;
 pub mod dns;
 pub mod endpoint;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod ports;
+pub mod published;
 pub mod resolv;
 pub mod resolver;
 pub mod subnet;

@@ -29,6 +29,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_LINK: u16 = 5;
+const IFLA_STATS64: u16 = 23;
 const IFLA_NET_NS_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -80,15 +81,21 @@ pub struct Link {
     pub master: u32,
     /// `bridge`, `veth`, ...; empty for hardware.
     pub kind: String,
+    /// Packets that went by it, in both directions.
+    pub packets: u64,
 }
 
 fn parse(body: &[u8]) -> Option<Link> {
-    let mut link = Link { index: number(body.get(4..8)?), name: String::new(), master: 0, kind: String::new() };
+    let mut link = Link { index: number(body.get(4..8)?), name: String::new(), master: 0, kind: String::new(), packets: 0 };
     let text = |value: &[u8]| String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_MASTER => link.master = number(value),
+            IFLA_STATS64 => {
+                let count = |at: usize| value.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes);
+                link.packets = count(0).saturating_add(count(8));
+            }
             IFLA_LINKINFO => {
                 let found = attributes(value).find(|(kind, _)| *kind == INFO_KIND);
                 link.kind = found.map(|(_, value)| text(value)).unwrap_or_default();
@@ -265,15 +272,16 @@ pub fn add_vlan(socket: &mut Socket, name: &str, parent: u32, id: u16) -> Result
     socket.one(message).map_err(Error::of("create the VLAN link", name))
 }
 
-/// Lets nothing through a bridge's port any more and forgets what was learned of it. A port that is gone is no error.
-pub fn close_port(socket: &mut Socket, name: &str) -> Result<()> {
-    let Some(link) = find(socket, name)?.filter(|link| link.master != 0) else { return Ok(()) };
+/// Lets nothing through a bridge's port any more and forgets what was learned of it. A port that is gone is no error. False where nothing
+/// ever went by it; what is not known is true.
+pub fn close_port(socket: &mut Socket, name: &str) -> Result<bool> {
+    let Some(link) = find(socket, name)?.filter(|link| link.master != 0) else { return Ok(true) };
     let message = Message::new(SETLINK, 0)
         .body(&info(AF_BRIDGE, link.index, None))
         .nest(IFLA_PROTINFO, |m| m.attr(BRPORT_STATE, &[0]).attr(BRPORT_FLUSH, &[]));
     match socket.one(message) {
         Err(error) if !is(&error, Errno::NODEV) => Err(Error::of("close the bridge port", name)(error)),
-        _ => Ok(()),
+        _ => Ok(link.packets > 0),
     }
 }
 

@@ -128,21 +128,26 @@ impl Taken {
     }
 
     /// The ports that may do for this, best first: one, those of the range, or from the last random one on around the ephemeral range.
-    /// They are not marked.
-    pub fn candidates(&mut self, wanted: &Wanted, ephemeral: (u16, u16)) -> Result<Vec<u16>, Refused> {
-        let hosts = hosts(wanted);
+    /// They are free at all of these addresses of the host, and are not marked.
+    pub fn candidates(&mut self, wanted: &Wanted, hosts: &[IpAddr], ephemeral: (u16, u16)) -> Result<Vec<u16>, Refused> {
         let (first, last, random) = match wanted.range {
             Some((first, last)) => (first, last, false),
             None => (ephemeral.0, ephemeral.1, true),
         };
         if first == last {
-            let free = self.is_free(wanted.protocol, &hosts, first);
-            return if free { Ok(vec![first]) } else { Err(Refused::Allocated(hosts[0], first)) };
+            let free = self.is_free(wanted.protocol, hosts, first);
+            return if free { Ok(vec![first]) } else { Err(self.allocated(wanted.protocol, hosts, first)) };
         }
         let from = if random && (first..last).contains(&self.last) { self.last + 1 } else { first };
         let all = (from..=last).chain(first..from);
-        let free: Vec<u16> = all.filter(|port| self.is_free(wanted.protocol, &hosts, *port)).take(256).collect();
+        let free: Vec<u16> = all.filter(|port| self.is_free(wanted.protocol, hosts, *port)).take(256).collect();
         if free.is_empty() { Err(Refused::Exhausted) } else { Ok(free) }
+    }
+
+    /// The first of the addresses at which it is taken.
+    fn allocated(&self, protocol: Protocol, hosts: &[IpAddr], port: u16) -> Refused {
+        let at = hosts.iter().find(|host| !self.is_free(protocol, &[**host], port));
+        Refused::Allocated(at.copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port)
     }
 
     /// A random port was given.
@@ -174,17 +179,18 @@ mod tests {
         assert!(taken.take(Protocol::Tcp, "10.0.0.1".parse().unwrap(), 80));
         assert!(taken.take(Protocol::Udp, "0.0.0.0".parse().unwrap(), 80));
         assert!(!taken.take(Protocol::Tcp, "0.0.0.0".parse().unwrap(), 80));
-        let error = taken.candidates(&wanted(Some((80, 80)), None), (1, 2)).unwrap_err();
+        let error = taken.candidates(&wanted(Some((80, 80)), None), &hosts(&wanted(None, None)), (1, 2)).unwrap_err();
         assert_eq!(error, Refused::Allocated("0.0.0.0".parse().unwrap(), 80));
         taken.give_back(Protocol::Tcp, "127.0.0.1".parse().unwrap(), 80);
-        assert_eq!(taken.candidates(&wanted(Some((80, 82)), Some("10.0.0.1")), (1, 2)), Ok(vec![81, 82]));
+        let one = wanted(Some((80, 82)), Some("10.0.0.1"));
+        assert_eq!(taken.candidates(&one, &hosts(&one), (1, 2)), Ok(vec![81, 82]));
     }
 
     #[test]
     fn random_ones_go_up() {
         let mut taken = Taken::default();
         let next = |taken: &mut Taken| {
-            let port = taken.candidates(&wanted(None, None), (100, 102)).map(|all| all[0]).unwrap_or(0);
+            let port = taken.candidates(&wanted(None, None), &hosts(&wanted(None, None)), (100, 102)).map(|all| all[0]).unwrap_or(0);
             taken.take(Protocol::Tcp, "0.0.0.0".parse().unwrap(), port);
             taken.given(port);
             port

@@ -62,7 +62,7 @@ fn table(udp: u16, tcp: u16) -> Table {
             Expr::Is(2, 53u16.to_be_bytes().to_vec()),
             Expr::Load(8, ADDRESS.octets().to_vec()),
             Expr::Load(9, port.to_vec()),
-            Expr::Dnat { address: 8, port: 9 },
+            Expr::Dnat { family: 2, address: 8, port: Some(9) },
         ]
     };
     let hook = Hook { kind: "nat", number: 3, priority: -100, accept: true };

@@ -5,8 +5,9 @@ use dhow_network::endpoint::{self, Place, Plan};
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::{Mapping, Protocol};
-use dhow_network::table::{self, Network};
-use dhow_network::{forward, limits, link};
+use dhow_network::published::{self, SETS};
+use dhow_network::table::{self, Contents, Mode, Network};
+use dhow_network::{conntrack, cooperate, forward, limits, link};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -120,7 +121,25 @@ fn an_endpoint_is_reached_and_closed() {
 }
 
 fn network() -> Network {
-    Network { bridge: "br0".into(), subnets: vec!["10.9.0.0/24".parse().unwrap()], internal: false, icc: true, masquerade: true }
+    Network {
+        bridge: "br0".into(),
+        subnets: vec!["10.9.0.0/24".parse().unwrap()],
+        internal: false,
+        icc: true,
+        masquerade: true,
+        modes: [Mode::Nat; 2],
+        trusted: Vec::new(),
+    }
+}
+
+fn put(filter: &mut Socket, mappings: &[Mapping]) {
+    let contents = Contents { networks: vec![network()], mappings: mappings.to_vec(), open: mappings.to_vec(), only_ours: [true, false] };
+    nft::commit(filter, nft::put(&table::table("t", &contents)), "put the table", "t").unwrap();
+}
+
+fn change(mappings: &[Mapping], add: bool) -> Vec<dhow_network::netlink::Message> {
+    let elements = SETS.iter().zip(published::elements(mappings));
+    elements.flat_map(|(kind, elements)| nft::change_elements(Family::Inet, "t", kind.name, &elements, add)).collect()
 }
 
 #[test]
@@ -134,10 +153,6 @@ fn a_port_is_published_by_the_table() {
         endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
         let mut mapping =
             Mapping { protocol: Protocol::Tcp, host: address("0.0.0.0"), host_port: 8080, target: address("10.9.0.2"), target_port: 80 };
-        let put = |filter: &mut Socket, mappings: &[Mapping]| {
-            let table = table::table("t", &[network()], mappings, [true, false]);
-            nft::commit(filter, nft::put(&table), "put the table", "t").unwrap();
-        };
         put(&mut filter, &[mapping.clone()]);
         put(&mut filter, &[mapping.clone()]);
         let server = serve(&inside, 80);
@@ -146,13 +161,12 @@ fn a_port_is_published_by_the_table() {
         server.join().unwrap();
         // As an element that comes and goes.
         mapping.host_port = 8081;
-        let (anywhere, _) = table::elements(&[mapping]);
-        let change = |add| nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, add);
-        nft::commit(&mut filter, change(true), "publish", "t").unwrap();
+        let mapping = [mapping];
+        nft::commit(&mut filter, change(&mapping, true), "publish", "t").unwrap();
         let server = serve(&inside, 80);
         assert_eq!(hear(("10.9.0.1", 8081)), "hello");
         server.join().unwrap();
-        nft::commit(&mut filter, change(false), "withdraw", "t").unwrap();
+        nft::commit(&mut filter, change(&mapping, false), "withdraw", "t").unwrap();
         assert!(TcpStream::connect(("10.9.0.1", 8081)).is_err());
         assert_eq!(nft::tables(&mut filter, Family::Inet).unwrap(), ["t"]);
         nft::commit(&mut filter, nft::remove("t", Family::Inet), "remove the table", "t").unwrap();
@@ -161,26 +175,102 @@ fn a_port_is_published_by_the_table() {
     });
 }
 
+fn range(protocol: Protocol, first: u16, count: u16, step: u16, moved: u16) -> Vec<Mapping> {
+    let one = |number| {
+        let port = first + number * step;
+        let (host, target) = (address("0.0.0.0"), address("10.9.0.2"));
+        Mapping { protocol, host, host_port: port, target, target_port: port + moved }
+    };
+    (0..count).map(one).collect()
+}
+
 #[test]
 fn ten_thousand_ports_in_one_transaction() {
     alone(|| {
-        let mappings: Vec<Mapping> = (10_000..20_000)
-            .map(|port| Mapping {
-                protocol: Protocol::Udp,
-                host: address("0.0.0.0"),
-                host_port: port,
-                target: address("10.9.0.2"),
-                target_port: port,
-            })
-            .collect();
         let mut filter = Socket::netfilter().unwrap();
-        nft::commit(&mut filter, nft::put(&table::table("t", &[network()], &mappings, [false; 2])), "put", "t").unwrap();
+        let each = range(Protocol::Udp, 10_000, 10_000, 1, 1);
+        put(&mut filter, &each);
         // What fails leaves everything as it was.
-        let (anywhere, _) = table::elements(&mappings[..1]);
-        let mut messages = nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false);
+        let mut messages = change(&each[..1], false);
         messages.extend(messages.clone());
         assert!(nft::commit(&mut filter, messages, "withdraw", "t").is_err());
-        nft::commit(&mut filter, nft::change_elements(Family::Inet, "t", table::ANYWHERE, &anywhere, false), "withdraw", "t").unwrap();
+        nft::commit(&mut filter, change(&each[..1], false), "withdraw", "t").unwrap();
+        // A row of which each has its own number inside is one interval.
+        let row = range(Protocol::Tcp, 10_000, 10_000, 1, 0);
+        assert_eq!(change(&row, true).len(), 1);
+        nft::commit(&mut filter, change(&row, true), "publish", "t").unwrap();
+        nft::commit(&mut filter, change(&row, false), "withdraw", "t").unwrap();
+        assert!(nft::commit(&mut filter, change(&row, false), "withdraw", "t").is_err());
+    });
+}
+
+#[test]
+fn a_row_of_ports_is_published_as_an_interval() {
+    alone(|| {
+        bridge();
+        let mut filter = Socket::netfilter().unwrap();
+        let inside = namespace();
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        put(&mut filter, &[]);
+        let row = range(Protocol::Tcp, 8000, 100, 1, 0);
+        nft::commit(&mut filter, change(&row, true), "publish", "t").unwrap();
+        for port in [8000, 8050, 8099] {
+            let server = serve(&inside, port);
+            assert_eq!(hear(("10.9.0.1", port)), "hello");
+            server.join().unwrap();
+        }
+        nft::commit(&mut filter, change(&row, false), "withdraw", "t").unwrap();
+        assert!(TcpStream::connect(("10.9.0.1", 8050)).is_err());
+    });
+}
+
+#[test]
+fn a_rule_is_put_into_a_chain_of_others_and_taken_away() {
+    alone(|| {
+        let mut filter = Socket::netfilter().unwrap();
+        // Somebody else's table, that stands in for one: its forward chain drops.
+        let drops = nft::Hook { kind: "filter", number: 2, priority: 0, accept: false };
+        let chain = nft::Chain { name: "FORWARD", hook: Some(drops), rules: vec![vec![nft::Expr::Do(nft::Verdict::Return)]] };
+        let other = nft::Table { name: "filter".into(), family: Family::Ip, sets: Vec::new(), chains: vec![chain] };
+        nft::commit(&mut filter, nft::put(&other), "put", "filter").unwrap();
+        put(&mut filter, &[]);
+        let rules = |filter: &mut Socket| nft::rules(filter, Family::Ip, "filter", "FORWARD").unwrap();
+        for _ in 0..2 {
+            let found = cooperate::apply(&mut filter, "t", true).unwrap();
+            assert_eq!((found.len(), found[0].opened.as_deref()), (1, Some("ip filter FORWARD")));
+            let all = rules(&mut filter);
+            assert_eq!((all.len(), all[0].comment.as_str(), all[0].end.as_str()), (2, "dhow: t", "accept"));
+        }
+        let found = cooperate::apply(&mut filter, "t", false).unwrap();
+        assert_eq!((found.len(), &found[0].opened, rules(&mut filter).len()), (1, &None, 1));
+    });
+}
+
+/// Tracked connections of the namespace.
+fn tracked() -> usize {
+    std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn connections_are_forgotten_by_address_and_by_port() {
+    alone(|| {
+        let mut filter = Socket::netfilter().unwrap();
+        put(&mut filter, &[]);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut send = |port: u16| socket.send_to(b"x", ("127.0.0.2", port)).map(|_| ()).unwrap();
+        (6000..6040).for_each(&mut send);
+        let before = tracked();
+        assert!(before >= 40, "{before}");
+        let ports = |first, count| range(Protocol::Udp, first, count, 1, 0);
+        conntrack::forget_ports(&ports(6000, 3)).unwrap();
+        assert_eq!(tracked(), before - 3);
+        // So many that all are looked through.
+        conntrack::forget_ports(&ports(6000, 30)).unwrap();
+        assert_eq!(tracked(), before - 30);
+        conntrack::forget_addresses(&[address("10.9.0.2"), address("fd00::2")]).unwrap();
+        assert_eq!(tracked(), before - 30);
+        conntrack::forget_addresses(&[address("127.0.0.1")]).unwrap();
+        assert_eq!(tracked(), 0);
     });
 }
 

@@ -4,6 +4,7 @@
 //! program whose `argv[0]` is [`spawner::NAME`] calls [`spawner::main`] before anything else.
 
 pub mod config;
+mod descriptors;
 mod detach;
 mod document;
 mod files;
@@ -18,3 +19,4 @@ pub mod protocol;
 pub mod spawner;
 
 pub use config::ShimConfig;
+pub use descriptors::raise as raise_descriptors;

@@ -2,7 +2,7 @@
 //! ([`dhow_sys::fdpass`]). Each side opens with [`Hello`]; unknown fields and unknown kinds are skipped. Recorded transcripts of
 //! each release are replayed in tests, so nothing here changes its meaning.
 
-use crate::config::{AttachConfig, ExecConfig, ShimConfig, UpdateConfig};
+use crate::config::{AttachConfig, ExecConfig, RelayConfig, ShimConfig, UpdateConfig};
 use crate::health::{Probe, Report, Status};
 use dhow_runtime::Failure;
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,14 @@ pub enum Request {
     Resolver {
         /// The listening one instead of the one for datagrams.
         tcp: bool,
+    },
+    /// Hold and relay these published ports too (descriptors: their sockets, in this order).
+    Relays {
+        /// What they are.
+        relays: Vec<RelayConfig>,
+        /// Those that it has are let go first.
+        #[serde(default)]
+        anew: bool,
     },
     /// Open the log file anew (somebody else rotated it).
     ReopenLog,

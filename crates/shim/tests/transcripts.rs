@@ -113,6 +113,10 @@ async fn ask(shim: &Shim, message: &Value) -> Result<(), Error> {
         Request::Usage => shim.usage().await.map(drop),
         Request::Root => shim.root().await.map(drop),
         Request::Resolver { tcp } => shim.resolver(tcp).await.map(drop),
+        Request::Relays { relays, anew } => {
+            let sockets = relays.iter().map(|_| socket()).collect();
+            shim.relays(relays, sockets, anew).await
+        }
         Request::ReopenLog => shim.reopen_log().await,
         Request::Sync => shim.sync().await,
         Request::Release => shim.release().await,

@@ -17,3 +17,4 @@ pub mod sealed;
 pub mod seccomp;
 pub mod signal;
 pub mod title;
+pub mod xtables;

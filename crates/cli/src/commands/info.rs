@@ -238,6 +238,11 @@ fn tail(info: &Map<String, Value>, out: &mut String) {
     }
     if let Some(driver) = info.get("FirewallBackend").and_then(|firewall| firewall.get("Driver")) {
         line(out, "Firewall Backend", &show(driver));
+        let told = info.get("FirewallBackend").and_then(|firewall| firewall.get("Info")).and_then(Value::as_array);
+        for pair in told.into_iter().flatten() {
+            let word = |at: usize| pair.get(at).map(show).unwrap_or_default();
+            out.push_str(&format!("  {}: {}\n", word(0), word(1)));
+        }
     }
     out.push('\n');
 }

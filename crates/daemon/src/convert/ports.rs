@@ -72,7 +72,9 @@ pub(crate) fn shown(container: &Container, config: &Config) -> BTreeMap<String, 
         all.insert(port, None);
     }
     for mapping in &container.published {
-        let binding = PortBinding { host_ip: mapping.host.to_string(), host_port: mapping.host_port.to_string() };
+        // One that is reached by the container's own address has no number on the host.
+        let number = Some(mapping.host_port).filter(|number| *number != 0).map(|number| number.to_string());
+        let binding = PortBinding { host_ip: mapping.host.to_string(), host_port: number.unwrap_or_default() };
         let entry = all.entry(format!("{}/{}", mapping.target_port, mapping.protocol)).or_default();
         entry.get_or_insert_default().push(binding);
     }

@@ -7,8 +7,9 @@ use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::time;
 use dhow_api::types::Info;
-use dhow_api::types::system::{Commit, DiscoveredDevice, Plugins, Swarm};
+use dhow_api::types::system::{AddressPool, Commit, DiscoveredDevice, FirewallBackend, Plugins, Swarm};
 use dhow_api::version::Shape;
+use dhow_engine::firewall::Firewall;
 use dhow_engine::model::Status;
 use std::path::Path;
 
@@ -25,6 +26,8 @@ fn info(app: &App, images: usize) -> Info {
     let limits = |controller| host.has(controller);
     let (live, runtimes) = (app.live.get(), app.facts.runtimes.get());
     let proxies = &live.registries.client.proxies;
+    let bridged = app.settings.network.bridge.is_some();
+    let firewall = if bridged { app.engine.firewall() } else { Firewall::default() };
     let version = || Commit { id: env!("CARGO_PKG_VERSION").into() };
     Info {
         id: app.facts.id.clone(),
@@ -36,6 +39,8 @@ fn info(app: &App, images: usize) -> Info {
         driver: "overlay2".into(),
         driver_status: Some(driver_status(&app.settings.data_root, app.engine.layer_form())),
         plugins: plugins(),
+        default_address_pools: pools(app),
+        firewall_backend: bridged.then(|| backend(&firewall)),
         memory_limit: limits("memory"),
         swap_limit: host.swap_limit,
         cpu_cfs_period: limits("cpu"),
@@ -79,7 +84,7 @@ fn info(app: &App, images: usize) -> Info {
         security_options: security(app),
         cdi_spec_dirs: app.settings.containers.cdi_dirs.iter().map(|dir| dir.to_string_lossy().into_owned()).collect(),
         discovered_devices: app.engine.devices().into_iter().map(|id| DiscoveredDevice { source: "cdi".into(), id }).collect(),
-        warnings: Some(warnings(app)).filter(|list| !list.is_empty()),
+        warnings: Some(warnings(app, &firewall)).filter(|list| !list.is_empty()),
         ..Info::default()
     }
 }
@@ -126,7 +131,34 @@ fn security(app: &App) -> Vec<String> {
     options
 }
 
-fn warnings(app: &App) -> Vec<String> {
+/// Those that were given; the usual ones are not told.
+fn pools(app: &App) -> Vec<AddressPool> {
+    let bases = &app.settings.network.bases;
+    let given = *bases != dhow_engine::network::default_bases();
+    let one = |base: &dhow_engine::network::Base| AddressPool { base: base.subnet.to_string(), size: i64::from(base.size) };
+    bases.iter().filter(|_| given).map(one).collect()
+}
+
+/// The packet filter: which containers are reached from outside, by what, and where a rule of ours is in somebody else's chains.
+fn backend(firewall: &Firewall) -> FirewallBackend {
+    let reachable =
+        firewall.reachable.iter().map(|(name, ports)| ["Reachable from outside".to_owned(), format!("{name} {}", ports.join(" "))]);
+    let opened = firewall.obstacles.iter().filter_map(|(chain, opened)| {
+        let at = opened.as_ref()?;
+        let at = if at == chain { String::new() } else { format!(" by a rule in {at}") };
+        Some(["Opened".to_owned(), format!("{chain}{at}")])
+    });
+    FirewallBackend { driver: "nftables".into(), info: reachable.chain(opened).collect() }
+}
+
+fn unreachable(firewall: &Firewall) -> impl Iterator<Item = String> {
+    let closed = firewall.obstacles.iter().filter(|(_, opened)| opened.is_none());
+    closed.map(|(chain, _)| {
+        format!("WARNING: {chain} drops what it does not know: published ports and what containers ask for outside are lost there")
+    })
+}
+
+fn warnings(app: &App, firewall: &Firewall) -> Vec<String> {
     let host = &app.facts.host;
     let checks = [
         (!host.has("memory"), "WARNING: No memory limit support"),
@@ -138,7 +170,7 @@ fn warnings(app: &App) -> Vec<String> {
     ];
     let open = app.settings.hosts.iter().filter_map(|host| open_to(host, app.settings.tls.as_ref()));
     let missing = checks.iter().filter(|(missing, _)| *missing).map(|(_, text)| (*text).to_owned());
-    missing.chain(open.map(|text| format!("WARNING: {text}"))).collect()
+    missing.chain(open.map(|text| format!("WARNING: {text}"))).chain(unreachable(firewall)).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use super::machine::is_active;
 use crate::error::{Error, Kind, Result};
 use crate::model::network::{Driver, Membership, Network};
 use crate::model::{NetworkMode, Status};
+use crate::network::{Published, Relay};
 use crate::{network, sandbox};
 use dhow_shim::handle;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Actor {
@@ -22,11 +24,13 @@ impl Actor {
         let (parts, container, at) = (self.parts.clone(), self.container.clone(), wanted.clone());
         let connected = tokio::task::spawn_blocking(move || network::connect(&parts.networks, &container, &at, asked)).await;
         let membership = connected.map_err(|e| Error::internal("connect", &self.container.name, e))??;
+        let before = self.container.networks.clone();
         self.container.networks.insert(wanted.name.clone(), membership);
+        let moved = self.move_ports(&before).await;
         self.networks_changed().await?;
         self.serve_names().await;
         network::tell(&self.parts.events, &wanted, "connect", Some(&self.container.id));
-        Ok(())
+        moved
     }
 
     /// Takes its place in a network away. `gone`: the network's name, where there is no such network any more.
@@ -49,15 +53,55 @@ impl Actor {
             let done = tokio::task::spawn_blocking(move || network::disconnect(&parts.networks, &container, &old)).await;
             done.map_err(|e| Error::internal("disconnect", &self.container.name, e))??;
         }
-        if let Some(place) = &membership.place {
-            self.container.published.retain(|mapping| place.addresses().all(|own| own != mapping.target));
-        }
+        let before = self.container.networks.clone();
         self.container.networks.remove(&key);
+        let moved = self.move_ports(&before).await;
         self.networks_changed().await?;
         if let Some(network) = &wanted {
             network::tell(&self.parts.events, network, "disconnect", Some(&self.container.id));
         }
+        moved
+    }
+
+    /// Published ports lead to the network that has the way to everywhere: where that is another one now than with the places `before`,
+    /// they are published anew, under the same numbers where they may be.
+    async fn move_ports(&mut self, before: &BTreeMap<String, Membership>) -> Result<()> {
+        let networks = &self.parts.networks;
+        let asks = !self.container.request.network.ports.is_empty();
+        let Some(shim) = self.live.as_ref().filter(|_| asks).map(|live| live.shim.clone()) else { return Ok(()) };
+        if !self.has_process() || !network::moves(networks, before, &self.container.networks) {
+            return Ok(());
+        }
+        let refused = |e: handle::Error| Error::internal("move the ports of", &self.container.name, e);
+        // The sockets first: their numbers are free then.
+        shim.relays(Vec::new(), Vec::new(), true).await.map_err(refused)?;
+        let (parts, mut container) = (self.parts.clone(), self.container.clone());
+        let old = std::mem::take(&mut container.published);
+        let published = tokio::task::spawn_blocking(move || {
+            network::withdraw(&parts.networks, &container.id, &old);
+            network::publish(&parts.networks, &container, &container.networks, &old)
+        });
+        let published = published.await.map_err(|e| Error::internal("move the ports of", &self.container.name, e))?;
+        self.container.published.clear();
+        let Published { mappings, relays } = published?;
+        self.container.published = mappings;
+        self.send_relays(relays).await;
         Ok(())
+    }
+
+    /// Gives the shim sockets of published ports. Without them the packet filter still translates.
+    pub(super) async fn send_relays(&mut self, relays: Vec<Relay>) {
+        let Some(shim) = self.live.as_ref().map(|live| live.shim.clone()) else { return };
+        let mut rest = relays.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (configs, sockets) = rest.by_ref().take(dhow_sys::fdpass::MAX_FDS).map(|relay| (relay.config, relay.socket)).unzip();
+            match shim.relays(configs, sockets, false).await {
+                Ok(()) => {}
+                // It has ended: nobody asks any more.
+                Err(handle::Error::Gone { .. }) => return,
+                Err(error) => return tracing::warn!(container = self.container.id, %error, "its ports are not held"),
+            }
+        }
     }
 
     /// Waits until its namespace has its name: the shim gives it one only after it has told of the start.

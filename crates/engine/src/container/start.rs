@@ -60,7 +60,10 @@ impl Actor {
         let begun = Instant::now();
         let linkable = links::check(&self.parts.registry, &self.container);
         let attached = match linkable.and_then(|()| network::attach(&self.parts.networks, &self.container)) {
-            Ok(attached) => attached.map(|attached| (self.hold(attached.held), attached.config, attached.sockets)),
+            Ok(attached) => attached.map(|mut attached| {
+                self.hold(std::mem::take(&mut attached.held));
+                attached
+            }),
             Err(error) => {
                 let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
                 self.start_failed(not_run, by).await;
@@ -83,9 +86,11 @@ impl Actor {
             .map(|p| (p.config, p.client.socket))
             .unzip();
         config.attach = attach;
-        if let Some(((), network, sockets)) = attached {
-            config.network = Some(network);
-            clients.extend(sockets);
+        let mut later = Vec::new();
+        if let Some(attached) = attached {
+            config.network = Some(attached.config);
+            clients.extend(attached.sockets);
+            later = attached.later;
             // Before the shim is made: whatever becomes of us then, the next engine knows what it has.
             self.parts.store.update_later(&self.container);
         }
@@ -98,6 +103,7 @@ impl Actor {
                     .map(|(name, time)| (name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
                 self.slot.set_timings(timings.into_iter().chain(running.timings.iter().cloned()).collect());
                 self.started(running, user).await;
+                self.send_relays(later).await;
                 Ok(())
             }
             Err(error) => {

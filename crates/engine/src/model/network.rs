@@ -3,6 +3,7 @@
 use dhow_network::Subnet;
 use dhow_network::ipam::{Base, Pool};
 use dhow_network::ports::Mapping;
+use dhow_network::table::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub dns: [Vec<String>; 3],
     /// What `host-gateway` stands for; where there are none, the addresses of the default network's bridge.
     pub host_gateways: Vec<IpAddr>,
+    /// Where the packet filter of somebody else drops what it does not know, a rule of ours in it lets pass what is a network's.
+    pub cooperate: bool,
 }
 
 /// A network.
@@ -169,6 +172,12 @@ impl Network {
         self.option("com.docker.network.bridge.host_binding_ipv4")?.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
     }
 
+    /// How it is reached from outside, by IPv4 and by IPv6.
+    pub(crate) fn modes(&self) -> [Mode; 2] {
+        ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"]
+            .map(|name| self.option(name).and_then(mode).unwrap_or_default())
+    }
+
     /// As the packet filter sees it.
     pub(crate) fn filtered(&self) -> Option<dhow_network::table::Network> {
         (self.driver == Driver::Bridge).then(|| dhow_network::table::Network {
@@ -177,7 +186,26 @@ impl Network {
             internal: self.internal,
             icc: self.icc(),
             masquerade: self.is_on("com.docker.network.bridge.enable_ip_masquerade", true),
+            modes: self.modes(),
+            trusted: self.trusted(),
         })
+    }
+
+    /// Links of the host from which its published ports are reached as they are.
+    fn trusted(&self) -> Vec<String> {
+        let text = self.option("com.docker.network.bridge.trusted_host_interfaces").unwrap_or_default();
+        text.split(':').filter(|link| !link.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// A gateway mode by its name.
+pub(crate) fn mode(text: &str) -> Option<Mode> {
+    match text {
+        "nat" => Some(Mode::Nat),
+        "nat-unprotected" => Some(Mode::Unprotected),
+        "routed" => Some(Mode::Routed),
+        "isolated" => Some(Mode::Isolated),
+        _ => None,
     }
 }
 

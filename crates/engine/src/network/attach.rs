@@ -1,6 +1,7 @@
 //! Containers in networks: addresses and ports given at the start, given back at the end.
 
 use super::builtin::GATEWAYS;
+use super::publish::{ONE_MESSAGE, Relay, publish};
 use super::{Inner, Networks, PlaceOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids;
@@ -8,16 +9,11 @@ use crate::model::network::{Driver, Held, Membership, Network, Place};
 use crate::model::{Container, NetworkMode};
 use dhow_network::endpoint::{self, Plan};
 use dhow_network::ipam;
-use dhow_network::ports::{self, Mapping, Protocol, Refused, Wanted};
-use dhow_shim::config::{NetworkConfig, RelayConfig};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use dhow_shim::config::NetworkConfig;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-
-/// Sockets that one message to a shim has room for, beside its clients'.
-const SOCKETS: usize = 40;
 
 /// What a start needs.
 #[derive(Debug)]
@@ -26,6 +22,8 @@ pub(crate) struct Attached {
     pub(crate) config: NetworkConfig,
     /// Of `config.relays`.
     pub(crate) sockets: Vec<OwnedFd>,
+    /// What one message to the shim has no room for.
+    pub(crate) later: Vec<Relay>,
 }
 
 /// Gives a container its places and ports, or says why it gets none; then nothing is held. `None` where it is in no network of ours.
@@ -34,7 +32,22 @@ pub(crate) fn attach(networks: &Networks, container: &Container) -> Result<Optio
         return Ok(None);
     }
     let prefixed = |error: Error| error.prefixed("failed to set up container networking: ");
-    places(networks, container).and_then(|attached| publish(networks, container, attached)).map(Some).map_err(prefixed)
+    places(networks, container).and_then(|attached| with_ports(networks, container, attached)).map(Some).map_err(prefixed)
+}
+
+fn with_ports(networks: &Networks, container: &Container, mut attached: Attached) -> Result<Attached> {
+    let published = match publish(networks, container, &attached.held.memberships, &[]) {
+        Ok(published) => published,
+        Err(error) => {
+            give_back(networks, &container.id, &attached.held);
+            return Err(error);
+        }
+    };
+    attached.held.published = published.mappings;
+    attached.later = published.relays;
+    let first = attached.later.drain(..attached.later.len().min(ONE_MESSAGE));
+    (attached.config.relays, attached.sockets) = first.map(|relay| (relay.config, relay.socket)).unzip();
+    Ok(attached)
 }
 
 /// The networks in the order of their links: by priority, then by name.
@@ -46,7 +59,7 @@ pub(super) fn ordered(memberships: &BTreeMap<String, Membership>) -> Vec<String>
 
 fn places(networks: &Networks, container: &Container) -> Result<Attached> {
     networks.check()?;
-    let mut attached = Attached { held: Held::default(), config: NetworkConfig::default(), sockets: Vec::new() };
+    let mut attached = Attached { held: Held::default(), config: NetworkConfig::default(), sockets: Vec::new(), later: Vec::new() };
     let mut plan = Plan::default();
     let mut routed = [false; 2];
     let given = (|| {
@@ -128,9 +141,10 @@ pub(super) fn take(
     names: &[String],
 ) -> Result<(Arc<Network>, Membership)> {
     let endpoint = ids::fresh()?;
-    let mut inner = networks.lock();
     // By the id that was found, unless that network is gone and another one has its name.
-    let network = inner.find(&membership.network).or_else(|_| inner.find(key))?;
+    let network = networks.get(&membership.network).or_else(|_| networks.get(key))?;
+    networks.mend(&network)?;
+    let mut inner = networks.lock();
     if network.config_only {
         return Err(Error::new(Kind::Forbidden, "cannot create endpoint on configuration-only network"));
     }
@@ -254,142 +268,7 @@ impl Inner {
 fn give_back(networks: &Networks, container: &str, held: &Held) {
     let mut inner = networks.lock();
     held.memberships.values().for_each(|membership| inner.give_place(container, membership));
-    inner.published.remove(container);
-    held.published.iter().for_each(|mapping| inner.ports.give_back(mapping.protocol, mapping.host, mapping.host_port));
-}
-
-/// Publishes what is asked for: ports in the books, sockets that hold them, elements in the table.
-fn publish(networks: &Networks, container: &Container, mut attached: Attached) -> Result<Attached> {
-    let wanted = &container.request.network.ports;
-    let first = ordered(&attached.held.memberships).into_iter().find_map(|name| {
-        let membership = attached.held.memberships.get(&name)?;
-        let network = networks.get(&membership.network).ok().filter(|network| !network.internal && network.driver == Driver::Bridge)?;
-        Some((network, membership.place.clone()?))
-    });
-    let Some((network, place)) = first.filter(|_| !wanted.is_empty()) else { return Ok(attached) };
-    let Some((target, _)) = place.ipv4.or(place.ipv6) else { return Ok(attached) };
-    let named = |message: String| {
-        let text =
-            format!("driver failed programming external connectivity on endpoint {} ({}): {message}", container.name, place.endpoint);
-        Error::new(Kind::Internal, text)
-    };
-    let default = network.publish_at().or(networks.settings.publish_at);
-    let done = (|| {
-        for port in wanted {
-            let port = Wanted { host: port.host.or(default), ..port.clone() };
-            publish_one(networks, &port, target, &mut attached).map_err(named)?;
-        }
-        networks.lock().published.insert(container.id.clone(), attached.held.published.clone());
-        networks.change_ports(&attached.held.published, true).map_err(|error| named(error.message))
-    })();
-    match done {
-        Ok(()) => Ok(attached),
-        Err(error) => {
-            give_back(networks, &container.id, &attached.held);
-            Err(error)
-        }
-    }
-}
-
-/// One port: the first number that nobody of ours has and that can be bound.
-fn publish_one(networks: &Networks, wanted: &Wanted, target: IpAddr, attached: &mut Attached) -> std::result::Result<(), String> {
-    let hosts = ports::hosts(wanted);
-    let candidates = networks.lock().ports.candidates(wanted, dhow_network::forward::ephemeral());
-    let candidates = candidates.map_err(|refused| match refused {
-        Refused::Allocated(host, port) => format!("Bind for {} failed: port is already allocated", SocketAddr::new(host, port)),
-        Refused::Exhausted => "all ports are allocated".to_owned(),
-    })?;
-    let mut failure = String::new();
-    for number in candidates {
-        match bind_all(networks, wanted, &hosts, number) {
-            Ok(bound) => {
-                if wanted.range.is_none() {
-                    networks.lock().ports.given(number);
-                }
-                for (host, socket) in bound {
-                    let mapping = Mapping { protocol: wanted.protocol, host, host_port: number, target, target_port: wanted.port };
-                    attached.held.published.push(mapping);
-                    if let Some(socket) = socket.filter(|_| attached.sockets.len() < SOCKETS) {
-                        attached.sockets.push(socket);
-                        let target = SocketAddr::new(target, wanted.port);
-                        attached.config.relays.push(RelayConfig { protocol: wanted.protocol, target });
-                    }
-                }
-                return Ok(());
-            }
-            Err((host, error)) => {
-                let why = match error {
-                    rustix::io::Errno::ADDRINUSE => "address already in use".to_owned(),
-                    rustix::io::Errno::ADDRNOTAVAIL => "cannot assign requested address".to_owned(),
-                    other => other.to_string(),
-                };
-                let at = SocketAddr::new(host, number);
-                let protocol = wanted.protocol;
-                failure = format!("failed to bind host port for {at}:{target}:{}/{protocol}: {why}", wanted.port);
-            }
-        }
-    }
-    Err(failure)
-}
-
-type Bound = Vec<(IpAddr, Option<OwnedFd>)>;
-
-/// Takes a number at all addresses, or at none. Of both families only IPv4's must be there: a host may have IPv6 switched off.
-fn bind_all(
-    networks: &Networks,
-    wanted: &Wanted,
-    hosts: &[IpAddr],
-    number: u16,
-) -> std::result::Result<Bound, (IpAddr, rustix::io::Errno)> {
-    let mut bound: Bound = Vec::new();
-    let undo = |bound: &Bound| {
-        let mut inner = networks.lock();
-        bound.iter().for_each(|(host, _)| inner.ports.give_back(wanted.protocol, *host, number));
-    };
-    for host in hosts {
-        if !networks.lock().ports.take(wanted.protocol, *host, number) {
-            undo(&bound);
-            return Err((*host, rustix::io::Errno::ADDRINUSE));
-        }
-        match hold(wanted.protocol, *host, number) {
-            Ok(socket) => bound.push((*host, socket)),
-            Err(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL) if host.is_ipv6() && hosts.len() > 1 => {
-                networks.lock().ports.give_back(wanted.protocol, *host, number);
-            }
-            Err(error) => {
-                networks.lock().ports.give_back(wanted.protocol, *host, number);
-                undo(&bound);
-                return Err((*host, error));
-            }
-        }
-    }
-    Ok(bound)
-}
-
-/// A socket that holds a port, so that no other process can have it. `None` where the kernel does not know the protocol.
-fn hold(protocol: Protocol, host: IpAddr, port: u16) -> rustix::io::Result<Option<OwnedFd>> {
-    let family = if host.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let (kind, number) = match protocol {
-        Protocol::Tcp => (SocketType::STREAM, None),
-        Protocol::Udp => (SocketType::DGRAM, None),
-        Protocol::Sctp => (SocketType::STREAM, Some(rustix::net::ipproto::SCTP)),
-    };
-    let socket = match rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, number) {
-        Err(rustix::io::Errno::PROTONOSUPPORT | rustix::io::Errno::SOCKTNOSUPPORT) => return Ok(None),
-        other => other?,
-    };
-    if protocol == Protocol::Tcp {
-        // Connections of the one before that linger do not hold the port.
-        rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
-    }
-    if host.is_ipv6() {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    rustix::net::bind(&socket, &SocketAddr::new(host, port))?;
-    if protocol != Protocol::Udp {
-        rustix::net::listen(&socket, 4096)?;
-    }
-    Ok(Some(socket))
+    inner.give_ports(container, &held.published);
 }
 
 /// Takes back what a container that has ended had. What fails is logged: the next opening sweeps up.
@@ -398,22 +277,41 @@ pub(crate) fn detach(networks: &Networks, container: &mut Container) {
         return;
     }
     let held = Held { memberships: container.networks.clone(), published: std::mem::take(&mut container.published) };
-    let gone: Vec<String> = held
-        .memberships
-        .values()
-        .filter_map(|membership| Some(membership.place.as_ref()?.port.clone()))
-        .filter(|port| !port.is_empty())
-        .collect();
-    if let Err(error) = endpoint::close(&gone) {
+    let places: Vec<&Place> = held.memberships.values().filter_map(|membership| membership.place.as_ref()).collect();
+    let gone: Vec<String> = places.iter().map(|place| place.port.clone()).filter(|port| !port.is_empty()).collect();
+    let used = endpoint::close(&gone).unwrap_or_else(|error| {
         tracing::warn!(container = container.id, %error, "its links were not closed");
-    }
+        true
+    });
     held.memberships.values().for_each(|membership| networks.unlimit(membership));
     networks.lock().published.remove(&container.id);
     if let Err(error) = networks.change_ports(&held.published, false) {
         tracing::warn!(container = container.id, %error, "its ports were not taken back");
     }
+    if used {
+        networks.forget_flows(&places.iter().flat_map(|place| place.addresses()).collect::<Vec<_>>());
+    }
     give_back(networks, &container.id, &held);
     forget(container);
+    if used {
+        reap(gone);
+    }
+}
+
+/// Connections that were open at the end of a container keep its namespace, and with it the links, until the kernel gives them up, minutes
+/// later: the links are removed, in the background, since that takes a while. Who was never asked anything has no such connections.
+fn reap(links: Vec<String>) {
+    let remove = move || {
+        for link in links {
+            if let Err(error) = endpoint::take_away(&link) {
+                tracing::warn!(link, %error, "a link was left behind");
+            }
+        }
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+        Err(_) => remove(),
+    }
 }
 
 /// What a container that does not run has: nothing.
@@ -436,7 +334,7 @@ pub(crate) fn adopt(networks: &Networks, container: &Container) {
             }
         }
     }
-    for mapping in &container.published {
+    for mapping in container.published.iter().filter(|mapping| mapping.host_port != 0) {
         inner.ports.take(mapping.protocol, mapping.host, mapping.host_port);
     }
     if !container.published.is_empty() {

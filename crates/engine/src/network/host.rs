@@ -1,11 +1,12 @@
 //! Networks on the host: bridges, forwarding, the packet filter's table.
 
-use super::{Driver, Network, Networks};
+use super::{Driver, Network, Networks, Pool};
 use crate::error::{Error, Kind, Result};
+use dhow_network::cooperate::Obstacle;
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
-use dhow_network::ports::Mapping;
-use dhow_network::{Subnet, conntrack, endpoint, forward, limits, link, table};
+use dhow_network::table::Mode;
+use dhow_network::{Subnet, endpoint, forward, limits, link};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +17,13 @@ pub(super) struct Host {
     /// One transaction after the other: each is computed from what the one before left. Held for microseconds, as the kernel holds its own.
     filter: Mutex<Option<Socket>>,
     /// Its number; 0 before it was opened.
-    own: AtomicU32,
+    pub(super) own: AtomicU32,
     /// The table is there.
-    put: AtomicBool,
+    pub(super) put: AtomicBool,
     /// We switched forwarding on, of IPv4 and of IPv6.
-    forwards: [AtomicBool; 2],
+    pub(super) forwards: [AtomicBool; 2],
+    /// What of others' stands in the way of what is forwarded.
+    pub(super) obstacles: Mutex<Vec<Obstacle>>,
 }
 
 pub(super) fn failed(error: dhow_network::Error) -> Error {
@@ -48,7 +51,7 @@ impl Host {
         Some((route, links.into_iter().find(|link| link.index == index).map(|link| link.name).unwrap_or_default()))
     }
 
-    fn with_filter<T>(&self, act: impl FnOnce(&mut Socket) -> dhow_network::Result<T>) -> Result<T> {
+    pub(super) fn with_filter<T>(&self, act: impl FnOnce(&mut Socket) -> dhow_network::Result<T>) -> Result<T> {
         let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match filter.take() {
             Some(socket) => filter.insert(socket),
@@ -73,18 +76,26 @@ impl Networks {
         if bridges.is_empty() {
             return;
         }
-        let done = bridges.iter().try_for_each(|network| self.make_bridge(network)).and_then(|()| {
+        // One that cannot be here is no hindrance to the others.
+        for network in &bridges {
+            if let Err(error) = self.make_bridge(network) {
+                tracing::warn!(network = network.name, %error, "this network is not possible here");
+                self.lock().broken.insert(network.id.clone(), error.message);
+            }
+        }
+        let done = (|| {
             self.forward(false)?;
             if bridges.iter().any(|network| network.ipv6) {
                 self.forward(true)?;
             }
             self.put_table()
-        });
+        })();
         let problem = done.err().map(|error| error.message);
         if let Some(problem) = &problem {
             tracing::warn!(problem, "there are no bridge networks");
         }
         self.lock().problem = problem;
+        self.cooperate();
         self.sweep_ports(&bridges, known);
         self.sweep_limits(known);
     }
@@ -119,6 +130,16 @@ impl Networks {
         }
     }
 
+    /// Tries again to make a network that was not possible when the engine came up.
+    pub(super) fn mend(&self, network: &Network) -> Result<()> {
+        if !self.lock().broken.contains_key(&network.id) {
+            return Ok(());
+        }
+        self.make_bridge(network).map_err(|error| error.prefixed(&format!("network {} is not possible here: ", network.name)))?;
+        self.lock().broken.remove(&network.id);
+        Ok(())
+    }
+
     /// Sees to it that the host forwards. That it was we who switched it on is kept for the engine after us: what is no network's is not
     /// forwarded then.
     fn forward(&self, ipv6: bool) -> Result<()> {
@@ -141,6 +162,7 @@ impl Networks {
         }
         self.make_bridge(network)?;
         let rest = if network.ipv6 { self.forward(true) } else { Ok(()) }.and_then(|()| self.put_table());
+        self.cooperate();
         rest.inspect_err(|_| {
             if let Err(error) = self.delete_bridge(network) {
                 tracing::warn!(network = network.name, %error, "its bridge was left behind");
@@ -198,7 +220,9 @@ impl Networks {
                 link::find(&mut socket, name).map_err(failed)?.map(|link| link.index).unwrap_or_default()
             }
         };
-        let wanted: Vec<_> = network.pools.iter().map(|pool| (pool.gateway, pool.subnet.prefix())).collect();
+        guard_bridge(name, network.ipv6)?;
+        let has_host = |pool: &&Pool| network.modes()[usize::from(!pool.subnet.is_ipv4())] != Mode::Isolated;
+        let wanted: Vec<_> = network.pools.iter().filter(has_host).map(|pool| (pool.gateway, pool.subnet.prefix())).collect();
         for (address, prefix) in link::addresses(&mut socket, index).map_err(failed)? {
             let foreign = address.is_ipv4() && !wanted.contains(&(address, prefix));
             if foreign {
@@ -208,62 +232,13 @@ impl Networks {
         wanted.iter().try_for_each(|(address, prefix)| link::add_address(&mut socket, index, *address, *prefix)).map_err(failed)
     }
 
-    /// Takes a bridge away.
+    /// Takes a bridge away. Another link of its name is not ours.
     pub(super) fn delete_bridge(&self, network: &Network) -> Result<()> {
         let mut socket = Socket::route().map_err(|e| Error::internal("open", "a netlink socket", e))?;
-        link::delete(&mut socket, &network.link).map_err(failed)
-    }
-
-    /// Puts the whole table, in one transaction.
-    pub(super) fn put_table(&self) -> Result<()> {
-        let only_ours = [0, 1].map(|family| self.host.forwards[family].load(Ordering::Relaxed));
-        self.host.with_filter(|socket| {
-            let (networks, mappings) = {
-                let inner = self.lock();
-                let networks: Vec<_> = inner.by_id.values().filter_map(|entry| entry.network.filtered()).collect();
-                (networks, inner.published.values().flatten().cloned().collect::<Vec<_>>())
-            };
-            let name = &self.settings.table;
-            nft::commit(socket, nft::put(&table::table(name, &networks, &mappings, only_ours)), "put the table", name)?;
-            self.host.put.store(true, Ordering::Relaxed);
-            Ok(())
-        })
-    }
-
-    /// To hear of what others do to the packet filter.
-    pub(crate) fn watch(&self) -> Result<nft::Watch> {
-        nft::Watch::new().map_err(|e| Error::internal("watch", "the packet filter", e))
-    }
-
-    /// Puts the table again where somebody else has taken from it.
-    pub(crate) fn restore(&self, watch: &mut nft::Watch) -> Result<()> {
-        let own = self.host.own.load(Ordering::Relaxed);
-        let lost = watch.lost(&self.settings.table, Family::Inet, own);
-        if lost.map_err(|e| Error::internal("watch", "the packet filter", e))? && self.host.put.load(Ordering::Relaxed) {
-            tracing::warn!(table = self.settings.table, "somebody has changed the packet filter's table: it is put again");
-            self.put_table()?;
+        match link::find(&mut socket, &network.link).map_err(failed)? {
+            Some(found) if found.kind == "bridge" => link::delete(&mut socket, &network.link).map_err(failed),
+            _ => Ok(()),
         }
-        Ok(())
-    }
-
-    /// Publishes ports, or takes them back.
-    pub(super) fn change_ports(&self, mappings: &[Mapping], add: bool) -> Result<()> {
-        let (anywhere, at) = table::elements(mappings);
-        if anywhere.is_empty() && at.is_empty() {
-            return Ok(());
-        }
-        let name = &self.settings.table;
-        let mut messages = nft::change_elements(Family::Inet, name, table::ANYWHERE, &anywhere, add);
-        messages.extend(nft::change_elements(Family::Inet, name, table::AT, &at, add));
-        let operation = if add { "publish ports in the table" } else { "take ports from the table" };
-        let done = self.host.with_filter(|socket| nft::commit(socket, messages, operation, name));
-        let done = match done {
-            // Somebody flushed the table, or took it away: it is put again, with what is published now.
-            Err(error) if is_missing(&error) => self.put_table(),
-            other => other,
-        };
-        // Flows that were judged before would go on as they did.
-        done.and_then(|()| conntrack::forget(mappings).map_err(failed))
     }
 
     /// Removes ports of our bridges that no container has: their namespace may live on without one.
@@ -286,6 +261,7 @@ impl Networks {
     /// Takes away all that the networks have on the host, when no container runs. Goes on after errors.
     pub(crate) fn take_down(&self) {
         if self.host.put.swap(false, Ordering::Relaxed) {
+            self.leave_others();
             let name = &self.settings.table;
             let removed = self.host.with_filter(|socket| nft::commit(socket, nft::remove(name, Family::Inet), "remove the table", name));
             if let Err(error) = removed {
@@ -307,7 +283,15 @@ impl Networks {
     }
 }
 
-fn is_missing(error: &Error) -> bool {
-    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<dhow_network::Error>());
-    source.is_some_and(|error| error.source.kind() == std::io::ErrorKind::NotFound)
+/// The host believes nothing that containers tell of routers (CVE-2020-13401), and has no address of its own making in a network without
+/// IPv6. A kernel without IPv6 has no such files.
+fn guard_bridge(name: &str, ipv6: bool) -> Result<()> {
+    for (setting, value) in [("accept_ra", "0"), ("disable_ipv6", if ipv6 { "0" } else { "1" })] {
+        let path = format!("/proc/sys/net/ipv6/conf/{name}/{setting}");
+        match std::fs::write(&path, value) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::internal("write", path, error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -59,24 +59,13 @@ fn namespace(container: &Container) -> Result<std::fs::File> {
     std::fs::File::open(&container.sandbox.key).map_err(|e| Error::internal("open", &container.sandbox.key, e))
 }
 
-/// Takes a running container's place in a network away, and the ports that lead there; gives the way to everywhere to the next network. It is for a
-/// thread that may wait.
+/// Takes a running container's place in a network away; gives the way to everywhere to the next network. It is for a thread that may wait.
 pub(crate) fn disconnect(networks: &Networks, container: &Container, membership: &Membership) -> Result<()> {
     let Some(place) = &membership.place else { return Ok(()) };
     take_away(networks, container, membership, place)?;
-    let gone: Vec<_> = container.published.iter().filter(|mapping| place.addresses().any(|own| own == mapping.target)).cloned().collect();
-    let left: Vec<_> = container.published.iter().filter(|mapping| !place.addresses().any(|own| own == mapping.target)).cloned().collect();
-    let taken_back = if gone.is_empty() {
-        Ok(())
-    } else {
-        networks.lock().published.insert(container.id.clone(), left);
-        networks.change_ports(&gone, false)
-    };
-    let mut inner = networks.lock();
-    gone.iter().for_each(|mapping| inner.ports.give_back(mapping.protocol, mapping.host, mapping.host_port));
-    inner.give_place(&container.id, membership);
-    drop(inner);
-    taken_back.and_then(|()| next_route(container, place))
+    networks.forget_flows(&place.addresses().collect::<Vec<_>>());
+    networks.lock().give_place(&container.id, membership);
+    next_route(container, place)
 }
 
 /// Takes the link of a place away, with its limits.

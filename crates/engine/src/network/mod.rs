@@ -5,12 +5,15 @@ mod attach;
 mod builtin;
 mod config;
 mod events;
+mod firewall;
 mod host;
+mod legacy;
 mod live;
 mod names;
 mod nameservers;
 mod options;
 mod plan;
+mod publish;
 mod resolver;
 mod sharing;
 
@@ -22,6 +25,7 @@ pub(crate) use live::{check_connect, connect, disconnect};
 pub(crate) use names::has_names;
 pub(crate) use nameservers::host_resolv_conf;
 pub use options::PlaceOptions;
+pub(crate) use publish::{Published, Relay, joined, moves, publish, withdraw};
 pub(crate) use resolver::{Served, Source, serve as serve_names};
 
 use crate::error::{Error, Kind, Result};
@@ -60,6 +64,8 @@ struct Inner {
     published: BTreeMap<String, Vec<Mapping>>,
     /// Why there can be no bridges here.
     problem: Option<String>,
+    /// Why there can be no bridge of a network, by its id.
+    broken: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -198,7 +204,9 @@ impl Networks {
 
     /// Forgets one.
     pub(crate) fn forget(&self, id: &str) {
-        self.lock().by_id.remove(id);
+        let mut inner = self.lock();
+        inner.by_id.remove(id);
+        inner.broken.remove(id);
     }
 
     /// Forgets one that nobody has a place in, or answers who has.

@@ -18,7 +18,7 @@ fn not_built<T>(what: &str) -> Result<T> {
 }
 
 /// Driver options that are known. Others of Docker's are refused, not passed over; those of anybody else mean nothing to it either.
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 10] = [
     "com.docker.network.bridge.name",
     "com.docker.network.bridge.enable_icc",
     "com.docker.network.bridge.enable_ip_masquerade",
@@ -26,7 +26,12 @@ const OPTIONS: [&str; 7] = [
     "com.docker.network.driver.mtu",
     "com.docker.network.container_iface_prefix",
     "com.docker.network.bridge.default_bridge",
+    "com.docker.network.bridge.gateway_mode_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv6",
+    "com.docker.network.bridge.trusted_host_interfaces",
 ];
+/// Those of them that say how a network is reached.
+const MODES: [&str; 2] = [OPTIONS[7], OPTIONS[8]];
 /// Those of them that are true or false.
 const SWITCHES: [&str; 3] = [OPTIONS[1], OPTIONS[2], OPTIONS[6]];
 
@@ -62,7 +67,12 @@ fn check(request: &NetworkRequest) -> Result<()> {
             None => check_options(&request.options),
         };
     }
-    check_options(&request.options)
+    check_options(&request.options)?;
+    let isolated = |name: &&str| request.options.get(*name).is_some_and(|mode| mode == "isolated");
+    if !request.internal && MODES.iter().any(isolated) {
+        return Err(Error::new(Kind::Internal, "gateway mode 'isolated' can only be used for an internal network"));
+    }
+    Ok(())
 }
 
 fn sharing(driver: &str) -> bool {
@@ -93,6 +103,9 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
         let (wrong, why) = match name.as_str() {
             name if SWITCHES.contains(&name) => (!known, format!("strconv.ParseBool: parsing {value:?}: invalid syntax")),
             "com.docker.network.driver.mtu" => (value.parse::<u32>().is_err(), format!("strconv.Atoi: parsing {value:?}: invalid syntax")),
+            "com.docker.network.bridge.gateway_mode_ipv4" | "com.docker.network.bridge.gateway_mode_ipv6" => {
+                (crate::model::network::mode(value).is_none(), format!("unknown gateway mode {value}"))
+            }
             "com.docker.network.bridge.host_binding_ipv4" => (value.parse::<std::net::Ipv4Addr>().is_err(), "nil ip".to_owned()),
             _ => (false, String::new()),
         };
@@ -396,5 +409,10 @@ mod tests {
             "Invalid: failed to parse com.docker.network.driver.mtu value: x (strconv.Atoi: parsing \"x\": invalid syntax)",
         );
         check_request(|r| (r.ipv4, r.ipv6) = (Some(false), false), "Invalid: IPv4 or IPv6 must be enabled");
+        let mode = |value: &'static str| {
+            move |r: &mut NetworkRequest| _ = r.options.insert("com.docker.network.bridge.gateway_mode_ipv6".into(), value.into())
+        };
+        check_request(mode("x"), "Invalid: failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: x (unknown gateway mode x)");
+        check_request(mode("isolated"), "Internal: gateway mode 'isolated' can only be used for an internal network");
     }
 }

@@ -1,6 +1,6 @@
 //! Tables, chains, sets and rules as messages.
 
-use super::{Chain, Element, Family, Set, Table, types};
+use super::{Chain, Element, Expr, Family, Set, Table, types};
 use crate::netlink::Message;
 
 const SUBSYSTEM: u16 = 10 << 8;
@@ -8,9 +8,14 @@ pub(super) const NEWTABLE: u16 = SUBSYSTEM;
 pub(super) const GETTABLE: u16 = SUBSYSTEM | 1;
 const DELTABLE: u16 = SUBSYSTEM | 2;
 /// Of tables, chains, rules, sets and elements.
-pub(super) const REMOVALS: [u16; 5] = [DELTABLE, SUBSYSTEM | 5, SUBSYSTEM | 8, SUBSYSTEM | 11, DELELEMENT];
+pub(super) const REMOVALS: [u16; 5] = [DELTABLE, SUBSYSTEM | 5, DELRULE, SUBSYSTEM | 11, DELELEMENT];
+/// Of what packets go by: chains and rules that come or go.
+pub(super) const TURNS: [u16; 5] = [DELTABLE, NEWCHAIN, SUBSYSTEM | 5, NEWRULE, DELRULE];
 pub(super) const NEWCHAIN: u16 = SUBSYSTEM | 3;
+pub(super) const GETCHAIN: u16 = SUBSYSTEM | 4;
 pub(super) const NEWRULE: u16 = SUBSYSTEM | 6;
+pub(super) const GETRULE: u16 = SUBSYSTEM | 7;
+const DELRULE: u16 = SUBSYSTEM | 8;
 const NEWSET: u16 = SUBSYSTEM | 9;
 const NEWELEMENT: u16 = SUBSYSTEM | 12;
 const DELELEMENT: u16 = SUBSYSTEM | 14;
@@ -18,7 +23,11 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 pub(super) const CREATE: u16 = 0x400;
 pub(super) const APPEND: u16 = 0x400 | 0x800;
+const SET_INTERVAL: u32 = 4;
 const SET_MAP: u32 = 8;
+const SET_CONCAT: u32 = 0x80;
+/// Marks the comment in what `nft` keeps beside a rule.
+const COMMENT: u8 = 0;
 /// Elements of one message: an attribute has at most 64 kB.
 const CHUNK: usize = 500;
 
@@ -64,8 +73,12 @@ pub fn make(table: &Table) -> Vec<Message> {
 
 fn new_set(table: &Table, set: &Set, id: u32) -> Message {
     let message = Message::new(NEWSET, CREATE).body(&family(table.family)).text(1, &table.name).text(2, set.name);
-    let flags = if set.value.is_some() { SET_MAP } else { 0 };
+    let flags = if set.value.is_some() { SET_MAP } else { 0 } | if set.intervals.is_some() { SET_INTERVAL | SET_CONCAT } else { 0 };
     let message = message.be32(3, flags).be32(4, set.key.0).be32(5, set.key.1);
+    let message = match set.intervals {
+        Some(parts) => message.nest(9, |m| m.nest(2, |m| parts.iter().fold(m, |m, bytes| m.nest(1, |m| m.be32(1, u32::from(*bytes)))))),
+        None => message,
+    };
     // For `nft` to show names of links as such: the key is in the host's order.
     let message = if set.key == types::IFNAME { message.attr(13, &[&[0, 4][..], &1u32.to_ne_bytes()].concat()) } else { message };
     match set.value {
@@ -85,10 +98,11 @@ pub fn change_elements(of: Family, table: &str, set: &str, elements: &[Element],
     let (kind, flags) = if add { (NEWELEMENT, CREATE) } else { (DELELEMENT, 0) };
     let chunks = elements.chunks(CHUNK).map(|chunk| {
         Message::new(kind, flags).body(&family(of)).text(1, table).text(2, set).nest(3, |m| {
-            chunk.iter().fold(m, |m, (key, value)| {
+            chunk.iter().fold(m, |m, element| {
                 m.nest(1, |m| {
-                    let m = m.nest(1, |m| m.attr(1, key));
-                    match value {
+                    let m = m.nest(1, |m| m.attr(1, &element.key));
+                    let m = element.last.iter().fold(m, |m, last| m.nest(10, |m| m.attr(1, last)));
+                    match &element.value {
                         Some(value) if add => m.nest(2, |m| m.attr(1, value)),
                         _ => m,
                     }
@@ -97,4 +111,33 @@ pub fn change_elements(of: Family, table: &str, set: &str, elements: &[Element],
         })
     });
     chunks.collect()
+}
+
+/// Where a rule goes in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before all others.
+    Head,
+    /// Before the one with that handle.
+    Before(u64),
+    /// After all others.
+    End,
+}
+
+/// Puts a rule into a chain of somebody else's. `comment` is what it is known by.
+pub fn insert_rule(of: Family, table: &str, chain: &str, place: Place, rule: &[Expr], comment: &str) -> Message {
+    let flags = if place == Place::End { APPEND } else { CREATE };
+    let message = Message::new(NEWRULE, flags).body(&family(of)).text(1, table).text(2, chain);
+    let message = message.nest(4, |m| rule.iter().fold(m, |m, expr| expr.encode(m)));
+    let message = match place {
+        Place::Before(handle) => message.attr(6, &handle.to_be_bytes()),
+        Place::Head | Place::End => message,
+    };
+    let text: Vec<u8> = comment.bytes().take(120).chain([0]).collect();
+    message.attr(7, &[&[COMMENT, text.len() as u8][..], &text].concat())
+}
+
+/// Takes a rule away.
+pub fn delete_rule(of: Family, table: &str, chain: &str, handle: u64) -> Message {
+    Message::new(DELRULE, 0).body(&family(of)).text(1, table).text(2, chain).attr(3, &handle.to_be_bytes())
 }

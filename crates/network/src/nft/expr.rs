@@ -64,12 +64,20 @@ pub enum Expr {
     },
     /// A constant.
     Load(u32, Vec<u8>),
-    /// Translates the destination to the IPv4 address and port in these registers.
+    /// The packet's mark.
+    Mark(u32),
+    /// Changes a register: only the bits of the first stay, those of the second are turned over.
+    Bits(u32, u32, u32),
+    /// Gives the packet the mark that is in the register.
+    SetMark(u32),
+    /// Translates the destination to the address, and port, in these registers.
     Dnat {
+        /// 2 for IPv4, 10 for IPv6.
+        family: u8,
         /// Where the address is.
         address: u32,
-        /// Where the port is.
-        port: u32,
+        /// Where the port is; `None`: the port stays.
+        port: Option<u32>,
     },
     /// Redirects to the local port in this register.
     Redirect(u32),
@@ -135,9 +143,19 @@ impl Expr {
             Self::NotIn(set, register) => named("lookup", &|m| m.text(1, set).be32(2, reg(*register)).be32(5, 1)),
             Self::Map { name, key, value } => named("lookup", &|m| m.text(1, name).be32(2, reg(*key)).be32(3, reg(*value))),
             Self::Load(register, bytes) => named("immediate", &|m| value(m.be32(1, reg(*register)), 2, bytes)),
-            Self::Dnat { address, port } => {
-                named("nat", &|m| m.be32(1, 1).be32(2, 2).be32(3, reg(*address)).be32(5, reg(*port)).be32(7, 2))
+            Self::Mark(register) => {
+                let (name, fill) = meta(3, *register);
+                named(name, &fill)
             }
+            Self::Bits(register, keep, turn) => named("bitwise", &|m| {
+                let m = m.be32(1, reg(*register)).be32(2, reg(*register)).be32(3, 4);
+                value(value(m, 4, &keep.to_ne_bytes()), 5, &turn.to_ne_bytes())
+            }),
+            Self::SetMark(register) => named("meta", &|m| m.be32(2, 3).be32(3, reg(*register))),
+            Self::Dnat { family, address, port } => named("nat", &|m| {
+                let m = m.be32(1, 1).be32(2, u32::from(*family)).be32(3, reg(*address));
+                port.iter().fold(m, |m, port| m.be32(5, reg(*port)).be32(7, 2))
+            }),
             Self::Redirect(port) => named("redir", &|m| m.be32(1, reg(*port)).be32(3, 2)),
             Self::Masquerade => named("masq", &|m| m),
             Self::Do(verdict) => named("immediate", &|m| {

@@ -3,15 +3,17 @@
 mod encode;
 mod expr;
 mod limit;
+mod listing;
 mod watch;
 
-pub use encode::{change_elements, make, put, remove};
+pub use encode::{Place, change_elements, delete_rule, insert_rule, make, put, remove};
 pub use expr::{Expr, Verdict, name16};
 pub use limit::limit;
-pub use watch::Watch;
+pub use listing::{ListedChain, ListedRule, chains, rules, tables};
+pub use watch::{News, Watch};
 
 use crate::error::{Error, Result};
-use crate::netlink::{Message, Socket, attributes};
+use crate::netlink::{Message, Socket};
 
 /// Which packets a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,25 @@ pub enum Family {
     Ip = 2,
     /// All that arrives at one link.
     Netdev = 5,
+    /// IPv6.
+    Ip6 = 10,
+}
+
+impl Family {
+    /// By its number; `None` for those that no network of ours has to do with.
+    pub fn of(number: u8) -> Option<Self> {
+        [Self::Inet, Self::Ip, Self::Ip6].into_iter().find(|family| *family as u8 == number)
+    }
+
+    /// As `nft` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Ip => "ip",
+            Self::Netdev => "netdev",
+            Self::Ip6 => "ip6",
+        }
+    }
 }
 
 /// Where a chain sits.
@@ -48,8 +69,23 @@ pub struct Chain {
     pub rules: Vec<Vec<Expr>>,
 }
 
-/// One element of a set: its key, and its value where the set is a map.
-pub type Element = (Vec<u8>, Option<Vec<u8>>);
+/// One element of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// What is looked up.
+    pub key: Vec<u8>,
+    /// Of a set of intervals: the last key, this one too.
+    pub last: Option<Vec<u8>>,
+    /// Where the set is a map.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Element {
+    /// A key alone.
+    pub fn key(key: Vec<u8>) -> Self {
+        Self { key, last: None, value: None }
+    }
+}
 
 /// A set or a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +96,8 @@ pub struct Set {
     pub key: (u32, u32),
     /// The value's, of a map.
     pub value: Option<(u32, u32)>,
+    /// Bytes of the parts of a key, where its elements are intervals.
+    pub intervals: Option<&'static [u8]>,
     /// What is in it.
     pub elements: Vec<Element>,
 }
@@ -85,6 +123,8 @@ pub mod types {
     pub const PROTOCOL: (u32, u32) = (12, 4);
     /// A port, 2 bytes in 4.
     pub const PORT: (u32, u32) = (13, 4);
+    /// An IPv6 address.
+    pub const IPV6: (u32, u32) = (8, 16);
     /// The name of a link.
     pub const IFNAME: (u32, u32) = (41, 16);
 
@@ -108,14 +148,4 @@ pub fn commit(socket: &mut Socket, messages: Vec<Message>, operation: &'static s
         socket.make_room(size * 2);
     }
     socket.run(all).map_err(|failed| Error::of(operation, table)(failed.error))
-}
-
-/// Names of all tables of a family, in the socket's namespace.
-pub fn tables(socket: &mut Socket, family: Family) -> Result<Vec<String>> {
-    let replies = socket.dump(encode::GETTABLE, &encode::family(family)).map_err(Error::of("list", "tables"))?;
-    let name = |body: &[u8]| {
-        let (_, value) = attributes(body.get(4..)?).find(|(kind, _)| *kind == 1)?;
-        Some(String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned())
-    };
-    Ok(replies.iter().filter_map(|reply| name(&reply.body)).collect())
 }

@@ -3,7 +3,7 @@
 use super::lock::lock;
 use super::wire::Wire;
 use super::{DEADLINE, Error, Event, RELEASE_DEADLINE};
-use crate::config::{AttachConfig, ExecConfig, UpdateConfig};
+use crate::config::{AttachConfig, ExecConfig, RelayConfig, UpdateConfig};
 use crate::files;
 use crate::health::Report;
 use crate::process::hello;
@@ -121,11 +121,11 @@ impl Inner {
         Error::Gone { id: self.id.clone() }
     }
 
-    async fn ask(&self, request: Request, fd: Option<&OwnedFd>, deadline: Duration) -> Result<Answer, Error> {
+    async fn ask(&self, request: Request, fds: &[OwnedFd], deadline: Duration) -> Result<Answer, Error> {
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         lock(&self.waiting).as_mut().ok_or_else(|| self.gone())?.insert(seq, sender);
-        let fds: Vec<_> = fd.map(AsFd::as_fd).into_iter().collect();
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let exchange = async {
             self.wire.send(&ToShim::Request { seq, request }, &fds).await?;
             Ok::<_, io::Error>(answer.await)
@@ -189,24 +189,24 @@ impl Shim {
 
     /// Hands a client's socket over. It is closed here, whatever comes of it: whoever wants to answer on it after a failure keeps a copy.
     pub async fn attach(&self, config: AttachConfig, client: OwnedFd) -> Result<(), Error> {
-        self.done(Request::Attach(config), Some(client)).await
+        self.done(Request::Attach(config), vec![client]).await
     }
 
     /// Signals the first process, or all.
     pub async fn kill(&self, signal: i32, all: bool) -> Result<(), Error> {
-        self.done(Request::Kill { signal, all }, None).await
+        self.done(Request::Kill { signal, all }, Vec::new()).await
     }
 
     /// Resizes a terminal.
     pub async fn resize(&self, exec: Option<&str>, height: u16, width: u16) -> Result<(), Error> {
         let exec = exec.map(str::to_owned);
-        self.done(Request::Resize { exec, height, width }, None).await
+        self.done(Request::Resize { exec, height, width }, Vec::new()).await
     }
 
     /// Runs a further process and returns its pid once its program runs. As with [`Shim::attach`] the client's socket is closed here: to write
     /// a failure on it, keep a copy. Its output ends only after [`Event::ExecExited`] was sent.
     pub async fn exec(&self, config: ExecConfig, client: Option<OwnedFd>) -> Result<i32, Error> {
-        match self.0.ask(Request::Exec(Box::new(config)), client.as_ref(), DEADLINE).await? {
+        match self.0.ask(Request::Exec(Box::new(config)), client.as_slice(), DEADLINE).await? {
             (Outcome::Exec { pid }, _) => Ok(pid),
             _ => Err(self.confused()),
         }
@@ -215,27 +215,27 @@ impl Shim {
     /// Signals an exec's process.
     pub async fn exec_kill(&self, exec: &str, signal: i32) -> Result<(), Error> {
         let exec = exec.to_owned();
-        self.done(Request::ExecKill { exec, signal }, None).await
+        self.done(Request::ExecKill { exec, signal }, Vec::new()).await
     }
 
     /// Changes limits.
     pub async fn update(&self, config: UpdateConfig) -> Result<(), Error> {
-        self.done(Request::Update(Box::new(config)), None).await
+        self.done(Request::Update(Box::new(config)), Vec::new()).await
     }
 
     /// Freezes.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.done(Request::Pause, None).await
+        self.done(Request::Pause, Vec::new()).await
     }
 
     /// Thaws.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.done(Request::Resume, None).await
+        self.done(Request::Resume, Vec::new()).await
     }
 
     /// What the container used.
     pub async fn usage(&self) -> Result<Usage, Error> {
-        match self.0.ask(Request::Usage, None, DEADLINE).await? {
+        match self.0.ask(Request::Usage, &[], DEADLINE).await? {
             (Outcome::Usage(usage), _) => Ok(*usage),
             _ => Err(self.confused()),
         }
@@ -243,37 +243,43 @@ impl Shim {
 
     /// A descriptor of the root mount.
     pub async fn root(&self) -> Result<OwnedFd, Error> {
-        let (_, fds) = self.0.ask(Request::Root, None, DEADLINE).await?;
+        let (_, fds) = self.0.ask(Request::Root, &[], DEADLINE).await?;
         fds.into_iter().next().ok_or_else(|| self.confused())
     }
 
     /// The socket on which the container's questions for names arrive: the one for datagrams, or the listening one.
     pub async fn resolver(&self, tcp: bool) -> Result<OwnedFd, Error> {
-        let (_, fds) = self.0.ask(Request::Resolver { tcp }, None, DEADLINE).await?;
+        let (_, fds) = self.0.ask(Request::Resolver { tcp }, &[], DEADLINE).await?;
         fds.into_iter().next().ok_or_else(|| self.confused())
+    }
+
+    /// Gives the shim sockets of published ports to hold, at most as many as one message has room for. `anew`: it lets go of those that
+    /// it has.
+    pub async fn relays(&self, relays: Vec<RelayConfig>, sockets: Vec<OwnedFd>, anew: bool) -> Result<(), Error> {
+        self.done(Request::Relays { relays, anew }, sockets).await
     }
 
     /// Makes the shim open its log anew, after somebody else renamed the file.
     pub async fn reopen_log(&self) -> Result<(), Error> {
-        self.done(Request::ReopenLog, None).await
+        self.done(Request::ReopenLog, Vec::new()).await
     }
 
     /// Returns when all news that the shim had sent before is in the queue of [`Running::events`].
     pub async fn sync(&self) -> Result<(), Error> {
-        self.done(Request::Sync, None).await
+        self.done(Request::Sync, Vec::new()).await
     }
 
     /// Tells the shim that the exit is recorded; returns when it has cleaned up (cgroup, pinned namespace, its directory, the root mount).
     /// That may wait for a disk. Where something could not be removed it is said ([`Error::Refused`]), and [`super::clean_up`] may try again.
     pub async fn release(&self) -> Result<(), Error> {
-        match self.0.ask(Request::Release, None, RELEASE_DEADLINE).await {
+        match self.0.ask(Request::Release, &[], RELEASE_DEADLINE).await {
             Ok(_) | Err(Error::Gone { .. }) => Ok(()),
             Err(e) => Err(e),
         }
     }
 
-    async fn done(&self, request: Request, fd: Option<OwnedFd>) -> Result<(), Error> {
-        self.0.ask(request, fd.as_ref(), DEADLINE).await.map(|_| ())
+    async fn done(&self, request: Request, fds: Vec<OwnedFd>) -> Result<(), Error> {
+        self.0.ask(request, &fds, DEADLINE).await.map(|_| ())
     }
 
     fn confused(&self) -> Error {

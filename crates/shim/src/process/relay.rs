@@ -16,6 +16,8 @@ use std::os::fd::OwnedFd;
 const PAIRS_MAX: usize = 512;
 /// Senders of datagrams that are remembered; of more the one that was silent longest is forgotten.
 const FLOWS_MAX: usize = 256;
+/// Descriptors beside those of ports.
+const SPARE: usize = 256;
 /// Read at once.
 const READ: usize = 64 * 1024;
 /// Datagrams, or connections, taken in one turn.
@@ -57,6 +59,12 @@ struct Flow {
     used: u64,
 }
 
+/// Descriptors that this process may have.
+fn limit() -> usize {
+    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    soft.map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
 fn again(error: &Errno) -> bool {
     matches!(*error, Errno::AGAIN | Errno::INTR)
 }
@@ -64,15 +72,22 @@ fn again(error: &Errno) -> bool {
 impl Relays {
     /// `sockets` are those of `configs`, in their order.
     pub(crate) fn new(poll: &Poll, configs: Vec<RelayConfig>, sockets: Vec<OwnedFd>) -> Self {
-        let mut ports = BTreeMap::new();
-        let mut next = 0;
+        let mut relays = Self { poll: poll.clone(), ports: BTreeMap::new(), pairs: BTreeMap::new(), flows: BTreeMap::new(), next: 0 };
+        relays.add(configs, sockets);
+        relays
+    }
+
+    /// Takes more of them.
+    pub(crate) fn add(&mut self, configs: Vec<RelayConfig>, sockets: Vec<OwnedFd>) {
         for (config, socket) in configs.into_iter().zip(sockets) {
             // Fails for nothing that is a socket.
             let _ = rustix::io::ioctl_fionbio(&socket, true);
-            ports.insert(next, Port { socket: Watched::new(poll, socket, Token::Relay(next)), config });
-            next += 2;
+            let number = self.number();
+            self.ports.insert(number, Port { socket: Watched::new(&self.poll, socket, Token::Relay(number)), config });
         }
-        Self { poll: poll.clone(), ports, pairs: BTreeMap::new(), flows: BTreeMap::new(), next }
+        if self.ports.len() + SPARE > limit() {
+            crate::raise_descriptors();
+        }
     }
 
     /// Watches for what is useful now.

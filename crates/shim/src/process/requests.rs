@@ -1,9 +1,10 @@
 //! What daemons ask for.
 
+use super::relay::Relays;
 use super::session::{Ends, Session};
 use super::stdio::{self, Wanted};
 use super::{Exec, Life, Shim, fail};
-use crate::config::{AttachConfig, ExecConfig};
+use crate::config::{AttachConfig, ExecConfig, RelayConfig};
 use crate::protocol::{Outcome, Request, ToShim};
 use dhow_runtime::{Failure, Kind, Step};
 use dhow_sys::process;
@@ -96,6 +97,7 @@ impl Shim {
             Request::Usage => self.container.cgroup.usage().map(|usage| (Outcome::Usage(Box::new(usage)), None)),
             Request::Root => self.root(),
             Request::Resolver { tcp } => self.resolver(tcp),
+            Request::Relays { relays, anew } => self.relay(relays, fds, anew).map(done),
             Request::ReopenLog => self.reopen_log().map(done),
             Request::Sync => Ok(done(())),
             Request::Release | Request::Unknown => Err(invalid("request", "unknown")),
@@ -196,6 +198,21 @@ impl Shim {
         let socket = socket.ok_or_else(|| not_running(&self.id))?;
         let copy = rustix::io::fcntl_dupfd_cloexec(socket, 3).map_err(|e| fail(Step::Network, &self.id, &e.into()))?;
         Ok((Outcome::Ok, Some(copy)))
+    }
+
+    fn relay(&mut self, configs: Vec<RelayConfig>, sockets: Vec<OwnedFd>, anew: bool) -> Result<(), Failure> {
+        self.running()?;
+        if configs.len() != sockets.len() {
+            return Err(invalid("relays", &format!("{} sockets for {} ports", sockets.len(), configs.len())));
+        }
+        if anew {
+            self.relays = None;
+        }
+        if !configs.is_empty() {
+            let poll = &self.poll;
+            self.relays.get_or_insert_with(|| Box::new(Relays::new(poll, Vec::new(), Vec::new()))).add(configs, sockets);
+        }
+        Ok(())
     }
 
     fn root(&self) -> Answer {
