@@ -25,6 +25,8 @@ pub struct Options {
     /// Give it a bridge network, in a network namespace of its own that stands for the host. Without, `--bridge none` keeps it away from
     /// the machine's links.
     pub network: bool,
+    /// The same, in a namespace where another engine is already.
+    pub beside: Option<crate::netns::Netns>,
 }
 
 /// A running daemon and its client's settings. Dropping it checks that nothing is left behind.
@@ -38,6 +40,8 @@ pub struct Engine {
     tables: std::collections::BTreeSet<String>,
     /// The namespace that stands for the host.
     host: Option<crate::netns::Netns>,
+    /// What is of another engine there.
+    others: std::collections::BTreeSet<String>,
     finished: bool,
 }
 
@@ -59,13 +63,15 @@ impl Engine {
         if let Some(size) = &options.small_disk {
             Cmd::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "dhow-test"]).args([dir.join("d")]).ok();
         }
+        let others = options.beside.as_ref().map(|host| host.run(|| leaks::links().into_iter().chain(leaks::tables()).collect()));
         let engine = Self {
+            others: others.unwrap_or_default(),
             cgroup: format!("/dhow-{name}"),
             dir,
             daemon: Mutex::new(None),
             links: leaks::links(),
             tables: leaks::tables(),
-            host: options.network.then(crate::netns::Netns::new),
+            host: options.beside.clone().or_else(|| options.network.then(crate::netns::Netns::new)),
             finished: false,
             options,
         };
@@ -345,8 +351,9 @@ impl Engine {
         );
         if let Some(host) = &self.host {
             let links = host.run(leaks::links).into_iter().filter(|name| name != "lo" && name != "outside");
-            left.extend(links.map(|name| format!("link: {name}")));
-            left.extend(host.run(leaks::tables).into_iter().map(|name| format!("nft: {name}")));
+            let new = |name: &String| !self.others.contains(name);
+            left.extend(links.filter(new).map(|name| format!("link: {name}")));
+            left.extend(host.run(leaks::tables).into_iter().filter(new).map(|name| format!("nft: {name}")));
         }
         // Other tests run beside this one, so only names that an engine of ours would give count.
         let ours = |name: &&String| name.contains("dhow");

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 const NEWNET: u64 = 0x4000_0000;
 
 /// A namespace with loopback. It lasts as long as this and whatever runs in it.
-#[derive(Debug)]
-pub struct Netns(File);
+#[derive(Debug, Clone)]
+pub struct Netns(Arc<File>);
 
 impl Netns {
     /// A fresh one. It forwards nothing yet, as a host that never ran an engine.
@@ -19,13 +20,13 @@ impl Netns {
             std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("forwarding switched off");
             File::open("/proc/thread-self/ns/net").expect("the namespace")
         };
-        Self(std::thread::spawn(make).join().expect("a thread in a namespace of its own"))
+        Self(Arc::new(std::thread::spawn(make).join().expect("a thread in a namespace of its own")))
     }
 
     /// That of a process.
     #[track_caller]
     pub fn of(pid: i32) -> Self {
-        Self(File::open(format!("/proc/{pid}/ns/net")).expect("the namespace of a process"))
+        Self(Arc::new(File::open(format!("/proc/{pid}/ns/net")).expect("the namespace of a process")))
     }
 
     /// Does something in it, on a thread of its own; processes that are started there stay there.
@@ -48,7 +49,7 @@ impl Netns {
             ip(&format!("addr add {own}/24 dev outside"));
             ip("link set outside up");
             // By a process that is there.
-            let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&neighbour.0));
+            let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&*neighbour.0));
             ip(&format!("link set inside netns {path}"));
         });
         neighbour.run(|| {
