@@ -124,18 +124,23 @@ impl Middle {
             let now = self.moving.0.fetch_add(1, Ordering::AcqRel) + 1;
             self.moving.1.fetch_max(now, Ordering::AcqRel);
         }
-        let passed = self.pass(&mut server, &mut client, judge(&heard, before));
-        if moves {
-            self.moving.0.fetch_sub(1, Ordering::AcqRel);
-        }
-        passed
+        let over = || {
+            if moves {
+                self.moving.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        };
+        self.pass(&mut server, &mut client, judge(&heard, before), over)
     }
 
-    fn pass(&self, from: &mut TcpStream, to: &mut TcpStream, fate: Fate) -> std::io::Result<()> {
+    /// `over` is called once, before the answer's last bytes are handed on: who has them all may begin the next transfer at once.
+    fn pass(&self, from: &mut TcpStream, to: &mut TcpStream, fate: Fate, over: impl Fn()) -> std::io::Result<()> {
         match fate {
             Fate::Whole => {}
             Fate::Cut(bytes) => {
-                std::io::copy(&mut from.take(bytes as u64), to)?;
+                let mut part = Vec::new();
+                let read = from.take(bytes as u64).read_to_end(&mut part);
+                over();
+                read.and_then(|_| to.write_all(&part))?;
                 return to.shutdown(Shutdown::Both);
             }
             Fate::Held(bytes) => {
@@ -143,7 +148,22 @@ impl Middle {
                 crate::until("the gate to be opened", || self.gate.load(Ordering::Acquire));
             }
         }
-        std::io::copy(from, to)?;
+        let mut last = Vec::new();
+        let mut passed = Ok(());
+        while passed.is_ok() {
+            let mut next = vec![0; 64 * 1024];
+            match from.read(&mut next) {
+                Ok(0) => break,
+                Ok(count) => {
+                    next.truncate(count);
+                    passed = to.write_all(&last);
+                    last = next;
+                }
+                Err(error) => passed = Err(error),
+            }
+        }
+        over();
+        passed.and_then(|()| to.write_all(&last))?;
         to.shutdown(Shutdown::Both)
     }
 }
