@@ -1,5 +1,6 @@
 //! Debian's cloud kernels, fetched once and unpacked in the cache.
 
+use crate::apt::{Apt, only};
 use crate::paths::{Scratch, cached};
 use crate::shell::{command, output, quiet};
 use anyhow::{Context, Result, bail};
@@ -38,15 +39,6 @@ fn modules_root(dir: &Path) -> PathBuf {
     if merged.is_dir() { merged } else { dir.join("lib/modules") }
 }
 
-/// The only entry of a directory whose name starts so.
-fn only(dir: &Path, prefix: &str) -> Result<PathBuf> {
-    std::fs::read_dir(dir)
-        .with_context(|| format!("read {}", dir.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
-        .with_context(|| format!("nothing named {prefix}* in {}", dir.display()))
-}
-
 /// Asks apt, with lists and settings of its own, for the package that `linux-image-cloud-amd64` depends on.
 fn fetch(suite: &str, target: &Path) -> Result<()> {
     let scratch = Scratch::new("dhow-kernel")?;
@@ -72,47 +64,4 @@ fn fetch(suite: &str, target: &Path) -> Result<()> {
     }
     quiet(&mut command("depmod", &["-b", &unpacked.to_string_lossy(), &version]))?;
     std::fs::rename(&unpacked, target).with_context(|| format!("name {}", target.display()))
-}
-
-/// apt confined to a directory.
-struct Apt {
-    config: PathBuf,
-}
-
-impl Apt {
-    fn new(dir: &Path, suite: &str) -> Result<Self> {
-        for sub in ["lists/partial", "cache/archives/partial", "etc/preferences.d"] {
-            std::fs::create_dir_all(dir.join(sub)).with_context(|| format!("make {sub}"))?;
-        }
-        let sources = dir.join("sources.list");
-        let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-        std::fs::write(&sources, format!("deb [signed-by={keyring}] {} {suite} main\n", mirror()?)).context("write the sources list")?;
-        let config = dir.join("apt.conf");
-        let text = format!(
-            "Dir::Etc::SourceList \"{0}/sources.list\";\nDir::Etc::SourceParts \"-\";\nDir::Etc::PreferencesParts \"{0}/etc/preferences.d\";\n\
-             Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\nAcquire::Retries \"3\";\n",
-            dir.display()
-        );
-        std::fs::write(&config, text).context("write apt's settings")?;
-        Ok(Self { config })
-    }
-
-    fn command(&self, program: &str, words: &[&str]) -> std::process::Command {
-        let mut command = command(program, words);
-        command.env("APT_CONFIG", &self.config);
-        command
-    }
-}
-
-/// The mirror that this machine uses for Debian itself: the first one with the suite `bookworm` in apt's own lists.
-fn mirror() -> Result<String> {
-    let shown = output(&mut command("apt-get", &["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)"]))?;
-    shown
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .find(|words| {
-            words.len() >= 4 && words[3] == "Debian" && words[2] == "main" && !words[0].contains("security") && !words[1].contains('-')
-        })
-        .map(|words| words[0].to_string())
-        .context("apt on this machine has no Debian mirror (run `apt-get update`?)")
 }

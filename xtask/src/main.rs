@@ -1,11 +1,13 @@
 //! The project's chores: `cargo xtask setup|images|test|vm|bench|docker-py|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
+mod apt;
 mod archive;
 mod bench;
 mod build;
 mod cpio;
 mod docker_py;
+mod erofs;
 mod images;
 mod kernel;
 mod paths;

@@ -29,6 +29,7 @@ const SELECTION: &[&str] = &[
     "crash::a_killed_",
     "two_engines::they",
     "lifecycle::dhow::rename_pause",
+    "layers::",
     "inherited::nothing",
     "class02_every",
     "class04_cve_2025_31133",
@@ -40,7 +41,7 @@ const LEFT_OUT: &[&str] = &["docker_client", "slow_"];
 /// The longest that one machine may take.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Modules of the kernel that the machine needs, with what they depend on.
-const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "ext4", "overlay"];
+const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "ext4", "overlay", "erofs"];
 /// The line with which the machine says how it went; the test program's exit code follows.
 const MARKER: &str = "DHOW-VM-EXIT";
 
