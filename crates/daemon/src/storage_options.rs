@@ -9,7 +9,7 @@ const LAYERS: &str = "dhow.layers";
 const HARMLESS: &str = "overlay2.override_kernel_check";
 
 /// Where nobody says anything.
-const DEFAULT: Choice = Choice::Only(Form::Directory);
+const DEFAULT: Choice = Choice::Probe;
 
 /// Flags over the file, as lists: with flags the file's do not count.
 pub(crate) fn merge(flags: &[String], file: &[String]) -> Result<Choice> {

@@ -34,6 +34,7 @@ mod images;
 mod inherited;
 mod isolation;
 mod killed;
+mod layers;
 mod lifecycle;
 mod limits;
 mod links;

@@ -3,7 +3,11 @@
 use super::indexed;
 use dhow_storage::conformance::{Archive, Mounted, key};
 use dhow_storage::{Choice, Form, LayerStore, Store};
+use dhow_sys::mount::Filesystem;
+use dhow_sys::overlay::Overlay;
 use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 #[test]
 fn layers_and_snapshots_stay_when_the_form_changes() {
@@ -45,4 +49,33 @@ fn what_a_crash_leaves_of_a_layer_goes() {
     let store = Store::open(&root, Choice::Probe).unwrap();
     store.sweep(&|_| true).unwrap();
     assert_eq!((fs::read_dir(root.join("tmp")).unwrap().count(), store.layers().unwrap()), (0, vec![info]));
+}
+
+/// A store on a filesystem that is mounted where nobody sees it.
+fn on(mount: &OwnedFd) -> Store {
+    let root = format!("/proc/self/fd/{}/store", mount.as_raw_fd());
+    Store::open(Path::new(&root), Choice::Probe).unwrap()
+}
+
+#[test]
+fn directories_where_nothing_else_works() {
+    let memory = Filesystem::open("tmpfs").unwrap().mount(0).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        dir.path().join(name)
+    };
+    let overlay = Overlay { lower: vec![place("lower").into()], upper: Some(place("upper")), work: Some(place("work")), volatile: false };
+    let overlay = overlay.mount_detached().unwrap();
+    for mount in [&memory, &overlay] {
+        let store = on(mount);
+        assert_eq!(store.form(), "dir");
+        let info = Archive::new().file("d/a", "1").apply(&store, None);
+        assert_eq!(store.layers().unwrap(), [info]);
+        // Whoever insists is told why.
+        let root = format!("/proc/self/fd/{}/other", mount.as_raw_fd());
+        let error = Store::open(Path::new(&root), Choice::Only(Form::Index)).unwrap_err().to_string();
+        assert!(error.contains("tar+erofs"), "{error}");
+        assert_eq!(fs::read_dir(Path::new(&root).join("tmp")).unwrap().count(), 0);
+    }
 }

@@ -1,0 +1,90 @@
+//! How the layers of images are kept.
+
+use dhow_tests::{Engine, Options};
+use std::os::unix::fs::MetadataExt;
+
+/// `EROFS_SUPER_MAGIC_V1`
+const EROFS: u64 = 0xe0f5_e1e2;
+
+/// The filesystems of the layers that a container's shim holds.
+fn filesystems(engine: &Engine, name: &str) -> Vec<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", engine.container_pid(name))).expect("the container runs");
+    let shim = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent").trim().to_owned();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{shim}/fd")).expect("the shim runs") {
+        let path = entry.expect("a descriptor").path();
+        // Sockets and pipes are on none of these.
+        if rustix::fs::statfs(&path).is_ok_and(|stat| stat.f_type as u64 == EROFS) {
+            found.push(std::fs::metadata(&path).expect("a directory").dev());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_layer_is_one_filesystem_over_a_restart_of_the_daemon() {
+    let engine = Engine::new();
+    if !engine.ok("info").contains("Layers: tar+erofs") {
+        return;
+    }
+    for (name, again) in [("one", false), ("two", true), ("three", false)] {
+        if again {
+            engine.kill_daemon();
+            engine.start_daemon();
+        }
+        engine.dhow(["run", "-d", "--name", name, "busybox", "sleep", "1000"]).ok();
+    }
+    let first = filesystems(&engine, "one");
+    assert_eq!(first.len(), 1, "{first:?}");
+    // What is cached of the program is cached once, for all three.
+    assert_eq!([filesystems(&engine, "two"), filesystems(&engine, "three")], [first.clone(), first]);
+    assert!(!engine.ok("exec two cat /proc/mounts").contains("erofs"), "a layer's mount is seen");
+    engine.finish();
+}
+
+/// By the kernel's version, which the engine itself never asks. Tests run on ext4.
+#[test]
+fn the_form_that_works_here_is_chosen() {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut parts = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    let engine = Engine::new();
+    let has_erofs = std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.lines().any(|line| line.ends_with("\terofs")));
+    let expect = if version >= (6, 15) && has_erofs { "Layers: tar+erofs" } else { "Layers: dir" };
+    let info = engine.ok("info");
+    assert!(info.contains(expect), "{info}");
+    assert_eq!(engine.ok("run --rm busybox cat /etc/hostname").len(), 12);
+    engine.finish();
+}
+
+#[test]
+fn on_a_filesystem_in_memory_layers_are_directories() {
+    let engine = Engine::with(Options { small_disk: Some("64m".into()), ..Options::default() });
+    assert!(engine.ok("info").contains("Layers: dir"));
+    assert_eq!(engine.ok("run --rm busybox echo from memory"), "from memory");
+    engine.finish();
+}
+
+#[test]
+fn images_and_containers_stay_when_the_form_changes() {
+    let root = tempfile::tempdir_in("/tmp").expect("a directory");
+    let config = root.path().join("daemon.json");
+    let choose = |form: &str| std::fs::write(&config, format!(r#"{{"storage-opts":["dhow.layers={form}"]}}"#)).expect("a file");
+    choose("auto");
+    let flags = vec!["--config-file".to_owned(), config.display().to_string()];
+    let engine = Engine::with(Options { flags, ..Options::default() });
+    engine.dhow(["run", "--name", "box", "busybox", "sh", "-c", "echo kept > /kept"]).ok();
+    for (form, layer) in [("dir", "one"), ("auto", "two")] {
+        choose(form);
+        engine.kill_daemon();
+        engine.start_daemon();
+        engine.ok("start -a box");
+        engine.ok(&format!("commit box {layer}"));
+        assert_eq!(engine.ok(&format!("run --rm {layer} cat /kept")), "kept");
+        engine.ok(&format!("save -o {}/{layer}.tar {layer}", root.path().display()));
+        engine.ok(&format!("rmi {layer}"));
+        engine.ok(&format!("load -i {}/{layer}.tar", root.path().display()));
+        assert_eq!(engine.ok(&format!("run --rm {layer} cat /kept")), "kept");
+    }
+    engine.finish();
+}
