@@ -4,6 +4,7 @@ use crate::blobs::{Blobs, Spooled, unreadable};
 use crate::error::{Error, Result, io};
 use dhow_archive::compress::{self, Form};
 use dhow_storage::{LayerStore, Staged};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+/// Bytes that are handed on at once.
+const PIECE: usize = 256 * 1024;
+/// Pieces that wait for a thread.
+const PIECES: usize = 8;
 /// Smaller ones are not worth a thread.
 const SMALL: u64 = 4096;
 
@@ -24,39 +29,110 @@ pub(crate) struct Early<'a> {
     layers: &'a Arc<dyn LayerStore>,
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    streams: VecDeque<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+}
+
+/// A member that was received.
+pub(crate) enum Received {
+    Now(Spooled),
+    /// A thread is still at its end.
+    Later(Later),
+}
+
+/// See [`Received::Later`].
+pub(crate) struct Later {
+    size: u64,
+    end: Receiver<Result<Staged>>,
+}
+
+/// What is handed on, piece by piece.
+struct Pieces {
+    pieces: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.piece.len() {
+            self.piece = self.pieces.recv().unwrap_or_default();
+            self.at = 0;
+        }
+        let count = out.len().min(self.piece.len() - self.at);
+        out[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread that takes layers in has panicked");
+    }
 }
 
 impl<'a> Early<'a> {
     pub(crate) fn new(blobs: &'a Blobs, layers: &'a Arc<dyn LayerStore>) -> Self {
-        Self { blobs, layers, jobs: None, threads: Vec::new(), stop: Arc::default() }
+        Self { blobs, layers, jobs: None, threads: Vec::new(), streams: VecDeque::new(), stop: Arc::default() }
     }
 
-    /// Receives one member that begins so. What looks like a layer is taken in as one: where the store keeps tars, a plain one is written
-    /// once and read once; others by a thread.
-    pub(crate) fn receive(&mut self, content: &mut dyn Read, size: u64, head: &[u8]) -> Result<Spooled> {
+    /// Receives one member that begins so. What looks like a layer is taken in as one by a thread: where the store keeps tars, a plain one is
+    /// written once, while it comes; others when they are here.
+    pub(crate) fn receive(&mut self, content: &mut dyn Read, size: u64, head: &[u8]) -> Result<Received> {
         let is_tar = head.get(257..262) == Some(b"ustar") && size.is_multiple_of(512);
         if is_tar && self.layers.form() != "dir" {
-            let staged = self.layers.stage(content, None)?;
-            return match self.blobs.spool_layer(staged, size)? {
-                Some(spooled) => Ok(spooled),
-                None => Err(Error::Invalid("the layer store keeps no tar".into())),
-            };
+            return self.stream(content, size).map(Received::Later);
         }
         let spooled = self.blobs.spool(content, size)?;
         let packed = matches!(compress::detect(head), Form::Gzip | Form::Zstd | Form::Xz);
         if (is_tar || packed) && size >= SMALL {
             self.begin(&spooled);
         }
-        Ok(spooled)
+        Ok(Received::Now(spooled))
+    }
+
+    /// The content of what was received later.
+    pub(crate) fn settle(&self, later: Later) -> Result<Spooled> {
+        let staged = later.end.recv().unwrap_or(Err(Error::Aborted))?;
+        match self.blobs.spool_layer(staged, later.size)? {
+            Some(spooled) => Ok(spooled),
+            None => Err(Error::Invalid("the layer store keeps no tar".into())),
+        }
+    }
+
+    /// Hands content on to a thread that takes it in. The end of one layer, which waits for the disk, is not waited for by the next one.
+    fn stream(&mut self, content: &mut dyn Read, size: u64) -> Result<Later> {
+        while self.streams.len() >= cores() {
+            self.streams.pop_front().into_iter().for_each(join);
+        }
+        let (sender, pieces) = mpsc::sync_channel(PIECES);
+        let (tell, end) = mpsc::channel();
+        let layers = self.layers.clone();
+        self.streams.push_back(std::thread::spawn(move || {
+            let mut plain = Pieces { pieces, piece: Vec::new(), at: 0 };
+            // Who asked may have gone; then what was made goes too.
+            let _gone = tell.send(layers.stage(&mut plain, None).map_err(Error::from));
+        }));
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            content.take(PIECE as u64).read_to_end(&mut piece).map_err(|error| unreadable(&error))?;
+            // A thread that has seen enough has said why.
+            if piece.is_empty() || sender.send(piece).is_err() {
+                return Ok(Later { size, end });
+            }
+        }
     }
 
     fn begin(&mut self, spooled: &Spooled) {
         let jobs = self.jobs.get_or_insert_with(|| {
             let (jobs, queue) = mpsc::channel::<Job>();
             let queue = Arc::new(Mutex::new(queue));
-            let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            for _ in 0..count {
+            for _ in 0..cores() {
                 let (queue, layers, stop) = (queue.clone(), self.layers.clone(), self.stop.clone());
                 self.threads.push(std::thread::spawn(move || work(&queue, &*layers, &stop)));
             }
@@ -73,11 +149,7 @@ impl Drop for Early<'_> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.jobs = None;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread that takes layers in has panicked");
-            }
-        }
+        self.threads.drain(..).chain(self.streams.drain(..)).for_each(join);
     }
 }
 

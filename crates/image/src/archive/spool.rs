@@ -1,7 +1,7 @@
 //! The members of an archive, received in whatever order they come.
 
 use crate::blobs::{Spooled, unreadable};
-use crate::early::Early;
+use crate::early::{Early, Received};
 use crate::error::{Error, Result};
 use dhow_archive::compress;
 use dhow_archive::tarball::{Kind, Reader};
@@ -34,8 +34,10 @@ impl Members {
     /// written out, and no program that writes image archives makes them.
     pub(super) fn read(early: &mut Early<'_>, stream: &mut dyn Read) -> Result<Self> {
         let mut plain = compress::reader(stream).map_err(|e| unreadable(&e))?;
-        let mut tar = Reader::new(&mut plain, LIMITS);
+        // The digests that count are those of the members.
+        let mut tar = Reader::plain(&mut plain, LIMITS);
         let mut members = Self::default();
+        let mut late = HashMap::new();
         while let Some(member) = tar.next()? {
             let name = clean(&member.name)?;
             match member.kind {
@@ -45,11 +47,11 @@ impl Members {
                 Kind::Regular => {
                     let head = tar.peek()?;
                     let head = head[..head.len().min(HEAD)].to_vec();
-                    match early.receive(&mut Content(&mut tar), member.size, &head) {
-                        Ok(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
-                        // Nothing may ask for it.
-                        Err(Error::Archive(reason)) => drop(members.broken.insert(name, reason)),
-                        Err(error) => return Err(error),
+                    // Of two with one name the later one counts.
+                    late.remove(&name);
+                    match early.receive(&mut Content(&mut tar), member.size, &head)? {
+                        Received::Now(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
+                        Received::Later(later) => drop(late.insert(name, later)),
                     }
                 }
                 Kind::Symlink => drop(members.links.insert(name.clone(), beside(&name, &member.link)?)),
@@ -60,6 +62,17 @@ impl Members {
         }
         // To the end of the stream: a compressed one has its check sum there.
         tar.finish()?;
+        for (name, later) in late {
+            match early.settle(later) {
+                Ok(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
+                // Nothing may ask for it.
+                Err(Error::Archive(reason)) => {
+                    members.files.remove(&name);
+                    members.broken.insert(name, reason);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(members)
     }
 
