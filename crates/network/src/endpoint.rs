@@ -95,14 +95,14 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> 
         return Ok(None);
     }
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
-    for place in &plan.places {
+    for (number, place) in plan.places.iter().enumerate() {
         let what = if place.sharing.is_some() { "find the parent link" } else { "find the bridge" };
         let bridge =
             link::find(&mut host, &place.bridge)?.ok_or_else(|| Error::of(what, &place.bridge)(rustix::io::Errno::NODEV.into()))?;
         if let Some(sharing) = place.sharing {
             let mac = Some(place.mac).filter(|mac| *mac != [0; 6]);
             let mtu = Some(place.mtu).filter(|mtu| *mtu > 0);
-            link::add_shared(&mut host, &Shared { parent: bridge.index, sharing, namespace, name: &place.name, mac, mtu })?;
+            link::add_shared(&mut host, &Shared { parent: bridge.index, sharing, namespace, name: &at_first(number), mac, mtu })?;
             continue;
         }
         let pair = Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
@@ -114,13 +114,23 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> 
     }
     inside(namespace, || {
         let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
-        plan.places.iter().try_for_each(|place| configure(&mut there, place))?;
+        plan.places.iter().enumerate().try_for_each(|(number, place)| configure(&mut there, number, place))?;
         plan.resolver.then(resolver::open_here).transpose()
     })
 }
 
-fn configure(socket: &mut Socket, place: &Place) -> Result<()> {
-    let found = link::find(socket, &place.name)?.ok_or_else(|| Error::of("find the link", &place.name)(rustix::io::Errno::NODEV.into()))?;
+/// The name with which a link is made that shares a wire. Before Linux 6.13 one with the name of a link of the host, as `eth0`, cannot be made
+/// for another namespace.
+fn at_first(number: usize) -> String {
+    format!("dhow{}x{number}", std::process::id())
+}
+
+fn configure(socket: &mut Socket, number: usize, place: &Place) -> Result<()> {
+    let name = if place.sharing.is_some() { at_first(number) } else { place.name.clone() };
+    let found = link::find(socket, &name)?.ok_or_else(|| Error::of("find the link", &name)(rustix::io::Errno::NODEV.into()))?;
+    if place.sharing.is_some() {
+        link::rename(socket, found.index, &place.name)?;
+    }
     if !place.addresses.iter().any(|(address, _)| address.is_ipv6()) {
         // No address of IPv6 was given, so the link makes itself none and takes none from a router (CVE-2020-13401). A kernel without
         // IPv6 has no such file.

@@ -137,6 +137,12 @@ pub fn set_up(socket: &mut Socket, index: u32) -> Result<()> {
     socket.one(Message::new(SETLINK, 0).body(&info(0, index, Some(true)))).map_err(Error::of("switch on the link", index.to_string()))
 }
 
+/// Gives a link that is down another name.
+pub fn rename(socket: &mut Socket, index: u32, name: &str) -> Result<()> {
+    let message = Message::new(SETLINK, 0).body(&info(0, index, None)).text(IFLA_IFNAME, name);
+    socket.one(message).map_err(Error::of("name the link", name))
+}
+
 /// Deletes a link by name; one that is not there is no error.
 pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     match socket.one(Message::new(DELLINK, 0).body(&info(0, 0, None)).text(IFLA_IFNAME, name)) {

@@ -347,3 +347,62 @@ fn links_that_share_a_wire() {
 fn endpoint_hears(there: &File) -> String {
     dhow_network::namespace::inside(there.as_fd(), || Ok(hear(("10.9.0.21", 80)))).unwrap()
 }
+
+#[test]
+fn links_of_vlans_and_ipvlan() {
+    alone(|| {
+        bridge();
+        let wire = namespace();
+        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.9")] }, wire.as_fd()).unwrap();
+        let on_the_wire = || {
+            let mut socket = Socket::route().unwrap();
+            let before = link::all(&mut socket).unwrap();
+            let missing = ["vlan", "ipvlan"].map(|kind| (!link::knows(&mut socket, kind).unwrap()).then_some(kind));
+            assert_eq!(link::all(&mut socket).unwrap(), before, "to look whether it knows one makes none");
+            if let Some(kind) = missing.into_iter().flatten().next() {
+                println!("SKIPPED: the kernel has no {kind}");
+                return Ok(false);
+            }
+            if let Err(error) = link::add_dummy(&mut socket, "dm-1") {
+                assert!(error.to_string().contains("(the kernel lacks this)"), "{error}");
+                println!("SKIPPED: the kernel has no dummy");
+                return Ok(false);
+            }
+            assert_eq!(link::find(&mut socket, "dm-1").unwrap().unwrap().kind, "dummy");
+            let parent = link::find(&mut socket, "eth0").unwrap().unwrap().index;
+            link::add_vlan(&mut socket, "eth0.10", parent, 10).unwrap();
+            assert_eq!(link::find(&mut socket, "eth0.10").unwrap().unwrap().kind, "vlan");
+            link::delete(&mut socket, "eth0.10").unwrap();
+            link::delete(&mut socket, "dm-1").unwrap();
+            Ok(true)
+        };
+        if !dhow_network::namespace::inside(wire.as_fd(), on_the_wire).unwrap() {
+            return;
+        }
+        // At layer 2, then at layer 3, where everything is reached by the link itself.
+        for (mode, gateways) in [(0, vec![address("10.9.0.1")]), (1, vec![address("0.0.0.0")]), (2, vec![address("0.0.0.0")])] {
+            let shared = |at: &str| {
+                let there = namespace();
+                let place = Place {
+                    bridge: "eth0".into(),
+                    port: String::new(),
+                    sharing: Some(link::Sharing::Ipvlan(mode, 0)),
+                    mac: [0; 6],
+                    mtu: 0,
+                    gateways: gateways.clone(),
+                    ..place("", at)
+                };
+                let plan = Plan { resolver: false, places: vec![place] };
+                dhow_network::namespace::inside(wire.as_fd(), || endpoint::apply(&plan, there.as_fd())).unwrap();
+                there
+            };
+            let (one, two) = (shared("10.9.0.21"), shared("10.9.0.22"));
+            let server = serve(&one, 80);
+            assert_eq!(endpoint_hears(&two), "hello", "mode {mode}");
+            server.join().unwrap();
+            for there in [one, two] {
+                endpoint::take_away_inside(there.as_fd(), "eth0").unwrap();
+            }
+        }
+    });
+}
