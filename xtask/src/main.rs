@@ -7,13 +7,13 @@ mod bench;
 mod build;
 mod cpio;
 mod docker_py;
-mod erofs;
 mod images;
 mod kernel;
 mod paths;
 mod setup;
 mod shell;
 mod test;
+mod tools;
 mod vm;
 
 use std::process::ExitCode;

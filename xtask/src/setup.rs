@@ -26,7 +26,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Peers to measure and compare with.
-const PEERS: &[&str] = &["buildah", "crun", "docker-registry", "docker.io", "podman", "runc", "skopeo"];
+const PEERS: &[&str] = &["buildah", "crun", "docker-compose", "docker-registry", "docker.io", "podman", "runc", "skopeo"];
 
 /// Installs what is missing.
 fn run_packages(peers: bool) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::build::build;
 use crate::paths::{Scratch, root};
 use crate::shell::{command, find, output, run as execute};
-use crate::{erofs, images, setup, vm};
+use crate::{images, setup, tools, vm};
 use anyhow::{Context, Result};
 
 /// Setup, images, all tests, then the selection in virtual machines. With filters only the tests that match, on this machine.
@@ -20,11 +20,7 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
         command("cargo", &["test", "--workspace", "--no-fail-fast"])
     };
     tests.args(filters).current_dir(root());
-    tests.env("DHOW_BIN", &dhow).env("DHOW_IMAGES", &images).env("DHOW_SKIPPED", &skipped);
-    match erofs::fsck() {
-        Ok(program) => drop(tests.env("DHOW_FSCK_EROFS", program)),
-        Err(error) => println!("SKIPPED: indexes are not put to fsck.erofs: {error:#}"),
-    }
+    tests.env("DHOW_BIN", &dhow).env("DHOW_IMAGES", &images).env("DHOW_SKIPPED", &skipped).envs(tools::run());
     let passed = execute(&mut tests).context("some tests failed");
     report(&std::fs::read_to_string(&skipped).unwrap_or_default());
     passed?;

@@ -14,6 +14,7 @@ mod class19_users;
 mod class20_cgroups;
 mod class21_kernel_surface;
 mod commit;
+mod compose;
 mod cp;
 mod crash;
 mod devices;

@@ -19,7 +19,7 @@ fn kill(engine: &Engine, name: &str) {
 }
 
 #[test]
-fn postgresql_keeps_its_data() {
+fn slow_postgresql_keeps_its_data() {
     let engine = with_services(false);
     let start = "[ -s /var/lib/postgresql/db/PG_VERSION ] || $bin/initdb -D /var/lib/postgresql/db >/dev/null; \
                  exec $bin/postgres -D /var/lib/postgresql/db -c unix_socket_directories=/tmp -c listen_addresses=";
@@ -43,7 +43,7 @@ fn postgresql_keeps_its_data() {
 }
 
 #[test]
-fn redis_keeps_its_data_and_it_moves() {
+fn slow_redis_keeps_its_data_and_it_moves() {
     let engine = with_services(false);
     let up = |volume: &str| {
         let words = ["run", "-d", "--name", "store", "-v", volume, "services"];
@@ -74,7 +74,7 @@ fn redis_keeps_its_data_and_it_moves() {
 }
 
 #[test]
-fn the_tutorial_with_nginx() {
+fn slow_the_tutorial_with_nginx() {
     let engine = with_services(true);
     let (pages, config) = (engine.scratch("pages"), engine.scratch("config").join("nginx.conf"));
     std::fs::write(pages.join("index.html"), "a page\n").expect("a page");
