@@ -99,6 +99,7 @@ impl Actor {
                 Ok(()) => {}
                 // It has ended: nobody asks any more.
                 Err(handle::Error::Gone { .. }) => return,
+                Err(handle::Error::Refused(failure)) if failure.kind == dhow_runtime::Kind::NotRunning => return,
                 Err(error) => return tracing::warn!(container = self.container.id, %error, "its ports are not held"),
             }
         }
