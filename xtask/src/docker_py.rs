@@ -16,17 +16,19 @@ const SOURCE: &str = "https://github.com/docker/docker-py";
 /// What the suite imports beside Python itself.
 const PACKAGES: &[&str] = &["docker", "pytest", "pytest-timeout", "paramiko", "websocket-client"];
 
-/// The files about containers, execs, images and events; builds, networks, volumes, plugins and swarm come later.
+/// The files about containers, execs, images, networks and events; builds, volumes, plugins and swarm come later.
 const FILES: &[&str] = &[
     "api_client_test.py",
     "api_container_test.py",
     "api_exec_test.py",
     "api_healthcheck_test.py",
     "api_image_test.py",
+    "api_network_test.py",
     "client_test.py",
     "errors_test.py",
     "models_containers_test.py",
     "models_images_test.py",
+    "models_networks_test.py",
     "models_resources_test.py",
     "regression_test.py",
 ];

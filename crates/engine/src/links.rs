@@ -9,7 +9,6 @@ use crate::model::{Container, NetworkMode, Request};
 use crate::network::DEFAULT;
 use crate::registry::Registry;
 use dhow_network::ports::Protocol;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Finds the containers that a request links to, and keeps their ids. Of two links with one name the first counts.
@@ -76,15 +75,13 @@ pub(crate) fn environment(registry: &Registry, container: &Container, all: bool)
     }
     for (alias, other) in targets(registry, container) {
         let full = format!("/{}/{alias}", container.name);
-        // Only one that runs has a place.
-        let at = place(&other).and_then(|place| place.ipv4.or(place.ipv6));
-        match at {
-            Some((address, _)) => env.extend(variables(&full, address, &other.request.env, &other.request.network.exposed)),
-            None if all => {
-                let text = format!("Cannot link to a non running container: /{} AS {full}", other.name);
-                return Err(Error::new(Kind::Internal, text));
-            }
-            None => {}
+        if other.state.pid != 0 {
+            // Without a default network there is no address, but all the rest.
+            let at = place(&other).and_then(|place| place.ipv4.or(place.ipv6)).map(|(address, _)| address.to_string());
+            env.extend(variables(&full, &at.unwrap_or_default(), &other.request.env, &other.request.network.exposed));
+        } else if all {
+            let text = format!("Cannot link to a non running container: /{} AS {full}", other.name);
+            return Err(Error::new(Kind::Internal, text));
         }
     }
     Ok(env)
@@ -108,7 +105,7 @@ pub(crate) fn lines(registry: &Registry, container: &Container) -> Vec<(String, 
 }
 
 /// What a program in the linking container is told of the other one, in Docker's variables.
-fn variables(full: &str, address: IpAddr, env: &[String], exposed: &[(Protocol, u16)]) -> Vec<String> {
+fn variables(full: &str, address: &str, env: &[String], exposed: &[(Protocol, u16)]) -> Vec<String> {
     let name = full.rsplit('/').next().unwrap_or(full).to_uppercase().replace('-', "_");
     let mut ports = exposed.to_vec();
     // tcp before all others.
@@ -148,7 +145,7 @@ mod tests {
     fn what_a_program_is_told() {
         let check = |ports: &[(Protocol, u16)], expect: &str| {
             let env = ["A=1=2", "HOME=/x", "PATH=/y", "bare"].map(str::to_owned);
-            let got = variables("/web/d-b", "10.0.0.2".parse().unwrap(), &env, ports);
+            let got = variables("/web/d-b", "10.0.0.2", &env, ports);
             let expect: Vec<&str> = expect.split_whitespace().chain(["D_B_NAME=/web/d-b", "D_B_ENV_A=1=2"]).collect();
             assert_eq!(got, expect);
         };
