@@ -1,6 +1,6 @@
 //! `top`: the processes of a container, in the words of the host's `ps`.
 
-use dhow_tests::{Cmd, Engine, http, paths, skip};
+use dhow_tests::{Cmd, Engine, http, paths, skip, until};
 
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
@@ -54,6 +54,8 @@ fn the_hosts_ps_says_the_same() {
     }
     engine.ok("run -d --name web -u 33 busybox sleep 1000");
     let pid = engine.container_pid("web").to_string();
+    // A program that has only just begun may still be on its way to sleep.
+    until("it sleeps", || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains("(sleep) S ")));
     // Without times of day: between the two looks a second passes.
     let list = "pid,ppid,pgid,sid,tpgid,tty,stat,s,f,ni,pri,opri,priority,cls,rtprio,nlwp,uid,ruid,gid,egid,user,ruser,group,comm,ucmd,vsz,sz,time,bsdtime,netns,pidns,args";
     for format in [vec!["-l"], vec!["-j"], vec!["-o", list]] {
