@@ -128,9 +128,9 @@ fn a_tree_with_every_oddity_is_what_gnu_tar_extracts() {
     }
 }
 
-/// Has erofs-utils look at an index, if they are new enough to know blocks of 512 bytes.
-fn check_index(store: &dyn LayerStore, layer: &Path) {
-    if store.form() != "tar+erofs" {
+/// Has erofs-utils look at an index, if they are new enough to know blocks of 512 bytes. A layer without one is a directory.
+pub(super) fn check_index(store: &dyn LayerStore, layer: &Path) {
+    if store.form() != "tar+erofs" || !layer.join("index.erofs").exists() {
         return;
     }
     let program = std::env::var_os("DHOW_FSCK_EROFS").unwrap_or_else(|| "fsck.erofs".into());

@@ -1,6 +1,7 @@
 //! Archives made at random, three on top of each other: both forms show the same, and refuse the same.
 
 use super::compare::{listing, same};
+use super::oddities::check_index;
 use super::{mounted, stores};
 use dhow_storage::conformance::Archive;
 use dhow_storage::tarball::{Kind, Member, Time};
@@ -88,6 +89,9 @@ fn fifty() {
             same("random layers", &shown[0], other);
         }
         for store in &stores {
+            for info in store.layers().unwrap() {
+                check_index(store, &dir.path().join("index/layers").join(info.chain.hex()));
+            }
             while store.layers().unwrap().iter().any(|info| store.remove_layer(&info.chain).is_ok()) {}
         }
         Ok(())
