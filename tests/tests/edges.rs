@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-reference", &[]),
     ("dhow-db", &[]),
+    ("dhow-tls", &[]),
     // Its tests mount what it writes; it is pure itself.
     ("dhow-erofs", &["dhow-sys"]),
     ("dhow-sys", &[]),
@@ -17,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-archive", &["dhow-sys"]),
     ("dhow-storage", &["dhow-archive", "dhow-erofs", "dhow-sys"]),
     ("dhow-image", &["dhow-archive", "dhow-db", "dhow-reference", "dhow-storage", "dhow-sys"]),
-    ("dhow-registry", &["dhow-reference"]),
+    ("dhow-registry", &["dhow-reference", "dhow-tls"]),
     ("dhow-files", &["dhow-archive", "dhow-sys"]),
     (
         "dhow-engine",
@@ -36,9 +37,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("dhow-api", &["dhow-reference"]),
-    ("dhow-daemon", &["dhow-api", "dhow-engine", "dhow-reference", "dhow-sys"]),
+    ("dhow-daemon", &["dhow-api", "dhow-engine", "dhow-reference", "dhow-sys", "dhow-tls"]),
     // Names of images are read by both ends: `reference` is the pure leaf that the API's parsers rest on.
-    ("dhow-cli", &["dhow-api", "dhow-archive", "dhow-reference"]),
+    ("dhow-cli", &["dhow-api", "dhow-archive", "dhow-reference", "dhow-tls"]),
     ("dhow", &["dhow-cli", "dhow-daemon", "dhow-files", "dhow-runtime", "dhow-shim", "dhow-sys"]),
     ("dhow-bench-floor", &["dhow-sys"]),
     ("dhow-tests", &["dhow-sys"]),

@@ -77,7 +77,7 @@ impl Files {
     /// # Errors
     /// A file cannot be read, is not what it should be, or the key is not the certificate's.
     pub(crate) fn load(&self) -> Result<Arc<ServerConfig>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = dhow_tls::provider();
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().context("TLS")?;
         let builder = match &self.authority {
             None => builder.with_no_client_auth(),
@@ -97,8 +97,7 @@ impl Files {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
-    let all = read().with_context(|| format!("read the TLS certificate {}", path.display()))?;
+    let all = dhow_tls::certificates(path).with_context(|| format!("read the TLS certificate {}", path.display()))?;
     anyhow::ensure!(!all.is_empty(), "{} holds no certificate", path.display());
     Ok(all)
 }
