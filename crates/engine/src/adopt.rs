@@ -110,6 +110,9 @@ pub(crate) async fn bring_networks_up(parts: &Arc<Parts>) {
     let places = all.iter().flat_map(|container| container.networks.values()).filter_map(|membership| membership.place.as_ref());
     let known: HashSet<String> = places.map(|place| place.port.clone()).collect();
     let work = parts.clone();
+    if let Err(error) = crate::container::links::open(parts, None) {
+        tracing::warn!(%error, "links may open nothing");
+    }
     if let Err(error) = tokio::task::spawn_blocking(move || work.networks.bring_up(&known)).await {
         tracing::error!(%error, "networks were not brought up");
     }

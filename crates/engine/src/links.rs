@@ -8,7 +8,9 @@ use crate::model::network::{Link, Membership, Place};
 use crate::model::{Container, NetworkMode, Request};
 use crate::network::DEFAULT;
 use crate::registry::Registry;
+use dhow_network::linked::Linked;
 use dhow_network::ports::Protocol;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Finds the containers that a request links to, and keeps their ids. Of two links with one name the first counts.
@@ -102,6 +104,32 @@ pub(crate) fn lines(registry: &Registry, container: &Container) -> Vec<(String, 
         lines.extend(addresses.map(|address| (address.to_string(), names.clone())));
     }
     lines
+}
+
+/// The ports that links open in the default network: those that the containers they lead to expose. `own`: one as it is about to be.
+pub(crate) fn opened(registry: &Registry, own: Option<&Container>) -> Vec<Linked> {
+    let mut opened = Vec::new();
+    let ipv4 = |container: &Container| match place(container)?.ipv4?.0 {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    };
+    let newest = |container: &Arc<Container>| own.filter(|own| own.id == container.id).cloned().map_or_else(|| container.clone(), Arc::new);
+    for container in registry.all().iter().map(|slot| newest(&slot.get())) {
+        let Some(from) = ipv4(&container) else { continue };
+        for (_, other) in targets(registry, &container) {
+            let other = newest(&other);
+            let Some(to) = ipv4(&other) else { continue };
+            opened.extend(other.request.network.exposed.iter().map(|(protocol, port)| Linked {
+                from,
+                to,
+                protocol: *protocol,
+                port: *port,
+            }));
+        }
+    }
+    opened.sort();
+    opened.dedup();
+    opened
 }
 
 /// What a program in the linking container is told of the other one, in Docker's variables.

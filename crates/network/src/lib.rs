@@ -12,6 +12,7 @@ pub mod forward;
 pub mod ipam;
 pub mod limits;
 pub mod link;
+pub mod linked;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

@@ -5,12 +5,13 @@
 //! prerouting, output   to an address of this machine: by the maps to the container (what containers of ours and the loopback send
 //!                      goes to the relay instead, which listens at the port)
 //! forward              within a network: as the network says; between networks, into and out of internal ones: dropped; from outside
-//!                      only what was published. What passes is marked, so that an accept in a chain of somebody else's can tell it
+//!                      only what was published; between containers that are kept apart what links open. What passes is marked, so that an accept in a chain of somebody else's can tell it
 //! rest                 after the others: what no engine let pass is dropped, where it was we who switched forwarding on
 //! unmark               the mark is taken off again
 //! postrouting          what leaves a network gets the host's address
 //! ```
 
+use crate::linked::{self, LINKED, Linked};
 use crate::nft::{Chain, Element, Expr, Family, Hook, Set, Table, Verdict, name16, types};
 use crate::ports::Mapping;
 use crate::published::{self, Elements, Kind, MAPS, OPEN, OPEN6, SETS};
@@ -66,6 +67,8 @@ pub struct Contents {
     pub mappings: Vec<Mapping>,
     /// Those that are reached by the containers' own addresses too, or only so.
     pub open: Vec<Mapping>,
+    /// Ports that links open where containers are kept apart otherwise; `None`: links open nothing here.
+    pub linked: Option<Vec<Linked>>,
     /// What is no network's is not forwarded, since it was we who switched forwarding on, of IPv4 and of IPv6.
     pub only_ours: [bool; 2],
 }
@@ -116,12 +119,13 @@ pub fn table(name: &str, contents: &Contents) -> Table {
         all.extend(open);
     }
     sets.extend(SETS.iter().zip(elements).map(|(kind, elements)| kind.set(elements)));
+    sets.extend(contents.linked.as_deref().map(linked::set));
     let chains = vec![
         Chain { name: "publish", hook: None, rules: SETS.iter().take(MAPS).map(publish).collect() },
         Chain { name: "pass", hook: None, rules: vec![mark(u32::MAX ^ PASSED, PASSED, Some(Verdict::Accept))] },
         Chain { name: "prerouting", hook: hook("nat", 0, -100, true), rules: prerouting() },
         Chain { name: "output", hook: hook("nat", 3, -100, true), rules: output() },
-        Chain { name: "forward", hook: hook("filter", 2, BEFORE, true), rules: forward(networks) },
+        Chain { name: "forward", hook: hook("filter", 2, BEFORE, true), rules: forward(networks, contents.linked.is_some()) },
         Chain { name: "rest", hook: hook("filter", 2, AFTER, true), rules: rest(contents.only_ours) },
         Chain { name: "unmark", hook: hook("filter", 2, AFTER + 1, true), rules: vec![unmark()] },
         Chain { name: "postrouting", hook: hook("nat", 4, 100, true), rules: networks.iter().flat_map(masquerade).collect() },
@@ -194,7 +198,7 @@ fn unmark() -> Vec<Expr> {
     [has_passed(), mark(u32::MAX ^ PASSED, 0, None)].concat()
 }
 
-fn forward(networks: &[Network]) -> Vec<Vec<Expr>> {
+fn forward(networks: &[Network], links: bool) -> Vec<Vec<Expr>> {
     let has = |expr: fn(u32) -> Expr, bits: u32| [expr(0), Expr::Mask(0, bits.to_ne_bytes().to_vec()), Expr::IsNot(0, vec![0; 4])];
     let from = || [Expr::InName(0), Expr::In("bridges", 0)];
     let to = || [Expr::OutName(4), Expr::In("bridges", 4)];
@@ -206,10 +210,15 @@ fn forward(networks: &[Network]) -> Vec<Vec<Expr>> {
         [&[Expr::InName(0), Expr::OutName(4), Expr::In("within", 0)][..], &pass].concat(),
         [&[Expr::InName(0), Expr::In("internal", 0)][..], &drop].concat(),
         [&[Expr::OutName(0), Expr::In("internal", 0)][..], &drop].concat(),
+    ];
+    if links {
+        rules.push([&from()[..], &of_family(false), &linked::key(), &[Expr::In(LINKED, 0)], &pass].concat());
+    }
+    rules.extend([
         [&from()[..], &to(), &drop].concat(),
         [&from()[..], &pass].concat(),
         [&to()[..], &has(Expr::CtStatus, DST_NAT), &pass].concat(),
-    ];
+    ]);
     for (ipv6, [unprotected, routed, open]) in [(false, ["unprotected", "routed", OPEN]), (true, ["unprotected6", "routed6", OPEN6])] {
         let any = |mode: Mode| networks.iter().any(|network| network.modes[usize::from(ipv6)] == mode);
         let to_open = || [destination(ipv6, true), vec![Expr::In(open, 0)], pass.to_vec()].concat();
@@ -302,7 +311,7 @@ mod tests {
         let check = |modes: [Mode; 2], masks: usize, rules: usize| {
             let network = Network { modes, ..network() };
             assert_eq!(masquerade(&network).len(), masks, "{modes:?}");
-            assert_eq!(forward(&[network]).len(), forward(&[]).len() + rules, "{modes:?}");
+            assert_eq!(forward(&[network], false).len(), forward(&[], false).len() + rules, "{modes:?}");
         };
         check([Mode::Nat, Mode::Nat], 2, 0);
         check([Mode::Unprotected, Mode::Nat], 2, 1);
@@ -315,7 +324,7 @@ mod tests {
     fn from_trusted_links() {
         let network = Network { trusted: vec!["eth1".into()], ..network() };
         assert!(network.opens());
-        assert_eq!(forward(&[network]).len(), forward(&[]).len() + 2);
+        assert_eq!(forward(&[network], false).len(), forward(&[], false).len() + 2);
     }
 
     #[test]

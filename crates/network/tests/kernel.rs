@@ -133,7 +133,13 @@ fn network() -> Network {
 }
 
 fn put(filter: &mut Socket, mappings: &[Mapping]) {
-    let contents = Contents { networks: vec![network()], mappings: mappings.to_vec(), open: mappings.to_vec(), only_ours: [true, false] };
+    let contents = Contents {
+        networks: vec![network()],
+        mappings: mappings.to_vec(),
+        open: mappings.to_vec(),
+        linked: None,
+        only_ours: [true, false],
+    };
     nft::commit(filter, nft::put(&table::table("t", &contents)), "put the table", "t").unwrap();
 }
 

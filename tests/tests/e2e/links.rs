@@ -73,6 +73,40 @@ fn a_link_tells_where_another_one_is() {
 }
 
 #[test]
+fn where_containers_are_kept_apart_a_link_opens_what_is_exposed() {
+    let flags = ["--icc=false"].map(str::to_owned).into();
+    let engine = Engine::with(dhow_tests::Options { network: true, flags, ..dhow_tests::Options::default() });
+    let serve = "for port in 80 81; do while :; do echo from-$port | nc -l -p $port; done & done; sleep 1000";
+    engine.dhow(["run", "-d", "--init", "--name", "db", "--expose", "80", "busybox", "sh", "-c", serve]).ok();
+    engine.ok("run -d --init --name web --link db busybox sleep 1000");
+    engine.ok("run -d --init --name other busybox sleep 1000");
+    let ask = |who: &str, at: &str, port: u16| {
+        let words = format!("nc -w 2 {at} {port} < /dev/null");
+        engine.dhow(["exec", who, "sh", "-c", &words]).run().stdout()
+    };
+    let only_the_link = |what: &str| {
+        let at = address(&engine, "db");
+        dhow_tests::until("the link leads somewhere", || ask("web", "db", 80).trim() == "from-80");
+        assert_eq!(ask("web", &at, 81).trim(), "", "{what}: a port that is not exposed");
+        assert_eq!(ask("other", &at, 80).trim(), "", "{what}: one that has no link");
+        assert_eq!(ask("db", &address(&engine, "web"), 80).trim(), "", "{what}: the other way");
+    };
+    only_the_link("at first");
+    engine.kill_daemon();
+    engine.start_daemon();
+    only_the_link("with the next daemon");
+    engine.ok("restart -t 0 db");
+    only_the_link("after a restart");
+    // Who gets the address of one that linked has no link.
+    let was = address(&engine, "web");
+    engine.ok("rm -f web");
+    engine.ok("run -d --init --name heir busybox sleep 1000");
+    assert_eq!(address(&engine, "heir"), was);
+    assert_eq!(ask("heir", &address(&engine, "db"), 80).trim(), "");
+    engine.finish();
+}
+
+#[test]
 fn links_that_cannot_be() {
     let engine = engine();
     engine.ok("run -d --init --name db busybox sleep 1000");

@@ -75,6 +75,7 @@ impl Actor {
         let again = enter_exit(&mut self.container, &exit, !removed);
         self.step(if again { Move::Retry } else { Move::Exit });
         let left = self.container.networks.clone();
+        super::links::close(&self.parts, &self.container);
         network::detach(&self.parts.networks, &mut self.container);
         let recorded = if removed {
             self.parts.store.delete(&self.container.id).await

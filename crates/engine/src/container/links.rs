@@ -3,13 +3,43 @@
 use super::command::Command;
 use super::machine::is_active;
 use crate::error::{Error, Kind, Result};
+use crate::model::Container;
 use crate::parts::Parts;
 use std::sync::Arc;
+
+/// Whether links open anything.
+fn matter(parts: &Parts) -> bool {
+    parts.networks.settings.no_icc && parts.registry.has_links()
+}
+
+/// Opens in the default network what links open there, where its containers are kept apart otherwise. `own`: a container as it is about to
+/// be, where that is not published yet.
+pub(crate) fn open(parts: &Parts, own: Option<&Container>) -> Result<()> {
+    if !matter(parts) {
+        return Ok(());
+    }
+    parts.networks.open_links(crate::links::opened(&parts.registry, own))
+}
+
+/// Closes what links open to and from a container, before others may have its address.
+pub(crate) fn close(parts: &Parts, container: &Container) {
+    if !matter(parts) {
+        return;
+    }
+    let mut gone = container.clone();
+    gone.networks.clear();
+    if let Err(error) = open(parts, Some(&gone)) {
+        tracing::warn!(container = container.id, %error, "links to and from it may be open still");
+    }
+}
 
 /// Tells those that link to a container that it has come, gone, or has another name.
 pub(crate) fn moved(parts: &Arc<Parts>, id: &str) {
     if !parts.registry.has_links() {
         return;
+    }
+    if let Err(error) = open(parts, None) {
+        tracing::warn!(container = id, %error, "links to and from it may open nothing");
     }
     for slot in parts.registry.all() {
         let parent = slot.get();

@@ -142,7 +142,7 @@ impl Actor {
         }
         self.publish();
         self.refresh_files(Some(alias));
-        Ok(())
+        super::links::open(&self.parts, None)
     }
 
     /// Sees to it that its questions for names are answered, where it is in a network that has names.

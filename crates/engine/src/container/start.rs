@@ -73,6 +73,7 @@ impl Actor {
         let prepared = match prepare(&self.parts, &self.container) {
             Ok(prepared) => prepared,
             Err(error) => {
+                super::links::close(&self.parts, &self.container);
                 network::detach(&self.parts.networks, &mut self.container);
                 let not_run = NotRun { message: error.message.clone(), code: 128, kind: error.kind };
                 self.start_failed(not_run, by).await;
@@ -110,6 +111,7 @@ impl Actor {
                 if !matches!(error, handle::Error::Refused(_) | handle::Error::Spawner(_)) {
                     self.clean_up_half_started().await;
                 }
+                super::links::close(&self.parts, &self.container);
                 network::detach(&self.parts.networks, &mut self.container);
                 let not_run = not_run(&self.container, &error);
                 let answer = not_run.error();
@@ -215,6 +217,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         Some(_) => None,
     };
     let linked = links::environment(&parts.registry, container, true)?;
+    super::links::open(parts, Some(container))?;
     let sandbox = sandbox::prepare(parts, container, joined.as_ref(), userns.as_ref())?;
     let mut with_sandbox = container.clone();
     with_sandbox.sandbox = sandbox.clone();

@@ -3,6 +3,7 @@
 use super::host::failed;
 use super::{Driver, Networks, legacy};
 use crate::error::{Error, Result};
+use dhow_network::linked::{self, LINKED, Linked};
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::Mapping;
 use dhow_network::published::{self, SETS};
@@ -15,13 +16,13 @@ use std::sync::atomic::Ordering;
 impl Networks {
     fn contents(&self) -> Contents {
         let only_ours = [0, 1].map(|family| self.host.forwards[family].load(Ordering::Relaxed));
-        let (networks, mappings) = {
+        let (networks, mappings, linked) = {
             let inner = self.lock();
             let networks: Vec<_> = inner.by_id.values().filter_map(|entry| entry.network.filtered()).collect();
-            (networks, inner.published.values().flatten().cloned().collect::<Vec<_>>())
+            (networks, inner.published.values().flatten().cloned().collect::<Vec<_>>(), inner.linked.clone())
         };
         let open = opened(&networks, &mappings);
-        Contents { networks, mappings, open, only_ours }
+        Contents { networks, mappings, open, linked: Some(linked).filter(|_| self.settings.no_icc), only_ours }
     }
 
     /// Puts the whole table, in one transaction.
@@ -122,6 +123,28 @@ impl Networks {
         };
         // Flows of datagrams that were judged before would go on as they did.
         done.and_then(|()| if add { conntrack::forget_ports(mappings).map_err(failed) } else { Ok(()) })
+    }
+
+    /// Opens what links open in the default network, and nothing else. `wanted` is sorted.
+    pub(crate) fn open_links(&self, wanted: Vec<Linked>) -> Result<()> {
+        let name = &self.settings.table;
+        let changed = self.host.with_filter(|socket| {
+            // Within the filter's lock, so that what is kept and what the table has change in the same order.
+            let before = std::mem::replace(&mut self.lock().linked, wanted.clone());
+            let but = |of: &[Linked], others: &[Linked]| of.iter().filter(|one| !others.contains(one)).copied().collect::<Vec<_>>();
+            let mut messages = Vec::new();
+            for (changed, add) in [(but(&before, &wanted), false), (but(&wanted, &before), true)] {
+                messages.extend(nft::change_elements(Family::Inet, name, LINKED, &linked::elements(&changed), add));
+            }
+            match self.host.put.load(Ordering::Relaxed) && !messages.is_empty() {
+                true => nft::commit(socket, messages, "open links in the table", name),
+                false => Ok(()),
+            }
+        });
+        match changed {
+            Err(error) if is_missing(&error) => self.put_table(),
+            other => other,
+        }
     }
 
     /// Forgets the connections of addresses that are about to be somebody else's.

@@ -1,12 +1,12 @@
 //! Networks on the host: bridges, forwarding, the packet filter's table.
 
-use super::{Driver, Network, Networks, Pool};
+use super::{DEFAULT, Driver, Network, Networks, Pool};
 use crate::error::{Error, Kind, Result};
 use dhow_network::cooperate::Obstacle;
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::table::Mode;
-use dhow_network::{Subnet, endpoint, forward, limits, link};
+use dhow_network::{Subnet, endpoint, forward, limits, link, linked};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -221,6 +221,9 @@ impl Networks {
             }
         };
         guard_bridge(name, network.ipv6)?;
+        if network.name == DEFAULT {
+            linked::answer_for_neighbours(name, !network.icc()).map_err(failed)?;
+        }
         let has_host = |pool: &&Pool| network.modes()[usize::from(!pool.subnet.is_ipv4())] != Mode::Isolated;
         let wanted: Vec<_> = network.pools.iter().filter(has_host).map(|pool| (pool.gateway, pool.subnet.prefix())).collect();
         for (address, prefix) in link::addresses(&mut socket, index).map_err(failed)? {

@@ -34,6 +34,7 @@ use dhow_network::ipam::{self, Addresses};
 // What front ends configure with.
 pub use dhow_network::Subnet;
 pub use dhow_network::ipam::{Base, Pool, default_bases};
+use dhow_network::linked::Linked;
 use dhow_network::ports::Taken;
 pub use dhow_network::ports::{Mapping, Protocol, Wanted};
 pub use dhow_network::subnet::parse_prefixed;
@@ -62,6 +63,8 @@ struct Inner {
     ports: Taken,
     /// What each container publishes.
     published: BTreeMap<String, Vec<Mapping>>,
+    /// What links open in the default network, sorted, where its containers are kept apart.
+    linked: Vec<Linked>,
     /// Why there can be no bridges here.
     problem: Option<String>,
     /// Why there can be no bridge of a network, by its id.
