@@ -133,6 +133,9 @@ impl Settings {
             let (key, value) = option.split_once('=').with_context(|| format!("invalid logging option: {option} (expected KEY=VALUE)"))?;
             log_opts.insert(key.into(), value.into());
         }
+        let log_driver = args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into());
+        let log = dhow_engine::model::Log { driver: log_driver.clone(), options: log_opts.clone() };
+        dhow_engine::check_log(&log).map_err(|error| anyhow::anyhow!("failed to set log opts: {error}"))?;
         let mut warnings: Vec<String> =
             file.others.keys().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
         warnings.extend(hosts.iter().filter_map(|host| open_to(host, tls.as_ref())));
@@ -147,7 +150,7 @@ impl Settings {
             hosts,
             pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
             level: parse_level(&level)?,
-            log_driver: args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into()),
+            log_driver,
             log_opts,
             cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
             live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),

@@ -100,7 +100,7 @@ fn options(settings: &Settings) -> Result<Options> {
         exec_root: settings.exec_root.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
         cdi_dirs: settings.containers.cdi_dirs.clone(),
-        log_options: settings.log_opts.clone(),
+        log: dhow_engine::model::Log { driver: settings.log_driver.clone(), options: settings.log_opts.clone() },
         layers: settings.layers,
         registry: settings.registries.client.clone(),
         max_downloads: settings.registries.downloads,

@@ -6,6 +6,7 @@ use crate::container::end::delete_content;
 use crate::container::machine::is_active;
 use crate::container::slot::Slot;
 use crate::container::tell::tell;
+use crate::create::log;
 use crate::error::{Error, Result};
 use crate::model::{Container, NetworkMode, Status};
 use crate::parts::Parts;
@@ -99,8 +100,9 @@ fn complete(parts: &Parts, container: &mut Container) {
     if own && container.sandbox.key.is_empty() {
         container.sandbox = sandbox::described(parts, container);
     }
-    if container.log_path.is_empty() && container.request.host.log.driver != "none" {
-        container.log_path = parts.log_file(&container.id).to_string_lossy().into_owned();
+    let usual = parts.log_file(&container.id);
+    if let Some(path) = log::file(&container.request.host.log, usual).filter(|_| container.log_path.is_empty()) {
+        container.log_path = path.to_string_lossy().into_owned();
     }
 }
 

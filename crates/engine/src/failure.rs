@@ -2,10 +2,13 @@
 
 use crate::error::{Error, Kind};
 use dhow_runtime::{Failure, Kind as Cause, Step};
+use dhow_shim::config::sink::LOGGING_DRIVER;
 use dhow_shim::handle;
 
 const START: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ";
 const RUNC: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ";
+/// A log driver that does not work.
+pub(crate) const LOGGING: &str = "failed to create task for container: failed to initialize logging driver: ";
 /// A foreign runtime has its own words for the rest.
 const TASK: &str = "failed to create task for container: failed to create shim task: ";
 const EXEC: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
@@ -37,6 +40,9 @@ pub(crate) fn of_start(error: &handle::Error) -> NotRun {
             let object = &failure.object;
             let message = format!("error while creating mount source path '{object}': mkdir {object}: {}", failure.message);
             NotRun { message, code: 128, kind: Kind::Internal }
+        }
+        handle::Error::Refused(failure) if failure.step == Step::Io && failure.object == LOGGING_DRIVER => {
+            NotRun { message: format!("{LOGGING}{}", failure.message), code: 128, kind: Kind::Internal }
         }
         handle::Error::Refused(failure) if failure.step == Step::Runtime => compose(TASK, failure, ": unknown", 128),
         handle::Error::Refused(failure) => compose(START, failure, ": unknown", 128),

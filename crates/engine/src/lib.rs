@@ -59,6 +59,7 @@ mod volumes;
 
 // What an image is, for front ends: they reach the image store only through the engine.
 pub use commit::CommitRequest;
+pub use create::log::check as check_log;
 pub use dhow_archive::{PathStat, path};
 pub use dhow_image::{Descriptor, DiskUsage, Held, HeldEntry, Image, ImportConfig, LoadStep, Loaded, Platform, PlatformEntry, Removed};
 pub use dhow_runtime::idmap::{IdMap, Range as IdRange};

@@ -15,8 +15,8 @@ pub struct Options {
     pub cgroup_parent: String,
     /// Directories of CDI files, later ones win; none turns CDI off.
     pub cdi_dirs: Vec<PathBuf>,
-    /// Options of json-file logs where the container sets none.
-    pub log_options: std::collections::BTreeMap<String, String>,
+    /// Driver and options of logs where the container sets none.
+    pub log: crate::model::Log,
     /// How new layers of images are kept.
     pub layers: dhow_storage::Choice,
     /// How registries are reached.

@@ -75,7 +75,7 @@ mod tests {
             data_root: dir.join("data"),
             exec_root: dir.join("exec"),
             cgroup_parent: "/dhow-test".into(),
-            log_options: std::collections::BTreeMap::new(),
+            log: Default::default(),
             runtimes: std::collections::BTreeMap::new(),
             userns: None,
             network: crate::model::network::Settings::default(),

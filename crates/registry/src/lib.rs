@@ -10,4 +10,4 @@ pub mod protocol;
 
 pub use client::{Access, Blob, BlobEvent, Client, Content, Credentials, Fetched, Found, Place, Repository, Search, Upload};
 pub use error::{Error, Result};
-pub use http::{Proxies, Settings};
+pub use http::{Proxies, Settings, lookup};

@@ -1,5 +1,7 @@
 //! All that a shim is told at its birth.
 
+pub mod sink;
+
 use crate::health::Plan;
 use dhow_network::ports::Protocol;
 use dhow_runtime::seccomp::Program;
@@ -26,6 +28,9 @@ pub struct ShimConfig {
     /// Log, unless the driver is `none`.
     #[serde(default)]
     pub log: Option<LogConfig>,
+    /// Where its output goes besides the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<sink::SinkConfig>,
     /// The container has a terminal.
     #[serde(default)]
     pub tty: bool,

@@ -41,6 +41,7 @@ mod lifecycle;
 mod limits;
 mod links;
 mod listening;
+mod log_sinks;
 mod login;
 mod logs;
 mod mounts;

@@ -23,7 +23,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         resolv_conf_path: path(&sandbox.resolv_conf),
         hostname_path: path(&sandbox.hostname),
         hosts_path: path(&sandbox.hosts),
-        log_path: container.log_path.clone(),
+        log_path: log_path(container),
         name: format!("/{}", container.name),
         restart_count: i64::try_from(container.state.restarts.count).unwrap_or(i64::MAX),
         driver: "overlay2".into(),
@@ -36,6 +36,14 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         config: config(document.config, container),
         host_config: host_config(document.host_config, container),
         ..ContainerInspect::default()
+    }
+}
+
+/// The file of a log that others may read. A cache is nobody's but ours.
+fn log_path(container: &Container) -> String {
+    match container.request.host.log.driver.as_str() {
+        "journald" | "syslog" => String::new(),
+        _ => container.log_path.clone(),
     }
 }
 

@@ -116,7 +116,7 @@ fn plugins() -> Plugins {
         volume: Vec::new(),
         network: list(&["bridge", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
-        log: list(&["json-file", "local", "none"]),
+        log: list(&["journald", "json-file", "local", "none", "syslog"]),
     }
 }
 

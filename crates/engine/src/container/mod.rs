@@ -9,6 +9,7 @@ pub(crate) mod links;
 pub mod machine;
 mod networks;
 mod restart;
+mod sinks;
 pub(crate) mod slot;
 pub(crate) mod start;
 pub(crate) mod tell;

@@ -4,6 +4,7 @@ use super::actor::{Actor, Live};
 use super::command::By;
 use super::machine::Move;
 use super::machine::is_active;
+use super::sinks;
 use super::slot::is_restarting;
 use crate::create::{log, validate};
 use crate::error::{Error, Kind, Result};
@@ -71,6 +72,10 @@ impl Actor {
             }
         };
         let prepared = match prepare(&self.parts, &self.container) {
+            Ok(mut prepared) => sinks::resolve(prepared.config.sink.as_mut()).await.map(|()| prepared),
+            Err(error) => Err(error),
+        };
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 super::links::close(&self.parts, &self.container);
@@ -242,6 +247,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
     }
     let log_file = parts.log_file(&container.id);
     let log = log::log_config(container, log_file)?;
+    let sink = log::sink_config(container)?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
     let config = ShimConfig {
         id: container.id.clone(),
@@ -250,6 +256,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         seccomp: seccomp.map(|program| (*program).clone()),
         dir: parts.shim_dir(&container.id),
         log,
+        sink,
         tty: request.tty,
         console_size: request.console_size,
         open_stdin: request.open_stdin,

@@ -20,15 +20,25 @@ pub(super) fn check(options: &Options) -> Result<()> {
 
 /// The attributes of a container's lines.
 pub(super) fn collect(container: &Container) -> Result<BTreeMap<String, String>> {
+    let mut attrs = extra(container)?;
+    attrs.extend(tag(container)?.map(|tag| ("tag".to_owned(), tag)));
+    Ok(attrs)
+}
+
+/// The tag, where one was given.
+pub(super) fn tag(container: &Container) -> Result<Option<String>> {
+    let tag = container.request.host.log.options.get("tag").filter(|tag| !tag.is_empty());
+    tag.map(|tag| fill(tag, |field| value(container, field)).map_err(driver_error)).transpose()
+}
+
+/// Labels and variables.
+pub(super) fn extra(container: &Container) -> Result<BTreeMap<String, String>> {
     let request = &container.request;
     let options = &request.host.log.options;
     let mut attrs = BTreeMap::new();
     let labels = request.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     choose(&mut attrs, options, ("labels", "labels-regex"), labels)?;
     choose(&mut attrs, options, ("env", "env-regex"), request.env.iter().filter_map(|entry| entry.split_once('=')))?;
-    if let Some(tag) = options.get("tag").filter(|tag| !tag.is_empty()) {
-        attrs.insert("tag".to_owned(), fill(tag, |field| value(container, field)).map_err(driver_error)?);
-    }
     Ok(attrs)
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod limits;
 pub(crate) mod log;
 mod log_attrs;
 mod log_error;
+mod log_sink;
 mod merge;
 pub(crate) mod validate;
 
@@ -28,7 +29,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
     }
     let image = crate::images::resolve(parts, image.as_deref().unwrap_or(&request.image))?;
     take_over(parts, &mut request)?;
-    let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log_options)?;
+    let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log)?;
     validate::references(&request, &parts.registry)?;
     links::resolve(&parts.registry, &mut request)?;
     userns::check(&request.host, parts.options.userns.is_some())?;

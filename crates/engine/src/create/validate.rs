@@ -4,11 +4,11 @@ use super::{limits, log};
 use crate::error::{Error, Kind, Result};
 use crate::failure;
 use crate::host::Host;
-use crate::model::{self, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Request};
+use crate::model::{self, IpcMode, Log, Mount, MountKind, NamespaceMode, NetworkMode, Request};
 use crate::paths::clean;
 use crate::registry::Registry;
 use crate::{policy, signal, spec};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Component, Path};
 
 fn bad<T>(message: impl Into<String>) -> Result<T> {
@@ -19,7 +19,7 @@ fn bad<T>(message: impl Into<String>) -> Result<T> {
 const NAME_MAX: usize = 64;
 
 /// Checks what stands in the request alone, and completes limits. Answers warnings.
-pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &BTreeMap<String, String>) -> Result<Vec<String>> {
+pub(crate) fn request(request: &mut Request, host: &Host, log_defaults: &Log) -> Result<Vec<String>> {
     for entry in &request.env {
         if entry.is_empty() || entry.starts_with('=') || entry.contains('\0') {
             return bad(format!("invalid environment variable: {entry}"));
@@ -266,7 +266,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut Request), message: &str) {
         let mut r = Request::default();
         change(&mut r);
-        let error = request(&mut r, &host(), &BTreeMap::new()).and_then(|_| merged(&r)).unwrap_err();
+        let error = request(&mut r, &host(), &Log::default()).and_then(|_| merged(&r)).unwrap_err();
         assert_eq!(error.message, message);
     }
 

@@ -28,7 +28,7 @@ type Channel = mpsc::Sender<Result<Vec<LogLine>>>;
 /// Starts to read.
 pub(crate) fn read(slot: &Arc<Slot>, request: LogRequest) -> Result<Batches> {
     let container = slot.get();
-    if container.request.host.log.driver == "none" {
+    if !crate::create::log::is_readable(&container.request.host.log) {
         return Err(Error::new(Kind::NotImplemented, "configured logging driver does not support reading"));
     }
     let (sender, receiver) = mpsc::channel(QUEUE);

@@ -52,7 +52,7 @@ pub(crate) fn options(root: &Path) -> Options {
         data_root: root.join("data"),
         exec_root: root.join("x"),
         cgroup_parent: format!("/dhow-engine-test-{name}"),
-        log_options: Default::default(),
+        log: Default::default(),
         layers: Default::default(),
         registry: Default::default(),
         max_downloads: 3,

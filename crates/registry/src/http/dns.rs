@@ -27,8 +27,11 @@ struct Config {
     ndots: usize,
 }
 
-/// The addresses of a host: a number, this machine, a name.
-pub(super) async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+/// The addresses of a host: a number, this machine, a name. IPv4 first.
+///
+/// # Errors
+/// Nobody knows it, or no server answers.
+pub async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }

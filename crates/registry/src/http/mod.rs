@@ -9,6 +9,7 @@ mod target;
 mod tls;
 
 pub(crate) use body::Body;
+pub use dns::lookup;
 pub(crate) use pool::{Http, verb};
 pub use settings::{Proxies, Settings};
 pub(crate) use target::{Scheme, Target, Trust};

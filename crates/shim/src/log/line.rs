@@ -119,7 +119,7 @@ fn escape_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// RFC 3339 in UTC with as many digits of the second's fraction as are not trailing zeros.
-fn timestamp(out: &mut Vec<u8>, nanos: i64) {
+pub(crate) fn timestamp(out: &mut Vec<u8>, nanos: i64) {
     let (seconds, mut fraction) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);

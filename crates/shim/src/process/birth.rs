@@ -15,8 +15,10 @@ use super::poll::{Poll, Token, Watched};
 use super::probes::Monitor;
 use super::relay::Relays;
 use super::session::{Ends, Session};
+use super::sink::Sink;
 use super::stdio::{self, Wanted};
 use super::{Container, Life, Shim, fail, now, pin};
+use crate::config::sink::LOGGING_DRIVER;
 use crate::config::{AttachConfig, ShimConfig};
 use crate::document;
 use crate::files::{self, Record};
@@ -152,6 +154,9 @@ fn make(
     let map = id_map(&config.spec)?;
     config.make_sources.iter().try_for_each(|path| make_source(path, map.as_deref()))?;
     let log = config.log.as_ref().map(|log| Log::open(log).map_err(|e| io_fail(&log.path, e))).transpose()?;
+    let poll = Poll::new().map_err(|e| io_fail(&config.dir, e))?;
+    let sink = config.sink.as_ref().map(|sink| Sink::open(&poll, sink)).transpose();
+    let sink = sink.map_err(|e| fail(Step::Io, LOGGING_DRIVER, &e))?;
     let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
@@ -164,7 +169,10 @@ fn make(
         None => ends,
     };
 
-    let mut shim = assemble(config, launched.pid, launched.start_time, at, cgroup, ends, log)?;
+    let mut shim = assemble(config, poll, (launched.pid, launched.start_time, at), cgroup, ends, log)?;
+    if let Some((session, sink)) = shim.sessions.get_mut(&0).zip(sink) {
+        session.send_to(sink);
+    }
     shim.container.pidfd = Some(launched.pidfd);
     shim.container.root = Some(launched.root);
     shim.container.layers = launched.layers;
@@ -251,15 +259,13 @@ fn streams(config: &ShimConfig, map: Option<&IdMap>) -> Result<(Stdio, Ends), Fa
 /// The running shim, without what the launch still owns.
 fn assemble(
     config: &ShimConfig,
-    pid: i32,
-    start_time: u64,
-    at: i64,
+    poll: Poll,
+    (pid, start_time, at): (i32, u64, i64),
     cgroup: Cgroup,
     ends: Ends,
     log: Option<Log>,
 ) -> Result<Shim, Failure> {
     let wrap = |e: io::Error| fail(Step::Io, &config.dir.display().to_string(), &e);
-    let poll = Poll::new().map_err(wrap)?;
     let signals = Watched::new(&poll, Signals::block_all().map_err(wrap)?, Token::Signals);
     let listener = Watched::new(&poll, listen(&config.dir).map_err(wrap)?, Token::Listener);
     let session = Session::new(&poll, 0, ends, config.tty, config.stdin_once, log);

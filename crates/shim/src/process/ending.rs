@@ -1,6 +1,7 @@
 //! The ends of processes: reaped, drained, recorded, announced; and the shim's own.
 
 use super::launcher::Launcher;
+use super::session::Session;
 use super::{Life, Shim, fail, now};
 use crate::files;
 use crate::protocol::{Exit, FromShim, Outcome};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How long output of a process that has ended is waited for while somebody else still has its pipe open.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// How long clients that are behind keep a released shim.
+/// How long clients and a sink that are behind keep a released shim.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
 impl Shim {
@@ -132,7 +133,7 @@ impl Shim {
         }
         self.peers.clear();
         let limit = Instant::now() + LINGER_MAX;
-        while self.sessions.values().any(|session| session.has_clients()) && Instant::now() < limit {
+        while self.sessions.values().any(Session::is_owing) && Instant::now() < limit {
             self.turn(Some(limit));
         }
     }

@@ -25,6 +25,7 @@ mod requests;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod sink;
 mod stdio;
 
 use crate::config::AttachConfig;
@@ -219,6 +220,11 @@ impl Shim {
             Token::Stderr(number) => self.output(number, Stream::Stderr),
             Token::Client(number) => self.client(number, ready.flags),
             Token::Memory => self.short_of_memory(),
+            Token::Sink => {
+                if let Some(sink) = self.sessions.get_mut(&0).and_then(Session::sink_mut) {
+                    sink.ready(ready.flags);
+                }
+            }
             Token::Relay(number) => {
                 if let Some(relays) = &mut self.relays {
                     relays.ready(number, &mut self.scratch);

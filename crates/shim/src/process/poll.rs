@@ -30,6 +30,8 @@ pub(crate) enum Token {
     Memory,
     /// A published port, or a connection to one.
     Relay(u32),
+    /// The receiver of log entries.
+    Sink,
 }
 
 impl Token {
@@ -44,6 +46,7 @@ impl Token {
             Self::Client(n) => (6, n),
             Self::Memory => (7, 0),
             Self::Relay(n) => (8, n),
+            Self::Sink => (9, 0),
         };
         kind << 32 | u64::from(number)
     }
@@ -60,6 +63,7 @@ impl Token {
             6 => Self::Client(number),
             7 => Self::Memory,
             8 => Self::Relay(number),
+            9 => Self::Sink,
             _ => return None,
         })
     }
@@ -173,6 +177,7 @@ mod tests {
             Token::Client(9),
             Token::Memory,
             Token::Relay(3),
+            Token::Sink,
         ] {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

@@ -1,13 +1,15 @@
 //! The streams of one process, the container's first or an exec's: from its outputs to log and clients, from clients to its input.
 //!
 //! ```text
-//!   stdout, stderr ──┬─> log          a client that is behind stops the reading, so the pipe fills and the process waits
-//!   (or terminal)    └─> clients
+//!   stdout, stderr ──┬─> log          a client or a sink that is behind stops the reading, so the pipe fills and the process waits
+//!   (or terminal)    ├─> sink
+//!                    └─> clients
 //!   clients ──> held (at most one read) ──> stdin (or terminal)
 //! ```
 
 use super::client::{Client, Typed};
 use super::poll::{Poll, Token, Watched};
+use super::sink::Sink;
 use crate::config::AttachConfig;
 use crate::frame::Stream;
 use crate::health::Capture;
@@ -52,6 +54,8 @@ pub(crate) struct Session {
     /// The input closes when nothing is held.
     input_ends: bool,
     log: Option<Log>,
+    /// Where it goes besides the log.
+    sink: Option<Box<Sink>>,
     /// The start of the output, for a probe.
     capture: Option<Box<Capture>>,
     clients: BTreeMap<u32, Client>,
@@ -79,6 +83,7 @@ impl Session {
             held: Vec::new(),
             input_ends: false,
             log,
+            sink: None,
             capture: None,
             clients: BTreeMap::new(),
             draining: false,
@@ -98,6 +103,16 @@ impl Session {
         self.capture = Some(Box::default());
     }
 
+    /// Sends the output there from now on.
+    pub(crate) fn send_to(&mut self, sink: Sink) {
+        self.sink = Some(Box::new(sink));
+    }
+
+    /// Where the output goes besides the log.
+    pub(crate) fn sink_mut(&mut self) -> Option<&mut Sink> {
+        self.sink.as_deref_mut()
+    }
+
     /// The start of the output.
     pub(crate) fn captured(self) -> String {
         self.capture.map(|capture| capture.text()).unwrap_or_default()
@@ -115,7 +130,7 @@ impl Session {
 
     /// Whether the log holds memory that it does not need while nothing is written.
     pub(crate) fn is_large(&self) -> bool {
-        self.log.as_ref().is_some_and(Log::is_large)
+        self.log.as_ref().is_some_and(Log::is_large) || self.sink.as_ref().is_some_and(|sink| sink.is_large())
     }
 
     /// Nothing was written for a while.
@@ -123,11 +138,14 @@ impl Session {
         if let Some(log) = &mut self.log {
             log.rest();
         }
+        if let Some(sink) = &mut self.sink {
+            sink.rest();
+        }
     }
 
     /// An error of the log that was not told yet.
     pub(crate) fn take_log_error(&mut self) -> Option<io::Error> {
-        self.log_error.take()
+        self.log_error.take().or_else(|| self.sink.as_mut().and_then(|sink| sink.take_error()))
     }
 
     /// Whether it has this client.
@@ -138,6 +156,11 @@ impl Session {
     /// Whether any client is left.
     pub(crate) fn has_clients(&self) -> bool {
         !self.clients.is_empty()
+    }
+
+    /// Whether somebody is still to be sent something.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.has_clients() || self.sink.as_ref().is_some_and(|sink| sink.is_behind())
     }
 
     /// Attaches a client. `true` if its early input held the detach keys.
@@ -189,6 +212,9 @@ impl Session {
             let written = log.append(stream, bytes, now);
             self.note(written);
         }
+        if let Some(sink) = &mut self.sink {
+            sink.append(stream, bytes, now);
+        }
         if let Some(capture) = &mut self.capture {
             capture.take(bytes);
         }
@@ -202,6 +228,9 @@ impl Session {
         if let Some(log) = &mut self.log {
             let written = log.end(stream, now);
             self.note(written);
+        }
+        if let Some(sink) = &mut self.sink {
+            sink.end(stream, now);
         }
     }
 
@@ -350,10 +379,14 @@ impl Session {
         }
         for stream in Stream::BOTH {
             let behind = |client: &Client| client.follows(stream) && client.is_behind();
-            let open = self.draining || !self.clients.values().any(behind);
+            let held_back = self.clients.values().any(behind) || self.sink.as_ref().is_some_and(|sink| sink.holds_back());
+            let open = self.draining || !held_back;
             if let Some(output) = &mut self.outputs[stream.index()] {
                 output.arm(open.then_some(EventFlags::IN))?;
             }
+        }
+        if let Some(sink) = &mut self.sink {
+            sink.arm()?;
         }
         let input = self.held.is_empty();
         // What cannot be watched is no socket.

@@ -80,6 +80,7 @@ impl Place {
             seccomp: None,
             dir: self.dir(),
             log: Some(LogConfig { path: self.log(), max_size: 0, max_file: 1, compress: false, attrs: Default::default() }),
+            sink: None,
             tty: false,
             console_size: None,
             open_stdin: false,
