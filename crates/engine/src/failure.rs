@@ -1,7 +1,7 @@
 //! Why a program does not run, in Docker's words, composed in this one place.
 
 use crate::error::{Error, Kind};
-use dhow_runtime::{Failure, Kind as Cause, Step};
+use dhow_runtime::{Failure, Kind as Cause, Step, words};
 use dhow_shim::config::sink::LOGGING_DRIVER;
 use dhow_shim::handle;
 
@@ -67,58 +67,7 @@ fn compose(prefix: &str, failure: &Failure, suffix: &str, other: i32) -> NotRun 
         Cause::Invalid => (other, Kind::Invalid),
         Cause::Other => (other, Kind::Internal),
     };
-    NotRun { message: format!("{prefix}{}{suffix}", detail(failure)), code, kind }
-}
-
-/// `exec: "x": why` for the program itself, the step and the object for all else.
-fn detail(failure: &Failure) -> String {
-    let object = &failure.object;
-    if failure.step == Step::Runtime {
-        return format!("{object}: {}", failure.message);
-    }
-    let why = match failure.kind {
-        Cause::NotFound if object.contains('/') => format!("stat {object}: no such file or directory"),
-        Cause::NotFound => "executable file not found in $PATH".to_owned(),
-        Cause::NotExecutable if failure.message.is_empty() => "permission denied".to_owned(),
-        Cause::NotExecutable => failure.message.clone(),
-        Cause::IsDirectory => "is a directory".to_owned(),
-        _ if failure.step == Step::Cwd => {
-            return format!("chdir to cwd (\"{object}\") set in config.json failed: {}", failure.message);
-        }
-        _ if failure.step == Step::Hook => return format!("error running {object}: {}", failure.message),
-        _ if failure.step == Step::Sysctl => return format!("open /proc/{object}: {}", failure.message),
-        _ if failure.step == Step::Mount => return format!("error mounting \"{object}\": {}", failure.message),
-        _ if failure.step == Step::Exec => failure.message.clone(),
-        _ => return format!("{}: {object}: {}", step(failure.step), failure.message),
-    };
-    format!("exec: \"{object}\": {why}")
-}
-
-fn step(step: Step) -> &'static str {
-    match step {
-        Step::Spec => "specification",
-        Step::Cgroup => "cgroup",
-        Step::Namespaces => "namespaces",
-        Step::Root => "root filesystem",
-        Step::Mount => "mount",
-        Step::Source => "source",
-        Step::Device => "device",
-        Step::Mask => "mask",
-        Step::Console => "console",
-        Step::Hostname => "hostname",
-        Step::Sysctl => "sysctl",
-        Step::Network => "network",
-        Step::User => "user",
-        Step::Rlimit => "rlimit",
-        Step::Capabilities => "capabilities",
-        Step::Seccomp => "seccomp",
-        Step::Cwd => "working directory",
-        Step::Exec => "exec",
-        Step::Hook => "hook",
-        Step::Runtime => "runtime",
-        Step::Io => "io",
-        Step::Other => "start",
-    }
+    NotRun { message: format!("{prefix}{}{suffix}", words::of(failure)), code, kind }
 }
 
 /// Docker's words for a bind's source that is not there.

@@ -5,6 +5,7 @@
 //! the filter almost last, because from then on it binds us too; capabilities at the very end, because the filter may need one.
 
 use crate::capmask::SYS_ADMIN;
+use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::path::{self, Links};
 use crate::procplan::ProcessPlan;
@@ -19,8 +20,9 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A new session and keyring, limits, and the lowest privileges that the rest of the way allows.
-pub(crate) fn detach(plan: &ProcessPlan) -> Result<()> {
-    match process::join_session_keyring() {
+pub(crate) fn detach(plan: &ProcessPlan, keep: Keep) -> Result<()> {
+    let left = if keep.keyring { Ok(()) } else { process::join_session_keyring() };
+    match left {
         Ok(()) => {}
         // No keyrings in this kernel, or a filter around all of us forbids them: then none can leak either.
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES)) => {}
@@ -81,12 +83,13 @@ fn become_user(plan: &ProcessPlan) -> Result<Caps> {
 #[derive(Debug)]
 pub(crate) struct Poised<'p> {
     plan: &'p ProcessPlan,
+    keep: Keep,
     wanted: Caps,
     executable: Executable,
 }
 
 /// Working directory, user, umask, program.
-pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan) -> Result<Poised<'p>> {
+pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan, keep: Keep) -> Result<Poised<'p>> {
     let env = program::environment(root, plan);
     // As root first; a directory that only the user may enter (a network filesystem) is tried again as the user.
     let early = enter_cwd(root, plan);
@@ -101,13 +104,13 @@ pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan) -> Result<P
     }
     rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let executable = program::find(plan, env)?;
-    Ok(Poised { plan, wanted, executable })
+    Ok(Poised { plan, keep, wanted, executable })
 }
 
 impl Poised<'_> {
     /// Resets what would be inherited, loads the filter, drops the last privileges and executes. `fds` go with the last word.
     pub(crate) fn exec(self, filter: Option<&Filter>, socket: &OwnedFd, fds: &[BorrowedFd<'_>]) -> Result<Infallible> {
-        process::cloexec_from(3).at(Step::Exec, "descriptors")?;
+        process::cloexec_from(3 + self.keep.descriptors).at(Step::Exec, "descriptors")?;
         signal::reset().at(Step::Exec, "signals")?;
         // After this the filter may forbid to speak.
         sync::say(socket, &Message::Exec, fds)?;

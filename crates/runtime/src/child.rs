@@ -1,7 +1,8 @@
 //! The container's first process on its way, from clone to the gate and through it to its program.
 
-use crate::become_process::{self as become_, Poised};
+use crate::become_process::{self as become_, Poised, in_child};
 use crate::cgroup::Cgroup;
+use crate::create::Manner;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::masks::{self, Cover};
@@ -30,6 +31,7 @@ pub(crate) struct Luggage<'a> {
     pub(crate) filter: Option<&'a Program>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) hooks: Option<&'a Hooks>,
+    pub(crate) manner: &'a Manner,
 }
 
 impl Luggage<'_> {
@@ -70,11 +72,21 @@ impl Luggage<'_> {
         let mut fds = vec![netns.as_fd()];
         fds.extend(terminal.as_ref().map(AsFd::as_fd));
         sync::say(self.socket, &Message::Ready(clock.phases), &fds)?;
-        self.gate()?;
+        let Some(gate) = &self.manner.gate else {
+            self.gate()?;
+            return self.leave(poised, self.socket);
+        };
+        // From here on whoever opens the gate hears how it goes on.
+        let opener = gate.wait()?;
+        in_child(&opener, || self.leave(poised, &opener))
+    }
+
+    /// Through the gate.
+    fn leave(&self, poised: Poised<'_>, socket: &OwnedFd) -> Result<Infallible> {
         if let Some(hooks) = self.hooks {
             hooks.run_confined(Moment::StartContainer, own_pid(), || poised.confine(self.filter))?;
         }
-        poised.exec(self.filter, self.socket, &[])
+        poised.exec(self.filter, socket, &[])
     }
 
     fn receive_root(&self) -> Result<OwnedFd> {
@@ -116,13 +128,24 @@ impl Luggage<'_> {
         if let Some(hooks) = self.hooks {
             hooks.run(Moment::CreateContainer, own_pid())?;
         }
-        mount::pivot_root(root).at(Step::Root, "pivot_root")?;
+        self.exchange_root(root)?;
         clock.mark("pivot");
         self.through_procfs(procfs)?;
         masks::readonly(root, &plan.readonly)?;
         masks::mask(root, &plan.masked, null)?;
         clock.mark("masks");
         crate::path::ensure_dir(root, &plan.process.cwd, crate::path::Links::Follow).at_path(Step::Cwd, &plan.process.cwd).map(drop)
+    }
+
+    fn exchange_root(&self, root: BorrowedFd<'_>) -> Result<()> {
+        if !self.manner.no_pivot {
+            return mount::pivot_root(root).at(Step::Root, "pivot_root");
+        }
+        if self.hooks.is_some() {
+            let below = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
+            mount::attach(root, &below).at(Step::Root, "move")?;
+        }
+        mount::change_root(root).at(Step::Root, "chroot")
     }
 
     /// What is written below /proc, before parts of it are covered or made read-only.
@@ -166,8 +189,8 @@ impl Luggage<'_> {
         if let Some((propagation, below)) = self.plan.propagation {
             mount::set_attr_attached(root, below, 0, 0, Some(propagation)).at(Step::Root, "propagation")?;
         }
-        become_::detach(&self.plan.process)?;
-        become_::poise(root, &self.plan.process)
+        become_::detach(&self.plan.process, self.manner.keep)?;
+        become_::poise(root, &self.plan.process, self.manner.keep)
     }
 
     /// Waits for leave. A parent that goes away without a word takes us with it.

@@ -4,6 +4,7 @@ use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
 use crate::child::Luggage;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::gate::Gate;
 use crate::hooks::{Hooks, Moment};
 use crate::seccomp::{self, Program};
 use crate::stdio::{Stdio, agree};
@@ -46,6 +47,28 @@ pub struct Create<'a> {
     pub stdio: Stdio,
     /// The specification's hooks, which need a bundle. Those of the creation and of the start are run here; the others are the caller's.
     pub hooks: Option<&'a Hooks>,
+    /// What the caller's own command line changes.
+    pub manner: Manner,
+}
+
+/// How a container is made, where the specification does not say it.
+#[derive(Debug, Default)]
+pub struct Manner {
+    /// Where the process waits for its start; without one it waits for its parent, and ends with it.
+    pub gate: Option<Gate>,
+    /// What the program keeps of the caller's.
+    pub keep: Keep,
+    /// The old root is covered, not taken off: for roots on an initial ram disk, which cannot be.
+    pub no_pivot: bool,
+}
+
+/// What a program inherits beyond its three descriptors.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// So many descriptors from 3 up.
+    pub descriptors: u32,
+    /// The session keyring.
+    pub keyring: bool,
 }
 
 /// A container whose first process stands before its exec.
@@ -68,7 +91,7 @@ pub struct Created {
     /// How long each phase took, in microseconds: the caller's (`plan`, `clone`, `overlay`), then the child's, from `namespaces` on. The
     /// child's run beside `overlay`; `root` is how long it waited for that.
     pub timings: Vec<(String, u64)>,
-    /// The gate: closing it without a word ends the child. `None` once it was opened.
+    /// The gate: closing it without a word ends the child. `None` once it was opened, and where it has a place of its own.
     pub(crate) gate: Option<OwnedFd>,
 }
 
@@ -118,7 +141,7 @@ impl Create<'_> {
             drop(ours);
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
-            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks };
+            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
@@ -127,7 +150,7 @@ impl Create<'_> {
             Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
-                let gate = (!start).then_some(ours);
+                let gate = (!start && self.manner.gate.is_none()).then_some(ours);
                 Ok(Created { pid, pidfd, start_time, console, root, layers, netns, timings: clock.phases, gate })
             }
             Err(failure) => Err(sync::bury(&pidfd, failure)),

@@ -97,7 +97,7 @@ impl Failure {
 }
 
 /// The kernel's reason in the words that people know from strerror, without number, in lower case.
-pub(crate) fn describe(error: &io::Error) -> String {
+pub fn describe(error: &io::Error) -> String {
     let Some(number) = error.raw_os_error() else { return error.to_string() };
     let text = nix::errno::Errno::from_raw(number).desc();
     let mut chars = text.chars();

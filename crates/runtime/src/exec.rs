@@ -3,6 +3,7 @@
 use crate::become_process::{self as become_, in_child};
 use crate::cgroup::Cgroup;
 use crate::child::open_stdio;
+use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::procfs::Procfs;
 use crate::procplan::{self, ProcessPlan};
@@ -34,6 +35,8 @@ pub struct Exec<'a> {
     pub seccomp: Option<&'a Program>,
     /// Descriptors 0 to 2.
     pub stdio: Stdio,
+    /// What the program keeps of the caller's.
+    pub keep: Keep,
 }
 
 /// A process that is now running its program.
@@ -114,8 +117,8 @@ impl Exec<'_> {
         if let Some(profile) = &plan.apparmor {
             procfs.map_or_else(Procfs::detached, Ok)?.apparmor_on_exec(profile)?;
         }
-        become_::detach(plan)?;
-        let poised = become_::poise(root.as_fd(), plan)?;
+        become_::detach(plan, self.keep)?;
+        let poised = become_::poise(root.as_fd(), plan, self.keep)?;
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
         poised.exec(self.seccomp, socket, &fds)
     }

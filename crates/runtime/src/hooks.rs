@@ -67,7 +67,10 @@ impl Moment {
 pub struct Hooks {
     programs: Vec<(Moment, Vec<Program>)>,
     state: Value,
-    bundle: PathBuf,
+    /// Where `createContainer` finds the container's root.
+    rootfs: PathBuf,
+    /// Longest that one may take, in seconds, whatever its own limit is.
+    most: Option<u64>,
 }
 
 /// One hook's program.
@@ -77,7 +80,7 @@ struct Program {
     args: Vec<CString>,
     env: Vec<CString>,
     /// In seconds.
-    limit: u64,
+    limit: Option<u64>,
 }
 
 impl Hooks {
@@ -107,7 +110,14 @@ impl Hooks {
             "bundle": bundle,
             "annotations": spec.annotations().clone().unwrap_or_default(),
         });
-        Ok((!programs.is_empty()).then(|| Self { programs, state, bundle: bundle.to_owned() }))
+        let (rootfs, most) = (bundle.join("rootfs"), Some(LIMIT));
+        Ok((!programs.is_empty()).then(|| Self { programs, state, rootfs, most }))
+    }
+
+    /// With the root at another place than the bundle's `rootfs`, and each as long as its own limit lets it: nobody waits but the caller.
+    #[must_use]
+    pub fn at_leisure(self, rootfs: &Path) -> Self {
+        Self { rootfs: rootfs.to_owned(), most: None, ..self }
     }
 
     /// Whether there are any for this moment.
@@ -117,7 +127,7 @@ impl Hooks {
 
     /// Where `createContainer` finds the container's root.
     pub(crate) fn rootfs(&self) -> PathBuf {
-        self.bundle.join("rootfs")
+        self.rootfs.clone()
     }
 
     /// Runs those of a moment in their order, up to the first failure. `pid` is the container's process as the hooks see it; 0: there is none
@@ -137,7 +147,7 @@ impl Hooks {
         let programs = self.programs.iter().filter(|(other, _)| *other == moment).flat_map(|(_, programs)| programs);
         for (at, program) in programs.enumerate() {
             let object = || format!("{} hook #{at}", moment.name());
-            program.run(state.as_bytes(), &confine).map_err(|why| Failure::new(Step::Hook, object(), Kind::Other, why))?;
+            program.run(state.as_bytes(), self.most, &confine).map_err(|why| Failure::new(Step::Hook, object(), Kind::Other, why))?;
         }
         Ok(())
     }
@@ -153,22 +163,19 @@ impl Program {
         if !hook.path().is_absolute() {
             return Err(Failure::invalid(field("path"), "must be absolute"));
         }
-        let limit = match hook.timeout() {
-            None => LIMIT,
-            Some(seconds) => {
-                u64::try_from(seconds).ok().filter(|n| *n > 0).ok_or_else(|| Failure::invalid(field("timeout"), "must be positive"))?
-            }
-        };
+        let positive =
+            |seconds| u64::try_from(seconds).ok().filter(|n| *n > 0).ok_or_else(|| Failure::invalid(field("timeout"), "must be positive"));
+        let limit = hook.timeout().map(positive).transpose()?;
         let path = text("path", hook.path().as_os_str().as_bytes())?;
         let mut args = list("args", hook.args())?;
         if args.is_empty() {
             args.push(path.clone());
         }
-        Ok(Self { path, args, env: list("env", hook.env())?, limit: limit.min(LIMIT) })
+        Ok(Self { path, args, env: list("env", hook.env())?, limit })
     }
 
     /// Runs it to its end; the error is Docker's text behind the hook's name.
-    fn run(&self, state: &[u8], confine: &impl Fn() -> Result<()>) -> std::result::Result<(), String> {
+    fn run(&self, state: &[u8], most: Option<u64>, confine: &impl Fn() -> Result<()>) -> std::result::Result<(), String> {
         let told = |e: io::Error| describe(&e);
         let mut input = File::from(rustix::fs::memfd_create("state", MemfdFlags::CLOEXEC).map_err(|e| told(e.into()))?);
         input.write_all(state).map_err(told)?;
@@ -192,7 +199,7 @@ impl Program {
         drop(writer);
         let mut why = String::new();
         let executed = reader.read_to_string(&mut why).is_ok() && why.is_empty();
-        let ended = if executed { self.end(&pidfd)? } else { process::wait(&pidfd).map_err(told)? };
+        let ended = if executed { self.end(&pidfd, most)? } else { process::wait(&pidfd).map_err(told)? };
         let how = match ended {
             _ if !executed => return Err(format!("fork/exec {}: {why}", self.path.to_string_lossy())),
             Ended::Code(0) => return Ok(()),
@@ -203,16 +210,17 @@ impl Program {
         Err(format!("{how}, stdout: {out}, stderr: {err}"))
     }
 
-    fn end(&self, pidfd: &impl AsFd) -> std::result::Result<Ended, String> {
+    fn end(&self, pidfd: &impl AsFd, most: Option<u64>) -> std::result::Result<Ended, String> {
         let told = |e: io::Error| describe(&e);
-        let limit = Timespec { tv_sec: i64::try_from(self.limit).unwrap_or(i64::MAX), tv_nsec: 0 };
+        let Some(seconds) = self.limit.into_iter().chain(most).min() else { return process::wait(pidfd).map_err(told) };
+        let limit = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 };
         let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
         if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit))).map_err(|e| told(e.into()))? > 0 {
             return process::wait(pidfd).map_err(told);
         }
         process::pidfd_signal(pidfd, libc::SIGKILL).map_err(told)?;
         process::wait(pidfd).map_err(told)?;
-        Err(format!("hook ran past specified timeout of {}.0s", self.limit))
+        Err(format!("hook ran past specified timeout of {seconds}.0s"))
     }
 
     /// In the child.
@@ -267,7 +275,7 @@ mod tests {
             hooks(json!({"prestart": [{"path": "/a"}], "createRuntime": [{"path": "/b", "args": ["x"], "timeout": 3}]})).unwrap().unwrap();
         assert!(some.has(Moment::CreateRuntime) && !some.has(Moment::Poststop));
         let limits: Vec<_> = some.programs.iter().map(|(_, programs)| (programs[0].limit, programs[0].args[0].to_str().unwrap())).collect();
-        assert_eq!(limits, [(LIMIT, "/a"), (3, "x")]);
+        assert_eq!(limits, [(None, "/a"), (Some(3), "x")]);
         assert_eq!(some.state, json!({"ociVersion": "1.2.0", "id": "box", "bundle": "/bundle", "annotations": {"a": "b"}}));
     }
 

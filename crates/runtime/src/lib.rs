@@ -1,5 +1,5 @@
 //! An OCI runtime specification made into a process: namespaces, mounts, cgroups, devices, capabilities, seccomp.
-//! Knows OCI, nothing of Docker. Single-threaded callers only (the shim; later `dhow runtime`).
+//! Knows OCI, nothing of Docker. Single-threaded callers only (the shim, `dhow runtime`).
 
 mod become_process;
 mod capmask;
@@ -13,6 +13,7 @@ mod enter;
 pub mod error;
 pub mod exec;
 mod foreign;
+pub mod gate;
 pub mod hooks;
 pub mod idmap;
 pub mod init;
@@ -31,8 +32,9 @@ mod timing;
 mod userns;
 mod usersplan;
 mod validate;
+pub mod words;
 
-pub use create::{Create, Created, Root};
+pub use create::{Create, Created, Keep, Manner, Root};
 pub use error::{Error, Failure, Kind, Step};
 pub use exec::{Exec, ExecStarted};
 pub use stdio::Stdio;

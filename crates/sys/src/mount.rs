@@ -223,6 +223,14 @@ pub fn pivot_root(root: impl AsFd) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
+/// Makes `root` (a directory) the root of the calling process alone; the namespace keeps its own, below. For a root that cannot be exchanged (an
+/// initial ram disk). The working directory is then `/`.
+pub fn change_root(root: impl AsFd) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
 /// Takes off the topmost mount at a path, at once or when it is no longer used; links are not followed.
 pub fn unmount_detach(path: impl rustix::path::Arg) -> io::Result<()> {
     Ok(rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?)

@@ -84,6 +84,20 @@ impl Cgroup {
         }
     }
 
+    /// Whether its processes are frozen, or about to be.
+    pub fn is_frozen(&self) -> Result<bool> {
+        let (file, yes) = match (self.unified_dir(), self.v1_dir("freezer")) {
+            (Some(dir), _) => (dir.join("cgroup.freeze"), "1"),
+            (None, Some(dir)) => (dir.join("freezer.state"), "FROZEN"),
+            (None, None) => return Ok(false),
+        };
+        match fs::read_to_string(&file) {
+            Ok(text) => Ok(text.trim() == yes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(refused(&file, "read", &error)),
+        }
+    }
+
     /// All hierarchies that have the container have the same processes. (A foreign runtime leaves some out.)
     fn any_dir(&self) -> Option<&Path> {
         let first = self.dirs.first().map(|(_, dir)| dir.as_path());

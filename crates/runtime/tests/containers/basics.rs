@@ -280,7 +280,17 @@ fn a_directory_as_root() {
     let (stdio, output) = pipes();
     let spec = serde_json::from_value(place.spec.clone()).unwrap();
     let root = dhow_runtime::Root::Dir(place.lower());
-    let mut created = dhow_runtime::Create { spec: &spec, root, cgroup: &place.cgroup, seccomp: None, stdio, hooks: None }.run().unwrap();
+    let mut created = dhow_runtime::Create {
+        spec: &spec,
+        root,
+        cgroup: &place.cgroup,
+        seccomp: None,
+        stdio,
+        hooks: None,
+        manner: dhow_runtime::Manner::default(),
+    }
+    .run()
+    .unwrap();
     created.start().unwrap();
     let (text, code) = finish(&created.pidfd, output);
     assert_eq!(code, 0, "{text}");
@@ -304,7 +314,15 @@ fn without_a_stop() {
         let (stdio, output) = pipes();
         let spec = serde_json::from_value(place.spec.clone()).unwrap();
         let root = dhow_runtime::Root::Dir(place.lower());
-        let create = dhow_runtime::Create { spec: &spec, root, cgroup: &place.cgroup, seccomp: None, stdio, hooks: None };
+        let create = dhow_runtime::Create {
+            spec: &spec,
+            root,
+            cgroup: &place.cgroup,
+            seccomp: None,
+            stdio,
+            hooks: None,
+            manner: dhow_runtime::Manner::default(),
+        };
         (create.run_and_start(), output)
     };
     let (created, output) = start(&["sh", "-c", "echo $$"]);

@@ -116,7 +116,15 @@ impl Place {
             volatile: false,
         };
         let root = if self.mapped() { Root::Mapped(overlay) } else { Root::Overlay(overlay) };
-        run(Create { spec: &spec, root, cgroup: &self.cgroup, seccomp: self.filter.as_ref(), stdio, hooks: None })
+        run(Create {
+            spec: &spec,
+            root,
+            cgroup: &self.cgroup,
+            seccomp: self.filter.as_ref(),
+            stdio,
+            hooks: None,
+            manner: dhow_runtime::Manner::default(),
+        })
     }
 
     /// Starts `sh -c script` and hands back the container and what reads its output and errors.
@@ -171,6 +179,7 @@ impl Place {
             cgroup: &self.cgroup,
             seccomp: self.filter.as_ref(),
             stdio,
+            keep: dhow_runtime::Keep::default(),
         }
         .run()
     }

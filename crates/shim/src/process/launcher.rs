@@ -5,7 +5,7 @@ use crate::foreign::{self, Driver};
 use dhow_network::resolver::Sockets;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::hooks::{Hooks, Moment};
-use dhow_runtime::{Create, Failure, Kind, Root, Stdio, Step};
+use dhow_runtime::{Create, Failure, Kind, Manner, Root, Stdio, Step};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -130,7 +130,7 @@ fn hooks(config: &ShimConfig) -> Result<Option<Hooks>, Failure> {
 fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>, hooks: Option<&Hooks>) -> Result<Launched, Failure> {
     let begun = Instant::now();
     let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
-    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, hooks };
+    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, hooks, manner: Manner::default() };
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));

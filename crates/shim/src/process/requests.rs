@@ -290,6 +290,7 @@ impl Shim {
             cgroup: &self.container.cgroup,
             seccomp: config.seccomp.as_ref(),
             stdio,
+            keep: dhow_runtime::Keep::default(),
         }
         .run()?;
         Ok((started, ends))
