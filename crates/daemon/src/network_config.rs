@@ -34,6 +34,7 @@ pub(crate) struct File {
     dns_opts: Option<Vec<String>>,
     host_gateway_ip: Option<String>,
     host_gateway_ips: Option<Vec<String>>,
+    allow_direct_routing: Option<bool>,
     /// Ours.
     firewall_cooperate: Option<bool>,
 }
@@ -117,6 +118,9 @@ pub(crate) struct NetworkFlags {
     /// Enable inter-container communication for the default bridge network (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     icc: Option<bool>,
+    /// Allow direct routing to published ports on container IP addresses
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_direct_routing: Option<bool>,
     /// IPv4 subnet for the default bridge network
     #[arg(long, value_name = "string")]
     fixed_cidr: Option<String>,
@@ -169,6 +173,7 @@ impl File {
             dns_opts: some(&args.network.dns_opts),
             host_gateway_ip: None,
             host_gateway_ips: some(&args.network.host_gateways),
+            allow_direct_routing: args.network.allow_direct_routing,
             firewall_cooperate: None,
         })
     }
@@ -194,6 +199,7 @@ impl File {
             dns_opts: self.dns_opts.or(other.dns_opts),
             host_gateway_ip: self.host_gateway_ip.or(if self.host_gateway_ips.is_some() { None } else { other.host_gateway_ip }),
             host_gateway_ips: self.host_gateway_ips.or(other.host_gateway_ips),
+            allow_direct_routing: self.allow_direct_routing.or(other.allow_direct_routing),
             firewall_cooperate: self.firewall_cooperate.or(other.firewall_cooperate),
         }
     }
@@ -247,6 +253,7 @@ impl File {
             fixed,
             gateways,
             no_icc: self.icc == Some(false),
+            direct_routing: self.allow_direct_routing.unwrap_or(false),
             options: self.default_network_opts,
             dns: [dns, self.dns_search.unwrap_or_default(), self.dns_opts.unwrap_or_default()],
             host_gateways,

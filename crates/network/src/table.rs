@@ -35,6 +35,8 @@ pub struct Network {
     pub modes: [Mode; 2],
     /// Links of the host from which published ports are reached by the containers' own addresses.
     pub trusted: Vec<String>,
+    /// They are so from everywhere.
+    pub direct: bool,
 }
 
 /// How a network is reached from outside.
@@ -54,7 +56,7 @@ pub enum Mode {
 impl Network {
     /// Its published ports are reached by the containers' own addresses, from somewhere.
     pub fn opens(&self) -> bool {
-        self.modes.contains(&Mode::Routed) || !self.trusted.is_empty()
+        self.modes.contains(&Mode::Routed) || !self.trusted.is_empty() || self.direct
     }
 }
 
@@ -231,6 +233,9 @@ fn forward(networks: &[Network], links: bool) -> Vec<Vec<Expr>> {
             rules.push([&routed()[..], &icmp, &pass].concat());
             rules.push([routed(), to_open()].concat());
         }
+        if networks.iter().any(|network| network.direct) {
+            rules.push([&to()[..], &of_family(ipv6), &to_open()].concat());
+        }
         if networks.iter().any(|network| !network.trusted.is_empty()) {
             let trusted = [Expr::InName(0), Expr::OutName(4), Expr::In("trusted", 0)];
             rules.push([&of_family(ipv6)[..], &trusted, &to_open()].concat());
@@ -292,6 +297,7 @@ mod tests {
             masquerade: true,
             modes: [Mode::Nat; 2],
             trusted: Vec::new(),
+            direct: false,
         }
     }
 

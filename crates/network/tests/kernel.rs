@@ -129,6 +129,7 @@ fn network() -> Network {
         masquerade: true,
         modes: [Mode::Nat; 2],
         trusted: Vec::new(),
+        direct: false,
     }
 }
 

@@ -3,9 +3,13 @@
 use crate::network::{engine, hear, server};
 use dhow_tests::engine::Options;
 use dhow_tests::{Cmd, Engine, until};
+use rustix::io::Errno;
+use rustix::net;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 fn published(engine: &Engine, name: &str, port: &str) -> Vec<String> {
     let bindings = engine.inspect(name)["NetworkSettings"]["Ports"][port].clone();
@@ -167,6 +171,81 @@ fn ways_in_that_a_network_allows() {
         refused.stderr().contains("failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: x (unknown gateway mode x)"),
         "{refused}"
     );
+    engine.finish();
+}
+
+#[test]
+fn published_ports_by_the_containers_own_addresses() {
+    let engine = Engine::with(Options { network: true, flags: vec!["--allow-direct-routing".into()], ..Options::default() });
+    let outside = engine.host().neighbour("10.77.0.1", "10.77.0.2");
+    outside.run(|| Cmd::new("ip").args("route add default via 10.77.0.1".split(' ')).ok());
+    engine.ok("network create --subnet 10.131.0.0/24 net");
+    engine.ok("network create --internal --subnet 10.132.0.0/24 closed");
+    // The host has no address in this one.
+    engine.ok("network create --subnet 10.133.0.0/24 -o com.docker.network.bridge.inhibit_ipv4=true alone");
+    server(&engine, "web", "--network net -p 8080:80");
+    engine.dhow(["exec", "-d", "web", "httpd", "-p", "81", "-h", "/w"]).ok();
+    server(&engine, "shut", "--network closed -p 8081:80");
+    until("a published port", || outside.run(|| hear("10.131.0.2:80")).is_ok_and(|text| text.contains("hello")));
+    assert!(outside.run(|| hear("10.131.0.2:81")).is_err(), "one that is not published");
+    assert!(outside.run(|| hear("10.132.0.2:80")).is_err(), "one of an internal network");
+    assert!(!engine.host().run(|| Cmd::new("ip").args(["-4", "addr"]).ok()).contains("10.133."));
+    assert!(engine.shell("--network alone", "ip -4 -o addr show eth0").ok().contains("10.133.0.2"));
+    engine.finish();
+}
+
+/// A socket of SCTP that has a connection's form; `None` where the kernel has none.
+fn sctp() -> Option<OwnedFd> {
+    match net::socket(net::AddressFamily::INET, net::SocketType::STREAM, Some(net::ipproto::SCTP)) {
+        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT) => None,
+        socket => Some(socket.expect("a socket of SCTP")),
+    }
+}
+
+/// What an SCTP server says.
+fn hear_sctp(at: &str) -> rustix::io::Result<String> {
+    let socket = sctp().expect("SCTP");
+    net::sockopt::set_socket_timeout(&socket, net::sockopt::Timeout::Recv, Some(Duration::from_secs(5)))?;
+    net::sockopt::set_socket_timeout(&socket, net::sockopt::Timeout::Send, Some(Duration::from_secs(5)))?;
+    net::connect(&socket, &at.parse::<SocketAddr>().expect("an address"))?;
+    let mut buffer = [0; 64];
+    let length = rustix::io::read(&socket, &mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+#[test]
+fn ports_of_sctp() {
+    if sctp().is_none() {
+        return dhow_tests::skip("the kernel has no SCTP");
+    }
+    let engine = engine();
+    let outside = engine.host().neighbour("10.77.0.1", "10.77.0.2");
+    engine.ok("run -d --init --name server -p 7000:7001/sctp busybox sleep 1000");
+    assert_eq!(published(&engine, "server", "7001/sctp"), ["0.0.0.0 7000", ":: 7000"]);
+    let pid = engine.inspect("server")["State"]["Pid"].as_i64().expect("a process");
+    let container = dhow_tests::netns::Netns::of(i32::try_from(pid).expect("a process id"));
+    let listener = container.run(|| {
+        let socket = sctp().expect("SCTP");
+        net::bind(&socket, &SocketAddr::from(([0, 0, 0, 0], 7001))).expect("bind");
+        net::listen(&socket, 8).expect("listen");
+        socket
+    });
+    // It tells each who it sees.
+    let serve = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (peer, from) = net::acceptfrom(&listener).expect("accept");
+            let from = SocketAddr::try_from(from.expect("an address")).expect("an address of IP");
+            rustix::io::write(&peer, format!("hello {}", from.ip()).as_bytes()).expect("answer");
+        }
+    });
+    let heard = outside.run(|| hear_sctp("10.77.0.1:7000")).expect("from outside");
+    assert_eq!(heard, "hello 10.77.0.2", "the container sees who asks");
+    let heard = engine.host().run(|| hear_sctp("10.77.0.1:7000")).expect("from the host");
+    assert!(heard.starts_with("hello "), "{heard}");
+    serve.join().expect("the server");
+    assert!(outside.run(|| hear_sctp("10.77.0.1:7001")).is_err(), "another port");
+    let refused = engine.run("run --rm -p 7000:7001/sctp busybox true");
+    assert!(refused.stderr().contains("Bind for 0.0.0.0:7000 failed: port is already allocated"), "{refused}");
     engine.finish();
 }
 

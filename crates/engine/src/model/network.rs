@@ -34,6 +34,8 @@ pub struct Settings {
     pub gateways: [Option<IpAddr>; 2],
     /// Containers of the default network may not talk to each other.
     pub no_icc: bool,
+    /// Published ports are reached by the containers' own addresses too.
+    pub direct_routing: bool,
     /// Options of new networks that say nothing else, by driver.
     pub options: BTreeMap<String, BTreeMap<String, String>>,
     /// Servers, search domains and options of containers that name none themselves.
@@ -167,6 +169,12 @@ impl Network {
         self.is_on("com.docker.network.bridge.enable_icc", true)
     }
 
+    /// The host has an address of this family in it.
+    pub(crate) fn has_host(&self, ipv4: bool) -> bool {
+        let inhibited = ipv4 && self.is_on("com.docker.network.bridge.inhibit_ipv4", false);
+        self.modes()[usize::from(!ipv4)] != Mode::Isolated && !inhibited
+    }
+
     /// Where its ports are published, where it says so.
     pub(crate) fn publish_at(&self) -> Option<IpAddr> {
         self.option("com.docker.network.bridge.host_binding_ipv4")?.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
@@ -179,7 +187,7 @@ impl Network {
     }
 
     /// As the packet filter sees it.
-    pub(crate) fn filtered(&self) -> Option<dhow_network::table::Network> {
+    pub(crate) fn filtered(&self, settings: &Settings) -> Option<dhow_network::table::Network> {
         (self.driver == Driver::Bridge).then(|| dhow_network::table::Network {
             bridge: self.link.clone(),
             subnets: self.pools.iter().map(|pool| pool.subnet).collect(),
@@ -188,6 +196,7 @@ impl Network {
             masquerade: self.is_on("com.docker.network.bridge.enable_ip_masquerade", true),
             modes: self.modes(),
             trusted: self.trusted(),
+            direct: settings.direct_routing,
         })
     }
 

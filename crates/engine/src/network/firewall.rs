@@ -18,7 +18,7 @@ impl Networks {
         let only_ours = [0, 1].map(|family| self.host.forwards[family].load(Ordering::Relaxed));
         let (networks, mappings, linked) = {
             let inner = self.lock();
-            let networks: Vec<_> = inner.by_id.values().filter_map(|entry| entry.network.filtered()).collect();
+            let networks: Vec<_> = inner.by_id.values().filter_map(|entry| entry.network.filtered(&self.settings)).collect();
             (networks, inner.published.values().flatten().cloned().collect::<Vec<_>>(), inner.linked.clone())
         };
         let open = opened(&networks, &mappings);
@@ -102,7 +102,8 @@ impl Networks {
         let open = {
             let inner = self.lock();
             let networks = inner.by_id.values().filter(|entry| entry.network.driver == Driver::Bridge);
-            let opening: Vec<_> = networks.filter_map(|entry| entry.network.filtered()).filter(table::Network::opens).collect();
+            let opening: Vec<_> =
+                networks.filter_map(|entry| entry.network.filtered(&self.settings)).filter(table::Network::opens).collect();
             opened(&opening, mappings)
         };
         let name = &self.settings.table;
@@ -160,7 +161,7 @@ fn opened(networks: &[table::Network], mappings: &[Mapping]) -> Vec<Mapping> {
     let of_network = |mapping: &&Mapping| {
         let family = usize::from(mapping.target.is_ipv6());
         networks.iter().any(|network| {
-            let opens = network.modes[family] == table::Mode::Routed || !network.trusted.is_empty();
+            let opens = network.modes[family] == table::Mode::Routed || !network.trusted.is_empty() || network.direct;
             opens && network.subnets.iter().any(|subnet| subnet.contains(mapping.target))
         })
     };

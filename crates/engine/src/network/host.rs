@@ -5,7 +5,6 @@ use crate::error::{Error, Kind, Result};
 use dhow_network::cooperate::Obstacle;
 use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
-use dhow_network::table::Mode;
 use dhow_network::{Subnet, endpoint, forward, limits, link, linked};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -224,7 +223,7 @@ impl Networks {
         if network.name == DEFAULT {
             linked::answer_for_neighbours(name, !network.icc()).map_err(failed)?;
         }
-        let has_host = |pool: &&Pool| network.modes()[usize::from(!pool.subnet.is_ipv4())] != Mode::Isolated;
+        let has_host = |pool: &&Pool| network.has_host(pool.subnet.is_ipv4());
         let wanted: Vec<_> = network.pools.iter().filter(has_host).map(|pool| (pool.gateway, pool.subnet.prefix())).collect();
         for (address, prefix) in link::addresses(&mut socket, index).map_err(failed)? {
             let foreign = address.is_ipv4() && !wanted.contains(&(address, prefix));

@@ -18,7 +18,7 @@ fn not_built<T>(what: &str) -> Result<T> {
 }
 
 /// Driver options that are known. Others of Docker's are refused, not passed over; those of anybody else mean nothing to it either.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "com.docker.network.bridge.name",
     "com.docker.network.bridge.enable_icc",
     "com.docker.network.bridge.enable_ip_masquerade",
@@ -29,11 +29,12 @@ const OPTIONS: [&str; 10] = [
     "com.docker.network.bridge.gateway_mode_ipv4",
     "com.docker.network.bridge.gateway_mode_ipv6",
     "com.docker.network.bridge.trusted_host_interfaces",
+    "com.docker.network.bridge.inhibit_ipv4",
 ];
 /// Those of them that say how a network is reached.
 const MODES: [&str; 2] = [OPTIONS[7], OPTIONS[8]];
 /// Those of them that are true or false.
-const SWITCHES: [&str; 3] = [OPTIONS[1], OPTIONS[2], OPTIONS[6]];
+const SWITCHES: [&str; 4] = [OPTIONS[1], OPTIONS[2], OPTIONS[6], OPTIONS[10]];
 
 fn check(request: &NetworkRequest) -> Result<()> {
     let name = &request.name;
@@ -400,10 +401,6 @@ mod tests {
         check_request(|r| r.name = " ".into(), "Invalid: invalid network name: name is empty");
         check_request(|r| r.driver = "foo".into(), "NotFound: could not find plugin foo in v1 plugin registry: plugin not found");
         check_request(|r| r.driver = "host".into(), "Forbidden: only one instance of \"host\" network is allowed");
-        check_request(
-            |r| _ = r.options.insert("com.docker.network.bridge.inhibit_ipv4".into(), "1".into()),
-            "NotImplemented: the driver option com.docker.network.bridge.inhibit_ipv4 is not supported by this release",
-        );
         check_request(
             |r| _ = r.options.insert("com.docker.network.driver.mtu".into(), "x".into()),
             "Invalid: failed to parse com.docker.network.driver.mtu value: x (strconv.Atoi: parsing \"x\": invalid syntax)",
