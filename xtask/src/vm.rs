@@ -35,13 +35,32 @@ const SELECTION: &[&str] = &[
     "class04_cve_2025_31133",
     "class20",
     "class21_every",
+    "network::a_published_port",
+    "ports::ports_of_sctp",
 ];
 /// What needs programs that the machine lacks.
 const LEFT_OUT: &[&str] = &["docker_client", "slow_"];
 /// The longest that one machine may take.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Modules of the kernel that the machine needs, with what they depend on.
-const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "ext4", "overlay", "erofs"];
+const MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "overlay",
+    "erofs",
+    "veth",
+    "bridge",
+    "nft_ct",
+    "nft_nat",
+    "nft_masq",
+    "nft_chain_nat",
+    "nft_fib_inet",
+    "nf_conntrack_netlink",
+    "sctp",
+];
+/// Programs of the host that the tests need there, beside those of busybox.
+const PROGRAMS: &[&str] = &["ip"];
 /// The line with which the machine says how it went; the test program's exit code follows.
 const MARKER: &str = "DHOW-VM-EXIT";
 
@@ -179,6 +198,10 @@ fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[Stri
     for (from, to) in copies {
         std::fs::copy(from, tree.join(to)).with_context(|| format!("copy {}", from.display()))?;
     }
+    for program in PROGRAMS {
+        let path = find(program).with_context(|| format!("{program} is not installed"))?;
+        copy_with_libraries(&path, &tree)?;
+    }
     std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").context("write passwd")?;
     std::fs::write(tree.join("etc/group"), "root:x:0:\n").context("write group")?;
     std::fs::write(tree.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").context("write resolv.conf")?;
@@ -188,6 +211,22 @@ fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[Stri
     quiet(&mut command("mke2fs", &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "3G"]))?;
     std::fs::remove_dir_all(&tree).context("remove the disk's tree")?;
     Ok(disk)
+}
+
+/// Copies a program into `usr/sbin`, where it comes before busybox's of that name, and its libraries to where the linker looks for them.
+fn copy_with_libraries(program: &Path, tree: &Path) -> Result<()> {
+    let copy = |from: &Path, to: &Path| {
+        let parent = to.parent().with_context(|| format!("{} has no directory", to.display()))?;
+        std::fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+        std::fs::copy(from, to).map(drop).with_context(|| format!("copy {}", from.display()))
+    };
+    copy(program, &tree.join("usr/sbin").join(program.file_name().context("a program has a name")?))?;
+    let output = command("ldd", &[]).arg(program).output().context("run ldd")?;
+    let listed = String::from_utf8_lossy(&output.stdout);
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        copy(Path::new(library), &tree.join(library.trim_start_matches('/')))?;
+    }
+    Ok(())
 }
 
 fn write_script(path: &Path, text: &str) -> Result<()> {
@@ -209,7 +248,7 @@ fn second_stage(filters: &[String]) -> String {
     format!(
         "#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
+export PATH=/usr/sbin:/bin:/sbin:/usr/bin HOME=/root
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o nosuid dev /dev 2>/dev/null
