@@ -14,7 +14,7 @@ pub mod limits;
 pub mod link;
 pub mod linked;
 pub mod namespace;
-pub mod netlink;
+pub use dhow_sys::netlink;
 pub mod nft;
 pub mod ports;
 pub mod published;

@@ -7,13 +7,14 @@
 use crate::capmask::SYS_ADMIN;
 use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::listener;
 use crate::path::{self, Links};
 use crate::procplan::ProcessPlan;
 use crate::program::{self, Program as Executable};
 use crate::seccomp::Program as Filter;
 use crate::sync::{self, Message};
 use dhow_sys::caps::Caps;
-use dhow_sys::{caps, process, signal};
+use dhow_sys::{caps, process, sched, signal};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use std::convert::Infallible;
@@ -34,9 +35,16 @@ pub(crate) fn detach(plan: &ProcessPlan, keep: Keep) -> Result<()> {
     }
     // Only ever a nicety: raising priority takes CAP_SYS_NICE.
     match rustix::process::setpriority_process(None, 0) {
-        Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
-        Err(e) => Err(Failure::io(Step::Rlimit, "nice", e)),
+        Ok(()) | Err(Errno::ACCESS | Errno::PERM) => {}
+        Err(e) => return Err(Failure::io(Step::Rlimit, "nice", e)),
     }
+    if let Some((class, level)) = plan.io_priority {
+        sched::set_io_priority(class, level).at(Step::Rlimit, "process.ioPriority")?;
+    }
+    if let Some(attributes) = plan.scheduler {
+        sched::set(attributes).at(Step::Rlimit, "process.scheduler")?;
+    }
+    Ok(())
 }
 
 /// Enters the working directory, found within the root and checked to lie there (a directory outside reads as unreachable).
@@ -86,6 +94,8 @@ pub(crate) struct Poised<'p> {
     keep: Keep,
     wanted: Caps,
     executable: Executable,
+    /// The filter is loaded already.
+    filtered: bool,
 }
 
 /// Working directory, user, umask, program.
@@ -104,7 +114,7 @@ pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan, keep: Keep)
     }
     rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let executable = program::find(plan, env)?;
-    Ok(Poised { plan, keep, wanted, executable })
+    Ok(Poised { plan, keep, wanted, executable, filtered: false })
 }
 
 impl Poised<'_> {
@@ -118,12 +128,22 @@ impl Poised<'_> {
         self.executable.exec(self.plan)
     }
 
+    /// Loads a filter whose listener has to be told of it while somebody can.
+    pub(crate) fn filter_early(&mut self, filter: &Filter, socket: &OwnedFd) -> Result<()> {
+        if self.plan.no_new_privs {
+            rustix::thread::set_no_new_privs(true).at(Step::Seccomp, "no_new_privs")?;
+        }
+        listener::load(filter, socket)?;
+        self.filtered = true;
+        Ok(())
+    }
+
     /// Loads the filter and drops the last privileges.
     pub(crate) fn confine(&self, filter: Option<&Filter>) -> Result<()> {
         if self.plan.no_new_privs {
             rustix::thread::set_no_new_privs(true).at(Step::Seccomp, "no_new_privs")?;
         }
-        if let Some(filter) = filter {
+        if let Some(filter) = filter.filter(|_| !self.filtered) {
             dhow_sys::seccomp::load(&filter.instructions, filter.flags).at(Step::Seccomp, "load filter")?;
         }
         caps::set(self.wanted.effective, self.wanted.permitted, self.wanted.inheritable).at(Step::Capabilities, "drop")?;

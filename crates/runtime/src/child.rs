@@ -12,7 +12,7 @@ use crate::stdio::Stdio;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;
-use crate::{console, devices, enter, mounts, userns};
+use crate::{console, create, devices, enter, listener, mounts, userns};
 use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, net, process};
 use rustix::fs::{Mode, OFlags};
@@ -32,6 +32,8 @@ pub(crate) struct Luggage<'a> {
     pub(crate) socket: &'a OwnedFd,
     pub(crate) hooks: Option<&'a Hooks>,
     pub(crate) manner: &'a Manner,
+    /// User namespaces of the mounts with mappings of their own.
+    pub(crate) owners: &'a [Option<OwnedFd>],
 }
 
 impl Luggage<'_> {
@@ -48,7 +50,7 @@ impl Luggage<'_> {
         if in_userns {
             userns::become_root()?;
         }
-        if self.hooks.is_some_and(|hooks| hooks.has(Moment::CreateRuntime)) {
+        if create::says_entered(self.plan, self.hooks) {
             sync::say(self.socket, &Message::Entered, &[])?;
         }
         clock.mark("namespaces");
@@ -59,7 +61,7 @@ impl Luggage<'_> {
         let root = self.receive_root()?;
         clock.mark("root");
         let given = if in_userns { userns::receive_mounts(self.plan, self.socket)? } else { Vec::new() };
-        let prepared = mounts::prepare(self.plan, given)?;
+        let prepared = mounts::prepare(self.plan, given, self.owners)?;
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
         clock.mark("prepare");
@@ -67,8 +69,11 @@ impl Luggage<'_> {
         self.mounts(root, prepared, &mut clock)?;
         rustix::process::setsid().at(Step::Io, "session")?;
         let terminal = open_stdio(root, self.stdio, &self.plan.process, true)?;
-        let poised = self.settle(root)?;
+        let mut poised = self.settle(root)?;
         clock.mark("user");
+        if let Some(filter) = self.filter.filter(|filter| listener::is_wanted(Some(filter))) {
+            poised.filter_early(filter, self.socket)?;
+        }
         let mut fds = vec![netns.as_fd()];
         fds.extend(terminal.as_ref().map(AsFd::as_fd));
         sync::say(self.socket, &Message::Ready(clock.phases), &fds)?;
@@ -119,7 +124,8 @@ impl Luggage<'_> {
         mount::attach(root, &below).at(Step::Root, "attach")?;
         drop(below);
         // A bound directory is still a peer of what it was bound from.
-        mount::set_attr_attached(root, true, 0, 0, Some(Propagation::Private)).at(Step::Root, "propagation")?;
+        let peer = if plan.root_listens { Propagation::Slave } else { Propagation::Private };
+        mount::set_attr_attached(root, true, 0, 0, Some(peer)).at(Step::Root, "propagation")?;
         let procfs = mounts::attach(root, plan, prepared, self.cgroup)?;
         clock.mark("mounts");
         devices::make(root, plan)?;
@@ -150,8 +156,8 @@ impl Luggage<'_> {
 
     /// What is written below /proc, before parts of it are covered or made read-only.
     fn through_procfs(&self, mounted: Option<Procfs>) -> Result<()> {
-        let (sysctls, apparmor) = (&self.plan.sysctls, &self.plan.process.apparmor);
-        if sysctls.is_empty() && apparmor.is_none() {
+        let (sysctls, process) = (&self.plan.sysctls, &self.plan.process);
+        if sysctls.is_empty() && !process.is_labelled() {
             return Ok(());
         }
         let procfs = match mounted {
@@ -161,7 +167,7 @@ impl Luggage<'_> {
         for (path, value) in sysctls {
             procfs.write(Step::Sysctl, &format!("sys/{path}"), value)?;
         }
-        apparmor.as_ref().map_or(Ok(()), |profile| procfs.apparmor_on_exec(profile))
+        procfs.label_on_exec(process)
     }
 
     fn kernel_settings(&self) -> Result<()> {
@@ -188,6 +194,9 @@ impl Luggage<'_> {
         }
         if let Some((propagation, below)) = self.plan.propagation {
             mount::set_attr_attached(root, below, 0, 0, Some(propagation)).at(Step::Root, "propagation")?;
+        }
+        if let Some((mode, nodes)) = &self.plan.memory_policy {
+            dhow_sys::sched::set_memory_policy(*mode, nodes).at(Step::Rlimit, "linux.memoryPolicy")?;
         }
         become_::detach(&self.plan.process, self.manner.keep)?;
         become_::poise(root, &self.plan.process, self.manner.keep)
@@ -220,7 +229,7 @@ pub(crate) fn open_stdio(
             Ok(None)
         }
         Stdio::Terminal { size } => {
-            let (master, slave) = console::open(root, *size, plan.uid)?;
+            let (master, slave) = console::open(root, size.or(plan.console_size), plan.uid)?;
             if console {
                 console::bind(root, &slave)?;
             }

@@ -6,12 +6,13 @@ use crate::child::Luggage;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::gate::Gate;
 use crate::hooks::{Hooks, Moment};
+use crate::listener::{self, Listener};
 use crate::seccomp::{self, Program};
 use crate::stdio::{Stdio, agree};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
-use crate::{enter, spawn, userns};
+use crate::{enter, idmount, labels, netdevices, spawn, timens, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
@@ -60,6 +61,8 @@ pub struct Manner {
     pub keep: Keep,
     /// The old root is covered, not taken off: for roots on an initial ram disk, which cannot be.
     pub no_pivot: bool,
+    /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
+    pub listener: Option<Listener>,
 }
 
 /// What a program inherits beyond its three descriptors.
@@ -124,29 +127,35 @@ impl Create<'_> {
         let mut clock = Clock::start();
         let plan = validate::plan(self.spec)?;
         agree(plan.process.terminal, &self.stdio)?;
+        labels::agree("process.selinuxLabel", plan.process.selinux.as_ref())?;
+        labels::agree("linux.mountLabel", plan.mount_label.as_ref())?;
         if self.hooks.is_none() && Hooks::of(self.spec, "", Path::new(""))?.is_some() {
             return Err(Failure::invalid("hooks", "need a bundle"));
         }
         let compiled = self.compile()?;
         let filter = self.seccomp.or(compiled.as_ref());
+        let listener = listener::agree(filter, self.manner.listener.as_ref())?;
         let (join, pid_namespace) = open_namespaces(&plan)?;
         let cgroup = enter::for_clone(self.cgroup)?;
+        let owners = idmount::namespaces(&plan)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
         clock.mark("plan");
+        let time = timens::enter(&plan)?;
         let forked = match &plan.userns {
             None => spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path)),
             Some(userns) => userns::clone(userns, &plan, cgroup, &join, pid_namespace.as_ref()),
-        }?;
-        let Forked::Parent { pid, pidfd } = forked else {
+        };
+        let Forked::Parent { pid, pidfd } = home(forked, time)? else {
             drop(ours);
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
-            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner };
+            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
         clock.mark("clone");
-        match self.accompany(&plan, pid, &ours, start, &mut clock) {
+        let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener };
+        match self.accompany(&child, start, &mut clock) {
             Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
@@ -169,16 +178,17 @@ impl Create<'_> {
     /// ended without a word.
     fn accompany(
         &self,
-        plan: &Plan,
-        pid: i32,
-        socket: &OwnedFd,
+        child: &Child<'_>,
         start: bool,
         clock: &mut Clock,
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
-        let attended = plan.userns.as_ref().map(|ns| userns::attend(ns, plan, pid, self.cgroup, socket)).transpose()?;
-        if let Some(hooks) = self.hooks.filter(|hooks| hooks.has(Moment::CreateRuntime)) {
+        let Child { plan, pid, socket, .. } = *child;
+        let attend = |ns| userns::attend(ns, plan, pid, self.cgroup, socket, child.owners);
+        let attended = plan.userns.as_ref().map(attend).transpose()?;
+        if says_entered(plan, self.hooks) {
             sync::until_entered(socket)?.ok_or(None)?;
-            hooks.run(Moment::CreateRuntime, pid)?;
+            netdevices::give(&plan.net_devices, pid)?;
+            self.hooks.map_or(Ok(()), |hooks| hooks.run(Moment::CreateRuntime, pid))?;
         }
         let (root, layers) = self.root.mount(attended.as_ref())?;
         clock.mark("overlay");
@@ -189,10 +199,15 @@ impl Create<'_> {
             sent = sent.and_then(|()| fdpass::send(socket, b"mounts", &mounts));
         }
         drop(attended);
+        if let Some(adj) = plan.process.oom_score_adj {
+            spawn::set_oom_score_adj(pid, adj)?;
+        }
+        if let Some(listener) = child.listener {
+            listener.attend(socket, pid, child.pidfd)?;
+        }
         if start {
             sent = sent.and_then(|()| fdpass::send(socket, b"go", &[]));
         }
-        spawn::set_oom_score_adj(pid, plan.process.oom_score_adj)?;
         let start_time = process::start_time(pid);
         let ready = if start { sync::until_exec(socket)?.ready } else { sync::until_ready(socket)? };
         let (timings, fds) = ready.ok_or(None)?;
@@ -202,6 +217,35 @@ impl Create<'_> {
         let netns = fds.next().ok_or_else(|| Failure::new(Step::Io, "sync", Kind::Other, "descriptors are missing"))?;
         Ok(((root, layers), Ready { timings, netns, console: fds.next(), start_time }))
     }
+}
+
+/// Whether the child tells when it is in its namespaces, since its parent has something to do then.
+pub(crate) fn says_entered(plan: &Plan, hooks: Option<&Hooks>) -> bool {
+    !plan.net_devices.is_empty() || hooks.is_some_and(|hooks| hooks.has(Moment::CreateRuntime))
+}
+
+/// In the parent, back in its own time namespace. One that cannot go back must beget nobody.
+fn home(forked: Result<Forked>, time: Option<timens::Own>) -> Result<Forked> {
+    match (forked, time) {
+        (Ok(Forked::Child), _) => Ok(Forked::Child),
+        (forked, None) => forked,
+        (Ok(Forked::Parent { pid, pidfd }), Some(own)) => match own.back() {
+            Ok(()) => Ok(Forked::Parent { pid, pidfd }),
+            Err(failure) => Err(sync::bury(&pidfd, Some(failure))),
+        },
+        (Err(failure), Some(own)) => own.back().and(Err(failure)),
+    }
+}
+
+/// The child as its parent knows it.
+#[derive(Clone, Copy)]
+struct Child<'a> {
+    plan: &'a Plan,
+    pid: i32,
+    pidfd: &'a OwnedFd,
+    socket: &'a OwnedFd,
+    owners: &'a [Option<OwnedFd>],
+    listener: Option<&'a Listener>,
 }
 
 struct Ready {

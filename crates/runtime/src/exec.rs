@@ -5,13 +5,15 @@ use crate::cgroup::Cgroup;
 use crate::child::open_stdio;
 use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::listener::{self, Listener};
 use crate::procfs::Procfs;
 use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
 use crate::stdio::{Stdio, agree};
-use crate::{enter, spawn, sync, userns};
+use crate::timens::NEWTIME;
+use crate::{enter, labels, spawn, sync, userns};
 use dhow_sys::clone::Forked;
-use dhow_sys::{fdpass, mount, process};
+use dhow_sys::{fdpass, mount, process, sched};
 use oci_spec::runtime::Process;
 use rustix::fs::Mode;
 use std::convert::Infallible;
@@ -37,6 +39,8 @@ pub struct Exec<'a> {
     pub stdio: Stdio,
     /// What the program keeps of the caller's.
     pub keep: Keep,
+    /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
+    pub listener: Option<&'a Listener>,
 }
 
 /// A process that is now running its program.
@@ -59,17 +63,41 @@ impl Exec<'_> {
     pub fn run(self) -> Result<ExecStarted> {
         let plan = procplan::plan(self.process)?;
         agree(plan.terminal, &self.stdio)?;
+        labels::agree("process.selinuxLabel", plan.selinux.as_ref())?;
+        let listener = listener::agree(self.seccomp, self.listener)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
-        let Forked::Parent { pid, pidfd } = self.fork()? else {
+        let Forked::Parent { pid, pidfd } = self.fork_on(&plan.affinity.initial)? else {
             drop(ours);
             in_child(&theirs, || self.child(&plan, &theirs));
         };
         drop(theirs);
-        let outside = spawn::set_oom_score_adj(pid, plan.oom_score_adj);
+        let outside = plan.oom_score_adj.map_or(Ok(()), |adj| spawn::set_oom_score_adj(pid, adj));
+        if let Some(Err(failure)) = listener.map(|listener| listener.attend(&ours, pid, &pidfd)) {
+            return Err(self.ended(sync::bury(&pidfd, failure)));
+        }
         match sync::until_exec(&ours).and_then(|heard| outside.map(|()| heard.executed)) {
             Ok(Some(fds)) => Ok(ExecStarted { pid, pidfd, console: fds.into_iter().next() }),
             Ok(None) => Err(self.ended(sync::bury(&pidfd, None))),
             Err(failure) => Err(self.ended(sync::bury(&pidfd, Some(failure)))),
+        }
+    }
+
+    /// On these processors, from which the caller returns to its own.
+    fn fork_on(&self, processors: &[u32]) -> Result<Forked> {
+        if processors.is_empty() {
+            return self.fork();
+        }
+        let object = "process.execCPUAffinity.initial";
+        let own = sched::processors().at(Step::Rlimit, object)?;
+        sched::set_processors(processors).at(Step::Rlimit, object)?;
+        let forked = self.fork();
+        if matches!(forked, Ok(Forked::Child)) {
+            return forked;
+        }
+        let back = sched::set_processors(&own).at(Step::Rlimit, "the own processors");
+        match (forked, back) {
+            (Ok(Forked::Parent { pidfd, .. }), Err(failure)) => Err(sync::bury(&pidfd, Some(failure))),
+            (forked, _) => forked,
         }
     }
 
@@ -96,17 +124,28 @@ impl Exec<'_> {
         }
     }
 
+    /// Kernels before 5.6 have no time namespaces.
+    fn join_namespaces(&self) -> std::io::Result<()> {
+        match process::setns_pidfd(self.init, NAMESPACES | NEWTIME) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => process::setns_pidfd(self.init, NAMESPACES),
+            other => other,
+        }
+    }
+
     fn child(&self, plan: &ProcessPlan, socket: &OwnedFd) -> Result<Infallible> {
         // Before anything in the container can see this process.
         process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
         enter::enter(self.cgroup)?;
+        if !plan.affinity.last.is_empty() {
+            sched::set_processors(&plan.affinity.last).at(Step::Rlimit, "process.execCPUAffinity.final")?;
+        }
         let mut procfs = None;
         if self.user_namespace {
             // What nobody inside may do: raise limits, and make a procfs beside one that is masked.
             userns::raise_limits(None, plan)?;
-            procfs = plan.apparmor.as_ref().map(|_| Procfs::detached()).transpose()?;
+            procfs = plan.is_labelled().then(Procfs::detached).transpose()?;
         }
-        process::setns_pidfd(self.init, NAMESPACES).at(Step::Namespaces, "setns")?;
+        self.join_namespaces().map_err(spawn::not_running)?;
         if self.user_namespace {
             userns::join(self.init)?;
         }
@@ -114,11 +153,14 @@ impl Exec<'_> {
         let root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         rustix::process::setsid().at(Step::Io, "session")?;
         let master = open_stdio(root.as_fd(), &self.stdio, plan, false)?;
-        if let Some(profile) = &plan.apparmor {
-            procfs.map_or_else(Procfs::detached, Ok)?.apparmor_on_exec(profile)?;
+        if plan.is_labelled() {
+            procfs.map_or_else(Procfs::detached, Ok)?.label_on_exec(plan)?;
         }
         become_::detach(plan, self.keep)?;
-        let poised = become_::poise(root.as_fd(), plan, self.keep)?;
+        let mut poised = become_::poise(root.as_fd(), plan, self.keep)?;
+        if let Some(filter) = self.seccomp.filter(|filter| listener::is_wanted(Some(filter))) {
+            poised.filter_early(filter, socket)?;
+        }
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
         poised.exec(self.seccomp, socket, &fds)
     }

@@ -32,21 +32,32 @@ pub struct IdMap {
 impl IdMap {
     /// From a specification's `linux.uidMappings` and `linux.gidMappings`; `None` where it has none.
     pub fn of(uids: Option<&[LinuxIdMapping]>, gids: Option<&[LinuxIdMapping]>) -> Result<Option<Self>> {
-        let ranges = |field: &str, mappings: &[LinuxIdMapping]| {
+        let map = Self::of_fields("linux", uids, gids)?;
+        for (field, ranges) in map.iter().flat_map(|map| [("linux.uidMappings", &map.uids), ("linux.gidMappings", &map.gids)]) {
+            rooted(field, ranges)?;
+        }
+        Ok(map)
+    }
+
+    /// From the two fields of any object, which need not map root.
+    pub(crate) fn of_fields(object: &str, uids: Option<&[LinuxIdMapping]>, gids: Option<&[LinuxIdMapping]>) -> Result<Option<Self>> {
+        let ranges = |name: &str, mappings: &[LinuxIdMapping]| {
             let range = |m: &LinuxIdMapping| Range { container: m.container_id(), host: m.host_id(), size: m.size() };
             let ranges: Vec<Range> = mappings.iter().map(range).collect();
-            check(field, &ranges).map(|()| ranges)
+            check(&format!("{object}.{name}"), &ranges).map(|()| ranges)
         };
         match (uids.unwrap_or_default(), gids.unwrap_or_default()) {
             ([], []) => Ok(None),
-            (uids, gids) => Ok(Some(Self { uids: ranges("linux.uidMappings", uids)?, gids: ranges("linux.gidMappings", gids)? })),
+            (uids, gids) => Ok(Some(Self { uids: ranges("uidMappings", uids)?, gids: ranges("gidMappings", gids)? })),
         }
     }
 
     /// Checked: [`crate::Kind::Invalid`] for what the kernel would not take, or without the container's root.
     pub fn new(uids: Vec<Range>, gids: Vec<Range>) -> Result<Self> {
-        check("uids", &uids)?;
-        check("gids", &gids)?;
+        for (field, ranges) in [("uids", &uids), ("gids", &gids)] {
+            check(field, ranges)?;
+            rooted(field, ranges)?;
+        }
         Ok(Self { uids, gids })
     }
 
@@ -74,7 +85,13 @@ impl IdMap {
     pub(crate) fn write(&self, pid: i32) -> Result<()> {
         for (name, ranges) in [("uid_map", &self.uids), ("gid_map", &self.gids)] {
             let path = format!("/proc/{pid}/{name}");
-            std::fs::write(&path, text(ranges)).at(Step::Namespaces, &path)?;
+            std::fs::write(&path, text(ranges)).map_err(|e| match e.kind() {
+                // What others let newuidmap do.
+                std::io::ErrorKind::PermissionDenied if !rustix::process::geteuid().is_root() => {
+                    Failure::new(Step::Namespaces, path.as_str(), crate::error::Kind::Invalid, "mappings of more than the own id need root")
+                }
+                _ => Failure::io(Step::Namespaces, path.as_str(), e),
+            })?;
         }
         Ok(())
     }
@@ -98,7 +115,7 @@ fn parse(text: &str) -> Option<Vec<Range>> {
     text.lines().map(line).collect()
 }
 
-/// What the kernel would refuse with no more than a number, and what leaves the container without a root.
+/// What the kernel would refuse with no more than a number.
 fn check(field: &str, ranges: &[Range]) -> Result<()> {
     let refuse = |why: &str| Err(Failure::invalid(field, why));
     if ranges.is_empty() {
@@ -118,10 +135,12 @@ fn check(field: &str, ranges: &[Range]) -> Result<()> {
             return Err(Failure::invalid(format!("{field}[{n}]"), "overlaps another range"));
         }
     }
-    if to_host(ranges, 0).is_none() {
-        return refuse("must map the container's root");
-    }
     Ok(())
+}
+
+fn rooted(field: &str, ranges: &[Range]) -> Result<()> {
+    let root = to_host(ranges, 0);
+    root.map(drop).ok_or_else(|| Failure::invalid(field, "must map the container's root"))
 }
 
 #[cfg(test)]
@@ -134,7 +153,7 @@ mod tests {
 
     fn verdict(ranges: &[(u32, u32, u32)]) -> Option<String> {
         let ranges: Vec<Range> = ranges.iter().copied().map(range).collect();
-        check("f", &ranges).err().map(|failure| format!("{}: {}", failure.object, failure.message))
+        check("f", &ranges).and_then(|()| rooted("f", &ranges)).err().map(|failure| format!("{}: {}", failure.object, failure.message))
     }
 
     #[test]

@@ -13,8 +13,14 @@ pub(crate) struct Options {
     pub(crate) bind: Option<bool>,
     /// Asked-for propagation, and whether for the mounts below, too.
     pub(crate) propagation: Option<(Propagation, bool)>,
-    /// An attribute in its recursive form (`rro`, ...) was among them.
-    pub(crate) recursive: bool,
+    /// Attributes to set in their recursive form (`rro`, ...), which are among `set`, too.
+    pub(crate) set_below: Attr,
+    /// Attributes to clear in their recursive form.
+    pub(crate) clear_below: Attr,
+    /// A new tmpfs begins with what its place has.
+    pub(crate) copy_up: bool,
+    /// Asked for with `remount`: what is mounted there changes its attributes.
+    pub(crate) remount: bool,
     /// Asked for with `idmap`, `ridmap`: its files have the container's ids; whether with the mounts below.
     pub(crate) mapped: Option<bool>,
     /// For the filesystem: keys with or without value.
@@ -45,16 +51,17 @@ pub(crate) fn parse<'o>(options: impl IntoIterator<Item = &'o str>) -> Result<Op
 /// Takes one that is not the filesystem's; `Ok(true)` hands it back.
 fn known(all: &mut Options, option: &str) -> Result<bool, String> {
     if let Some((set, clear)) = attribute(option) {
-        change(all, set, clear);
+        change(&mut all.set, &mut all.clear, set, clear);
         return Ok(false);
     }
     if let Some((set, clear)) = option.strip_prefix('r').and_then(attribute) {
-        change(all, set, clear);
-        all.recursive = true;
+        change(&mut all.set, &mut all.clear, set, clear);
+        change(&mut all.set_below, &mut all.clear_below, set, clear);
         return Ok(false);
     }
     match option {
-        "defaults" | "async" | "silent" | "loud" | "nomand" | "nolazytime" | "tmpcopyup" | "copyup" | "nocopy" => {}
+        "defaults" | "async" | "silent" | "loud" | "nomand" | "nolazytime" | "iversion" | "noiversion" | "copyup" | "nocopy" => {}
+        "tmpcopyup" => all.copy_up = true,
         "bind" => all.bind = Some(false),
         "rbind" => all.bind = Some(true),
         "shared" => all.propagation = Some((Propagation::Shared, false)),
@@ -67,15 +74,25 @@ fn known(all: &mut Options, option: &str) -> Result<bool, String> {
         "runbindable" => all.propagation = Some((Propagation::Unbindable, true)),
         "idmap" => all.mapped = Some(false),
         "ridmap" => all.mapped = Some(true),
-        "remount" => return Err(option.to_owned()),
+        "remount" => all.remount = true,
         _ => return Ok(true),
     }
     Ok(false)
 }
 
-fn change(all: &mut Options, set: Attr, clear: Attr) {
-    all.set = (all.set & !clear) | set;
-    all.clear = (all.clear & !set) | clear;
+fn change(all_set: &mut Attr, all_clear: &mut Attr, set: Attr, clear: Attr) {
+    *all_set = (*all_set & !clear) | set;
+    *all_clear = (*all_clear & !set) | clear;
+}
+
+/// Options of a filesystem as a whole, which say nothing about a bind of it.
+pub(crate) fn is_of_superblock(key: &str) -> bool {
+    matches!(key, "sync" | "dirsync" | "mand" | "lazytime")
+}
+
+/// What to clear in mount_setattr: whoever changes the access times' bits must clear all of them.
+fn for_setattr(set: Attr, clear: Attr) -> Attr {
+    if (set | clear) & mount::ATIME != 0 { clear | mount::ATIME } else { clear }
 }
 
 /// (set, clear) of a mount attribute.
@@ -102,9 +119,15 @@ fn attribute(option: &str) -> Option<(Attr, Attr)> {
 }
 
 impl Options {
-    /// What to clear in mount_setattr: whoever changes the access times' bits must clear all of them.
-    pub(crate) fn clear_for_setattr(&self) -> Attr {
-        if (self.set | self.clear) & mount::ATIME != 0 { self.clear | mount::ATIME } else { self.clear }
+    /// What to set and clear in mount_setattr.
+    pub(crate) fn attributes(&self) -> (Attr, Attr) {
+        (self.set, for_setattr(self.set, self.clear))
+    }
+
+    /// The same for the mount and all below it; `None` without an option in its recursive form.
+    pub(crate) fn attributes_below(&self) -> Option<(Attr, Attr)> {
+        let clear = for_setattr(self.set_below, self.clear_below);
+        (self.set_below | clear != 0).then_some((self.set_below, clear))
     }
 }
 
@@ -120,13 +143,16 @@ mod tests {
     fn attributes() {
         let all = of("ro,nosuid,nodev,noexec");
         assert_eq!(all.set, mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC);
-        assert!(!all.recursive);
+        assert_eq!(all.attributes_below(), None);
         let later = of("ro,nosuid,rw");
         assert_eq!((later.set, later.clear), (mount::NOSUID, mount::RDONLY));
-        assert!(of("rbind,rro").recursive);
-        assert_eq!(of("noatime").clear_for_setattr(), mount::ATIME);
+        assert_eq!(of("rbind,rro,nosuid").attributes_below(), Some((mount::RDONLY, 0)));
+        assert_eq!(of("rbind,rrw").attributes_below(), Some((0, mount::RDONLY)));
+        assert_eq!(of("rnoatime,rdev").attributes_below(), Some((mount::NOATIME, mount::ATIME | mount::NODEV)));
+        assert_eq!(of("rrelatime,ro").attributes_below(), Some((0, mount::ATIME)));
+        assert_eq!(of("noatime").attributes().1, mount::ATIME);
         assert_eq!(of("noatime,relatime").set, 0);
-        assert_eq!(of("ro").clear_for_setattr(), 0);
+        assert_eq!(of("ro").attributes().1, 0);
     }
 
     #[test]
@@ -134,7 +160,7 @@ mod tests {
         let all = of("rbind,rprivate,rslave,relatime,rw");
         assert_eq!(all.bind, Some(true));
         assert_eq!(all.propagation, Some((Propagation::Slave, true)));
-        assert!(!all.recursive && all.data.is_empty());
+        assert!(all.attributes_below().is_none() && all.data.is_empty());
     }
 
     proptest::proptest! {

@@ -2,8 +2,10 @@
 
 use crate::cgroup::Cgroup;
 use crate::cgroupmount;
+use crate::copyup;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::foreign::Foreign;
+use crate::labels;
 use crate::path::{self, Links};
 use crate::procfs::{self, Procfs};
 use crate::validate::{MountPlan, Plan, Source};
@@ -30,22 +32,39 @@ const COVERABLE: [&str; 11] = [
 
 /// Makes, detached, what needs no root to be made: clones of the binds' sources and new filesystems, in the order of the mounts
 /// (`None` for the cgroups). Done while the host's root is still ours and its mounts are still peers of the host's, so that a slave or
-/// shared bind has somebody to hear from. `given` are those [`from_outside`].
-pub(crate) fn prepare(plan: &Plan, given: Vec<OwnedFd>) -> Result<Vec<Option<OwnedFd>>> {
+/// shared bind has somebody to hear from. `given` are those [`from_outside`]; `owners` the user namespaces of mounts with their own mappings.
+pub(crate) fn prepare(plan: &Plan, given: Vec<OwnedFd>, owners: &[Option<OwnedFd>]) -> Result<Vec<Option<OwnedFd>>> {
     let mut given = given.into_iter();
-    let one = |m: &MountPlan| if is_from_outside(plan, m) { Ok(given.next()) } else { make(m) };
-    plan.mounts.iter().map(one).collect()
+    let one = |(n, m): (usize, &MountPlan)| match is_from_outside(plan, m) {
+        true => Ok(given.next()),
+        false => {
+            let made = make(m, plan.mount_label.as_ref())?;
+            map(m, made.as_ref(), owner(owners, n))?;
+            Ok(made)
+        }
+    };
+    plan.mounts.iter().enumerate().map(one).collect()
+}
+
+fn owner(owners: &[Option<OwnedFd>], n: usize) -> Option<BorrowedFd<'_>> {
+    owners.get(n).and_then(Option::as_ref).map(AsFd::as_fd)
+}
+
+/// Gives a bind the mapping that it asks for.
+fn map(plan: &MountPlan, made: Option<&OwnedFd>, owner: Option<BorrowedFd<'_>>) -> Result<()> {
+    let (Some(below), Some(made), Some(owner)) = (plan.mapped, made, owner) else { return Ok(()) };
+    idmapped::set(made, below, owner).at_path(Step::Mount, &plan.destination)
 }
 
 /// One of them.
-fn make(plan: &MountPlan) -> Result<Option<OwnedFd>> {
+fn make(plan: &MountPlan, label: Option<&String>) -> Result<Option<OwnedFd>> {
     match &plan.source {
         Source::Bind(source, recursive) => match Foreign::of(source) {
             Some(foreign) => foreign.clone_tree(*recursive).map(Some),
             None => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
         },
-        Source::Filesystem { kind, source, data } => filesystem(plan, kind, source, data).map(Some),
-        Source::Cgroup => Ok(None),
+        Source::Filesystem { kind, source, data } => filesystem(plan, kind, source, data, label).map(Some),
+        Source::Cgroup | Source::Remount => Ok(None),
     }
 }
 
@@ -55,7 +74,7 @@ pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
     let shows = match &mount.source {
         _ if plan.userns.is_none() => return false,
         Source::Bind(..) => return true,
-        Source::Cgroup => return false,
+        Source::Cgroup | Source::Remount => return false,
         Source::Filesystem { kind, .. } => match kind.as_str() {
             "proc" => libc::CLONE_NEWPID,
             "sysfs" => libc::CLONE_NEWNET,
@@ -67,13 +86,11 @@ pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
 }
 
 /// Those mounts, made by the parent.
-pub(crate) fn from_outside(plan: &Plan, userns: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+pub(crate) fn from_outside(plan: &Plan, userns: BorrowedFd<'_>, owners: &[Option<OwnedFd>]) -> Result<Vec<OwnedFd>> {
     let mut all = Vec::new();
-    for m in plan.mounts.iter().filter(|m| is_from_outside(plan, m)) {
-        let Some(made) = make(m)? else { continue };
-        if let Some(below) = m.mapped {
-            idmapped::set(&made, below, userns).at_path(Step::Mount, &m.destination)?;
-        }
+    for (n, m) in plan.mounts.iter().enumerate().filter(|(_, m)| is_from_outside(plan, m)) {
+        let Some(made) = make(m, plan.mount_label.as_ref())? else { continue };
+        map(m, Some(&made), Some(owner(owners, n).unwrap_or(userns)))?;
         if matches!(m.source, Source::Bind(..)) {
             // As the kernel does with what a new user namespace takes over: it hears of the host's mounts, and the host of none of its.
             mount::set_attr(&made, true, 0, 0, Some(Propagation::Slave)).at_path(Step::Mount, &m.destination)?;
@@ -86,11 +103,30 @@ pub(crate) fn from_outside(plan: &Plan, userns: BorrowedFd<'_>) -> Result<Vec<Ow
 /// What the options of a bind ask for, once it is attached.
 fn dress(plan: &MountPlan, tree: &OwnedFd) -> std::io::Result<()> {
     let (propagation, below) = plan.propagation.unwrap_or((Propagation::Private, true));
-    if plan.set | plan.clear == 0 || below == plan.recursive {
-        return mount::set_attr_attached(tree, below, plan.set, plan.clear, Some(propagation));
+    let own = plan.set | plan.clear != 0 && plan.below != Some((plan.set, plan.clear));
+    match plan.below {
+        None if !own || !below => return mount::set_attr_attached(tree, below, plan.set, plan.clear, Some(propagation)),
+        Some((set, clear)) if !own && below => return mount::set_attr_attached(tree, true, set, clear, Some(propagation)),
+        Some((set, clear)) => mount::set_attr_attached(tree, true, set, clear, None)?,
+        None => {}
     }
-    mount::set_attr_attached(tree, plan.recursive, plan.set, plan.clear, None)?;
+    if own {
+        mount::set_attr_attached(tree, false, plan.set, plan.clear, None)?;
+    }
     mount::set_attr_attached(tree, below, 0, 0, Some(propagation))
+}
+
+/// Changes what is mounted in a place already.
+fn remount(root: BorrowedFd<'_>, plan: &MountPlan) -> Result<()> {
+    let place = plan.destination.as_path();
+    let there = path::place(root, place, Links::Follow).at_path(Step::Mount, place)?;
+    let change = || {
+        if let Some((set, clear)) = plan.below {
+            mount::set_attr_attached(&there, true, set, clear, None)?;
+        }
+        mount::set_attr_attached(&there, false, plan.set, plan.clear, plan.propagation.map(|(propagation, _)| propagation))
+    };
+    change().at_path(Step::Mount, place)
 }
 
 /// Attaches all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any.
@@ -98,14 +134,24 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<Own
     let mut procfs = None;
     for (m, prepared) in plan.mounts.iter().zip(prepared) {
         let place = m.destination.as_path();
+        if matches!(m.source, Source::Remount) {
+            remount(root, m)?;
+            continue;
+        }
         let target = target(root, m, prepared.as_ref())?;
         let Some(prepared) = prepared else {
             cgroupmount::mount(cgroup, m, target.as_fd(), plan.new_cgroup, plan.userns.is_some())?;
             continue;
         };
+        if m.copy_up {
+            copyup::copy(target.as_fd(), prepared.as_fd()).at_path(Step::Mount, place)?;
+        }
         mount::attach(&prepared, &target).at_path(Step::Mount, place)?;
         match &m.source {
             Source::Filesystem { kind, .. } => {
+                if m.copy_up && m.set & mount::RDONLY != 0 {
+                    mount::set_attr_attached(&prepared, false, mount::RDONLY, 0, None).at_path(Step::Mount, place)?;
+                }
                 if let Some((propagation, below)) = m.propagation.filter(|(p, _)| *p != Propagation::Private) {
                     mount::set_attr_attached(&prepared, below, 0, 0, Some(propagation)).at_path(Step::Mount, place)?;
                 }
@@ -114,7 +160,7 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<Own
                 }
             }
             // Only now, because older kernels cannot do it before; nobody else is here to see the moment between.
-            Source::Bind(..) | Source::Cgroup => dress(m, &prepared).at_path(Step::Mount, place)?,
+            Source::Bind(..) | Source::Cgroup | Source::Remount => dress(m, &prepared).at_path(Step::Mount, place)?,
         }
     }
     Ok(procfs)
@@ -150,7 +196,7 @@ fn target(root: BorrowedFd<'_>, plan: &MountPlan, prepared: Option<&OwnedFd>) ->
     Ok(target)
 }
 
-fn filesystem(plan: &MountPlan, kind: &str, source: &str, data: &[(String, Option<String>)]) -> Result<OwnedFd> {
+fn filesystem(plan: &MountPlan, kind: &str, source: &str, data: &[(String, Option<String>)], label: Option<&String>) -> Result<OwnedFd> {
     let place = plan.destination.as_path();
     let fs = Filesystem::open(kind).at_path(Step::Mount, place)?;
     let explain = |key: &str, e: std::io::Error| {
@@ -166,5 +212,10 @@ fn filesystem(plan: &MountPlan, kind: &str, source: &str, data: &[(String, Optio
         }
         .map_err(|e| explain(key, e))?;
     }
-    fs.mount_or_log(plan.set).at_path(Step::Mount, place)
+    if let Some((key, value)) = labels::of_filesystem(kind, label) {
+        fs.string(key, value).map_err(|e| explain(key, e))?;
+    }
+    // What is to be filled first is written to once.
+    let later = if plan.copy_up { mount::RDONLY } else { 0 };
+    fs.mount_or_log(plan.set & !later).at_path(Step::Mount, place)
 }

@@ -2,6 +2,7 @@
 //! mount and following no link, and only into files that are on procfs (class 5: a label or sysctl written to another file).
 
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::procplan::ProcessPlan;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::os::fd::OwnedFd;
 
@@ -38,10 +39,13 @@ impl Procfs {
         }
     }
 
-    /// The AppArmor profile that the next exec of this process enters.
-    pub(crate) fn apparmor_on_exec(&self, profile: &str) -> Result<()> {
-        let path = format!("{}/attr/apparmor/exec", std::process::id());
-        self.write(Step::User, &path, &format!("exec {profile}"))
+    /// The AppArmor profile and the SELinux label that the next exec of this process enters.
+    pub(crate) fn label_on_exec(&self, plan: &ProcessPlan) -> Result<()> {
+        let own = std::process::id();
+        if let Some(profile) = &plan.apparmor {
+            self.write(Step::User, &format!("{own}/attr/apparmor/exec"), &format!("exec {profile}"))?;
+        }
+        plan.selinux.as_ref().map_or(Ok(()), |label| self.write(Step::User, &format!("{own}/attr/exec"), label))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::capmask;
 use crate::error::{Failure, Result};
+use crate::schedplan::{self, Affinity};
 use dhow_sys::caps::Caps;
+use dhow_sys::sched::Attributes;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 use rustix::process::{Resource, Rlimit};
 use std::ffi::CString;
@@ -23,14 +25,28 @@ pub(crate) struct ProcessPlan {
     pub(crate) caps: Caps,
     pub(crate) rlimits: Vec<(&'static str, Resource, Rlimit)>,
     pub(crate) no_new_privs: bool,
-    /// 0 where the specification is silent: the caller's own is never inherited.
-    pub(crate) oom_score_adj: i32,
+    /// `None`: the caller's own is left, as the specification wants.
+    pub(crate) oom_score_adj: Option<i32>,
     pub(crate) apparmor: Option<String>,
+    pub(crate) selinux: Option<String>,
+    pub(crate) scheduler: Option<Attributes>,
+    /// Class and level.
+    pub(crate) io_priority: Option<(u16, u16)>,
+    /// Of a further process only.
+    pub(crate) affinity: Affinity,
+    /// Rows and columns.
+    pub(crate) console_size: Option<(u16, u16)>,
+}
+
+impl ProcessPlan {
+    /// Its exec enters a security module's domain.
+    pub(crate) fn is_labelled(&self) -> bool {
+        self.apparmor.is_some() || self.selinux.is_some()
+    }
 }
 
 /// Checks and converts. Errors name the field.
 pub(crate) fn plan(process: &Process) -> Result<ProcessPlan> {
-    refuse_unsupported(process)?;
     let args = strings("process.args", process.args().as_deref().unwrap_or_default())?;
     if args.is_empty() {
         return Err(Failure::invalid("process.args", "must not be empty"));
@@ -56,8 +72,7 @@ pub(crate) fn plan(process: &Process) -> Result<ProcessPlan> {
     if umask > 0o777 {
         return Err(Failure::invalid("process.user.umask", "must be at most 0777"));
     }
-    let oom_score_adj = process.oom_score_adj().unwrap_or(0);
-    if !(-1000..=1000).contains(&oom_score_adj) {
+    if process.oom_score_adj().is_some_and(|adj| !(-1000..=1000).contains(&adj)) {
         return Err(Failure::invalid("process.oomScoreAdj", "must be between -1000 and 1000"));
     }
     Ok(ProcessPlan {
@@ -72,24 +87,17 @@ pub(crate) fn plan(process: &Process) -> Result<ProcessPlan> {
         caps: capmask::sets(process.capabilities().as_ref()),
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
-        oom_score_adj,
+        oom_score_adj: process.oom_score_adj(),
         apparmor: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
+        selinux: process.selinux_label().clone().filter(|label| !label.is_empty()),
+        scheduler: process.scheduler().as_ref().map(schedplan::scheduler).transpose()?,
+        io_priority: process.io_priority().as_ref().map(schedplan::io_priority).transpose()?,
+        affinity: process.exec_cpu_affinity().as_ref().map(schedplan::affinity).transpose()?.unwrap_or_default(),
+        console_size: process.console_size().filter(|size| size.height() > 0 && size.width() > 0).map(|size| {
+            let cells = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
+            (cells(size.height()), cells(size.width()))
+        }),
     })
-}
-
-fn refuse_unsupported(process: &Process) -> Result<()> {
-    let fields = [
-        ("process.selinuxLabel", process.selinux_label().as_ref().is_some_and(|label| !label.is_empty())),
-        ("process.ioPriority", process.io_priority().is_some()),
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ];
-    for (field, present) in fields {
-        if present {
-            return Err(Failure::invalid(field, "is not supported yet"));
-        }
-    }
-    Ok(())
 }
 
 fn strings(field: &str, values: &[String]) -> Result<Vec<CString>> {
@@ -159,7 +167,7 @@ mod tests {
     #[test]
     fn defaults() {
         let plan = of(json!({})).unwrap();
-        assert_eq!((plan.umask, plan.oom_score_adj, plan.terminal), (0o022, 0, false));
+        assert_eq!((plan.umask, plan.oom_score_adj, plan.terminal), (0o022, None, false));
         assert_eq!(plan.caps, Caps::default());
     }
 
@@ -174,7 +182,9 @@ mod tests {
         refused(json!({"user": {"uid": 0, "gid": 0, "additionalGids": [u32::MAX]}}), "process.user.additionalGids");
         refused(json!({"user": {"uid": 0, "gid": 0, "umask": 0o1000}}), "process.user.umask");
         refused(json!({"oomScoreAdj": 1001}), "process.oomScoreAdj");
-        refused(json!({"selinuxLabel": "x"}), "process.selinuxLabel");
+        refused(json!({"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 9}}), "process.ioPriority.priority");
+        refused(json!({"scheduler": {"policy": "SCHED_OTHER", "nice": 40}}), "process.scheduler.nice");
+        refused(json!({"execCPUAffinity": {"initial": "0", "final": "9-1"}}), "process.execCPUAffinity.final");
         let limit = json!({"type": "RLIMIT_NOFILE", "soft": 10, "hard": 5});
         refused(json!({"rlimits": [limit]}), "process.rlimits.RLIMIT_NOFILE");
         let limit = json!({"type": "RLIMIT_CPU", "soft": 5, "hard": 5});

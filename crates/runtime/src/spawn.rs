@@ -45,9 +45,9 @@ pub(crate) fn clone(namespaces: u64, cgroup: Option<OwnedFd>, pid: Option<PidNam
     }
 }
 
-/// A pid namespace whose first process has ended takes nobody: ESRCH before, ENOMEM while it is being emptied.
-fn not_running(e: io::Error) -> Failure {
-    let mut failure = Failure::io(Step::Namespaces, "pid", e);
+/// A container whose first process has ended takes nobody: ESRCH before, ENOMEM while it is being emptied.
+pub(crate) fn not_running(e: io::Error) -> Failure {
+    let mut failure = Failure::io(Step::Namespaces, "setns", e);
     if matches!(failure.errno, libc::ESRCH | libc::ENOMEM) {
         failure.kind = Kind::NotRunning;
     }

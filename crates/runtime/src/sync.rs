@@ -3,8 +3,10 @@
 //! ```text
 //!   child                                   parent
 //!                                   <-      in a user namespace: mapped, and later its mounts from outside
-//!   Entered                         ->      where there are hooks for that moment
+//!   Entered                         ->      where there are hooks for that moment, or network devices to be moved in
 //!                                   <-      the root filesystem, a descriptor (create only)
+//!   Listener NUMBER                 ->      where the filter hands calls to somebody
+//!                                   <-      one packet: they were told
 //!   Ready {timings} + descriptors   ->
 //!                                   <-      one packet: go on   (create only; the end of the stream means: end)
 //!   Exec + descriptors              ->
@@ -22,8 +24,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// What a child says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// The child is in its namespaces. Said only to a parent with hooks for that moment.
+    /// The child is in its namespaces. Said only to a parent that has something to do then.
     Entered,
+    /// The child has loaded its filter, whose listener has this number among its descriptors. Said only of such filters.
+    Listener(i32),
     /// All is made; the child waits for leave to execute. Descriptors: the network namespace, the terminal's master if any.
     Ready(Vec<(String, u64)>),
     /// The child executes now. Descriptors: the terminal's master if it was not sent before.
@@ -57,6 +61,16 @@ pub(crate) fn until_entered(socket: &OwnedFd) -> Result<Option<()>> {
     }
 }
 
+/// Waits for `Listener` and its number; `None` if the child ended without a word.
+pub(crate) fn until_listener(socket: &OwnedFd) -> Result<Option<i32>> {
+    match hear(socket)? {
+        Some((Message::Listener(number), _)) => Ok(Some(number)),
+        Some((Message::Failed(failure), _)) => Err(failure),
+        Some(_) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        None => Ok(None),
+    }
+}
+
 /// What a child said before its stream ended.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
@@ -71,7 +85,9 @@ pub(crate) fn until_ready(socket: &OwnedFd) -> Result<Option<(Vec<(String, u64)>
     match hear(socket)? {
         Some((Message::Ready(timings), fds)) => Ok(Some((timings, fds))),
         Some((Message::Failed(failure), _)) => Err(failure),
-        Some((Message::Exec | Message::Born(_) | Message::Entered, _)) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        Some((Message::Exec | Message::Born(_) | Message::Entered | Message::Listener(_), _)) => {
+            Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn"))
+        }
         None => Ok(None),
     }
 }
@@ -87,7 +103,7 @@ pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
             Message::Exec => heard.executed = Some(fds),
             Message::Failed(failure) => return Err(failure),
             Message::Ready(timings) => heard.ready = Some((timings, fds)),
-            Message::Born(_) | Message::Entered => {}
+            Message::Born(_) | Message::Entered | Message::Listener(_) => {}
         }
     }
     if heard.executed.is_none() {

@@ -105,7 +105,14 @@ pub(crate) struct Attended {
 }
 
 /// The parent's part, before the root filesystem: mappings, limits, mounts from outside. The child goes on in the middle of it.
-pub(crate) fn attend(userns: &UserNamespace, plan: &Plan, pid: i32, cgroup: &Cgroup, socket: &OwnedFd) -> Result<Attended> {
+pub(crate) fn attend(
+    userns: &UserNamespace,
+    plan: &Plan,
+    pid: i32,
+    cgroup: &Cgroup,
+    socket: &OwnedFd,
+    owners: &[Option<OwnedFd>],
+) -> Result<Attended> {
     let map = match userns {
         UserNamespace::New(map) => {
             map.write(pid)?;
@@ -123,12 +130,12 @@ pub(crate) fn attend(userns: &UserNamespace, plan: &Plan, pid: i32, cgroup: &Cgr
     let root = map.host_uid(0).zip(map.host_gid(0));
     let root = root.ok_or_else(|| Failure::invalid("linux.uidMappings", "must map the container's root"))?;
     raise_limits(Pid::from_raw(pid), &plan.process)?;
-    own_cgroup(root, plan, cgroup)?;
+    own_cgroup(map.host_uid(plan.process.uid).unwrap_or(root.0), plan, cgroup)?;
     let name = format!("/proc/{pid}/ns/user");
     let namespace = OwnedFd::from(File::open(&name).at(Step::Namespaces, &name)?);
     // A child that has ended meanwhile shows in what follows.
     let _ = fdpass::send(socket, b"mapped", &[]);
-    let mounts = mounts::from_outside(plan, namespace.as_fd())?;
+    let mounts = mounts::from_outside(plan, namespace.as_fd(), owners)?;
     Ok(Attended { namespace, root, mounts })
 }
 
@@ -146,11 +153,12 @@ pub(crate) fn raise_limits(pid: Option<Pid>, plan: &ProcessPlan) -> Result<()> {
 }
 
 /// A container that may write to its own group on v2 owns what may be delegated of it, as the runtime specification wants.
-fn own_cgroup(root: (u32, u32), plan: &Plan, cgroup: &Cgroup) -> Result<()> {
+fn own_cgroup(owner: u32, plan: &Plan, cgroup: &Cgroup) -> Result<()> {
     let writable = plan.mounts.iter().any(|m| matches!(m.source, Source::Cgroup) && m.set & mount::RDONLY == 0);
     let (Mode::V2, true, true, Some((_, dir))) = (cgroup.mode, plan.new_cgroup, writable, cgroup.dirs.first()) else { return Ok(()) };
-    let uid = Uid::from_raw(root.0);
-    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_default();
+    let uid = Uid::from_raw(owner);
+    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let listed = listed.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
     let own = |path: &Path| match rustix::fs::chownat(CWD, path, Some(uid), None, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(e) => Err(Failure::io(Step::Cgroup, path.to_string_lossy(), e)),

@@ -1,11 +1,15 @@
 //! A specification checked whole, before anything is done, and turned into a plan. Pure; errors name the field.
 
 use crate::error::{Failure, Result};
+use crate::idmap::IdMap;
 use crate::mountopts;
+use crate::netdevices::{self, NetDevice};
 use crate::procplan::{self, ProcessPlan};
+use crate::schedplan;
+use crate::timens::{NEWTIME, Offset};
 use crate::usersplan::{self, UserNamespace};
 use dhow_sys::mount::{Attr, Propagation};
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Mount, Spec};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, Mount, Spec};
 use std::path::{Component, Path, PathBuf};
 
 /// All that the steps need to know.
@@ -27,11 +31,20 @@ pub(crate) struct Plan {
     pub(crate) readonly: Vec<PathBuf>,
     pub(crate) root_readonly: bool,
     pub(crate) propagation: Option<(Propagation, bool)>,
+    /// The root hears of the mounts that are made where it came from.
+    pub(crate) root_listens: bool,
     pub(crate) hostname: Option<String>,
     pub(crate) domainname: Option<String>,
     /// Paths below `/proc/sys`, and values.
     pub(crate) sysctls: Vec<(String, String)>,
     pub(crate) personality: Option<u32>,
+    /// A new time namespace, and its clocks.
+    pub(crate) time: Option<Vec<Offset>>,
+    /// SELinux's context of the mounts.
+    pub(crate) mount_label: Option<String>,
+    /// Mode with its flags, and nodes.
+    pub(crate) memory_policy: Option<(i32, Vec<u32>)>,
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) process: ProcessPlan,
 }
 
@@ -43,18 +56,26 @@ pub(crate) struct MountPlan {
     pub(crate) source: Source,
     pub(crate) set: Attr,
     pub(crate) clear: Attr,
-    /// The attributes hold for the mounts below, too.
-    pub(crate) recursive: bool,
+    /// What to set and clear on the mounts below, too.
+    pub(crate) below: Option<(Attr, Attr)>,
     pub(crate) propagation: Option<(Propagation, bool)>,
     /// A bind whose files have the container's ids, for the mounts below it, too, or not.
     pub(crate) mapped: Option<bool>,
+    /// A mapping of the mount's own instead of the container's.
+    pub(crate) map: Option<IdMap>,
+    /// A tmpfs begins with what its place has.
+    pub(crate) copy_up: bool,
 }
 
 /// Only binds have ids of others, and only a user namespace says which.
 fn mapped(userns: Option<UserNamespace>, mounts: &[MountPlan]) -> Result<Option<UserNamespace>> {
-    let wrong = |m: &&MountPlan| m.mapped.is_some() && (userns.is_none() || !matches!(m.source, Source::Bind(..)));
+    let nameless = |m: &MountPlan| userns.is_none() && m.map.is_none();
+    let wrong = |m: &&MountPlan| m.mapped.is_some() && (nameless(m) || !matches!(m.source, Source::Bind(..)));
     match mounts.iter().find(wrong) {
-        Some(m) => Err(Failure::invalid("mounts.options", format!("{}: idmap needs a bind and a user namespace", m.destination.display()))),
+        Some(m) => Err(Failure::invalid(
+            "mounts.options",
+            format!("{}: idmap needs a bind, and a user namespace or mappings of the mount's own", m.destination.display()),
+        )),
         None => Ok(userns),
     }
 }
@@ -68,6 +89,8 @@ pub(crate) enum Source {
     Filesystem { kind: String, source: String, data: Vec<(String, Option<String>)> },
     /// The container's view of its cgroups.
     Cgroup,
+    /// What is there already.
+    Remount,
 }
 
 /// One device node.
@@ -92,8 +115,7 @@ const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
 pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Failure::invalid("linux", "is missing"))?;
     let process = spec.process().as_ref().ok_or_else(|| Failure::invalid("process", "is missing"))?;
-    refuse_unsupported(linux)?;
-    let Namespaces { new, new_cgroup, join, user } = namespaces(linux)?;
+    let Namespaces { new, new_cgroup, join, user, new_time } = namespaces(linux)?;
     let process = procplan::plan(process)?;
     let own = |kind: u64| new & kind != 0 || join.iter().any(|(joined, _)| *joined == kind);
     for (field, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
@@ -116,13 +138,15 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         readonly: paths("linux.readonlyPaths", linux.readonly_paths())?,
         root_readonly: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
         propagation: linux.rootfs_propagation().as_deref().map(propagation).transpose()?.flatten(),
+        root_listens: matches!(linux.rootfs_propagation().as_deref(), Some("slave" | "rslave")),
         hostname: named(spec.hostname()),
         domainname: named(spec.domainname()),
         sysctls: sysctls(linux, own)?,
-        personality: linux.personality().as_ref().map(|p| match p.domain() {
-            LinuxPersonalityDomain::PerLinux => 0,
-            LinuxPersonalityDomain::PerLinux32 => 8,
-        }),
+        personality: linux.personality().as_ref().map(personality).transpose()?,
+        time: time_offsets(linux, new_time)?,
+        mount_label: linux.mount_label().clone().filter(|label| !label.is_empty()),
+        memory_policy: linux.memory_policy().as_ref().map(schedplan::memory_policy).transpose()?,
+        net_devices: netdevices::plan(linux, own(NEWNET))?,
         userns: mapped(usersplan::plan(linux, user, &process)?, &mounts)?,
         process,
         join,
@@ -131,28 +155,13 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     })
 }
 
-fn refuse_unsupported(linux: &Linux) -> Result<()> {
-    let fields = [
-        ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|m| !m.is_empty())),
-        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|m| !m.is_empty())),
-    ];
-    for (field, present) in fields {
-        if present {
-            return Err(Failure::invalid(field, "is not supported yet"));
-        }
-    }
-    Ok(())
-}
-
 /// As in [`Plan`]; the user namespace with its path, if it has one.
 struct Namespaces {
     new: u64,
     new_cgroup: bool,
     join: Vec<(u64, PathBuf)>,
     user: Option<Option<PathBuf>>,
+    new_time: bool,
 }
 
 fn namespaces(linux: &Linux) -> Result<Namespaces> {
@@ -165,9 +174,6 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
         }
         seen |= kind;
         match (namespace.typ(), namespace.path()) {
-            (LinuxNamespaceType::Time, _) => {
-                return Err(Failure::invalid(field(), "is not supported yet"));
-            }
             (LinuxNamespaceType::Mount, Some(_)) => {
                 return Err(Failure::invalid(field(), "cannot be joined by path"));
             }
@@ -183,7 +189,8 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
         return Err(Failure::invalid("linux.namespaces", "a new mount namespace is needed"));
     }
     let cgroup = LinuxNamespaceType::Cgroup as u64;
-    Ok(Namespaces { new: new & !cgroup, new_cgroup: new & cgroup != 0, join, user })
+    let apart = cgroup | NEWTIME;
+    Ok(Namespaces { new: new & !apart, new_cgroup: new & cgroup != 0, join, user, new_time: new & NEWTIME != 0 })
 }
 
 /// Absolute, with `.` and `..` taken out by name, as in the specification's own meaning of a destination.
@@ -218,35 +225,78 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
     if destination == Path::new("/") {
         return Err(Failure::invalid(field("destination"), "destination can't be '/'"));
     }
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(Failure::invalid(field("uidMappings"), "is not supported yet"));
-    }
+    let map = IdMap::of_fields(&format!("mounts[{n}]"), mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref())?;
     let options = mountopts::parse(mount.options().iter().flatten().map(String::as_str))
         .map_err(|option| Failure::invalid(field("options"), format!("cannot honour {option:?}")))?;
     let kind = mount.typ().as_deref().unwrap_or("none");
     let source = mount.source().clone().unwrap_or_default();
-    let (set, clear) = (options.set, options.clear_for_setattr());
+    let ((set, clear), mut below) = (options.attributes(), options.attributes_below());
     let bind = options.bind.or((kind == "bind").then_some(false));
-    let (source, recursive) = match (bind, kind) {
+    let own_data = options.data.iter().find(|(key, _)| key != "z" && key != "Z" && !mountopts::is_of_superblock(key));
+    let source = match (bind, kind) {
+        _ if options.remount => {
+            if let Some((key, _)) = own_data {
+                return Err(Failure::invalid(field("options"), format!("cannot honour {key:?} on a remount")));
+            }
+            Source::Remount
+        }
         (Some(recursive), _) => {
             if !source.is_absolute() {
                 return Err(Failure::invalid(field("source"), "must be an absolute path"));
             }
-            if let Some((key, _)) = options.data.iter().find(|(key, _)| key != "z" && key != "Z") {
+            if let Some((key, _)) = own_data {
                 return Err(Failure::invalid(field("options"), format!("cannot honour {key:?} on a bind mount")));
             }
             // `ro` is the mount's own; only `rro` reaches those below it.
-            (Source::Bind(source, recursive), options.recursive)
+            Source::Bind(source, recursive)
         }
-        (None, "cgroup" | "cgroup2") => (Source::Cgroup, true),
+        (None, "cgroup" | "cgroup2") => Source::Cgroup,
         (None, "none" | "") => return Err(Failure::invalid(field("type"), "is missing")),
         (None, kind) => {
             let source = source.to_string_lossy().into_owned();
             let source = if source.is_empty() || source.len() > 255 { kind.to_owned() } else { source };
-            (Source::Filesystem { kind: kind.to_owned(), source, data: options.data }, false)
+            // There is nothing below a new one.
+            below = None;
+            Source::Filesystem { kind: kind.to_owned(), source, data: options.data }
         }
     };
-    Ok(MountPlan { destination, source, set, clear, recursive, propagation: options.propagation, mapped: options.mapped })
+    let copy_up = options.copy_up && matches!(&source, Source::Filesystem { kind, .. } if kind == "tmpfs");
+    // Mappings without a word about those below the mount are its own.
+    let mapped = options.mapped.or(map.as_ref().map(|_| false));
+    Ok(MountPlan { destination, source, set, clear, below, propagation: options.propagation, mapped, map, copy_up })
+}
+
+fn personality(wanted: &LinuxPersonality) -> Result<u32> {
+    if wanted.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
+        return Err(Failure::invalid("linux.personality.flags", "there are none that may be set"));
+    }
+    Ok(match wanted.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => 8,
+    })
+}
+
+/// `None` without a new time namespace, whose clocks alone can be set.
+fn time_offsets(linux: &Linux, new: bool) -> Result<Option<Vec<Offset>>> {
+    let mut all = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        let field = format!("linux.timeOffsets.{clock}");
+        let clock = match clock.as_str() {
+            "monotonic" => "monotonic",
+            "boottime" => "boottime",
+            _ => return Err(Failure::invalid(field, "is no clock of a time namespace (monotonic, boottime)")),
+        };
+        let nanos = offset.nanosecs().unwrap_or(0);
+        if nanos > 999_999_999 {
+            return Err(Failure::invalid(field, "nanosecs must be below 1000000000"));
+        }
+        if !new {
+            return Err(Failure::invalid(field, "needs a new time namespace"));
+        }
+        all.push((clock, offset.secs().unwrap_or(0), nanos));
+    }
+    all.sort_unstable();
+    Ok(new.then_some(all))
 }
 
 fn devices(devices: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
@@ -382,7 +432,16 @@ mod tests {
     #[test]
     fn refusals_name_the_field() {
         refused("/linux/namespaces", json!([]), "linux.namespaces");
-        refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "time"}]), "linux.namespaces.time");
+        refused("/linux/timeOffsets", json!({"monotonic": {"secs": 1}}), "linux.timeOffsets.monotonic");
+        refused("/linux/timeOffsets", json!({"realtime": {"secs": 1}}), "linux.timeOffsets.realtime");
+        refused("/linux/netDevices", json!({"a/b": {}}), "linux.netDevices.a/b");
+        refused("/linux/personality", json!({"domain": "LINUX", "flags": ["x"]}), "linux.personality.flags");
+        refused("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "linux.memoryPolicy.nodes");
+        let mapped = json!([{"containerID": 0, "hostID": 5, "size": 1}]);
+        let mount = |more: Value| json!([{"destination": "/x", "source": "/a", "options": more, "uidMappings": mapped}]);
+        refused("/mounts", mount(json!(["bind"])), "mounts[0].gidMappings");
+        refused("/mounts", json!([{"destination": "/x", "source": "/a", "options": ["bind", "idmap"]}]), "mounts.options");
+        refused("/mounts", json!([{"destination": "/x", "options": ["remount", "size=1"]}]), "mounts[0].options");
         refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "linux.namespaces.mnt");
         refused("/linux/namespaces", json!([{"type": "mount"}]), "hostname");
         refused("/hostname", json!("x".repeat(65)), "hostname");
@@ -422,6 +481,16 @@ mod tests {
     fn destinations_are_cleaned() {
         let plan = with("/mounts", json!([{"destination": "/a/./b/../../../c", "type": "tmpfs"}])).unwrap();
         assert_eq!(plan.mounts[0].destination, Path::new("/c"));
+    }
+
+    #[test]
+    fn clocks() {
+        let mut spec = base();
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "time"}));
+        spec["linux"]["timeOffsets"] = json!({"monotonic": {"secs": -3}, "boottime": {"secs": 7, "nanosecs": 9}});
+        let plan = plan(&serde_json::from_value(spec).unwrap()).unwrap();
+        assert_eq!(plan.time, Some(vec![("boottime", 7, 9), ("monotonic", -3, 0)]));
+        assert_eq!(plan.new & NEWTIME, 0, "clone does not make it");
     }
 
     #[test]

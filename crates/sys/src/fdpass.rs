@@ -63,6 +63,32 @@ fn send_packet(socket: BorrowedFd<'_>, marker: &[u8], body: &[u8], fds: &[Borrow
     Ok(())
 }
 
+/// Sends one message without descriptors by write(2), where a filter may not let other calls through. At most [`INLINE_MAX`] bytes.
+pub fn write(socket: impl AsFd, body: &[u8]) -> io::Result<()> {
+    if body.len() > INLINE_MAX {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    let packet = [&[INLINE], body].concat();
+    let sent = rustix::io::retry_on_intr(|| rustix::io::write(socket.as_fd(), &packet))?;
+    if sent == packet.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EMSGSIZE)) }
+}
+
+/// Sends all bytes over a stream socket, with the descriptors beside the first of them. Never raises SIGPIPE.
+pub fn send_stream(socket: impl AsFd, mut bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if fds.len() > MAX_FDS || (!fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds))) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    while !bytes.is_empty() {
+        let parts = [IoSlice::new(bytes)];
+        let sent = rustix::io::retry_on_intr(|| rustix::net::sendmsg(socket.as_fd(), &parts, &mut control, SendFlags::NOSIGNAL))?;
+        bytes = &bytes[sent..];
+        control.clear();
+    }
+    Ok(())
+}
+
 /// Receives one message; `Ok(None)` at end of stream. Descriptors arrive close-on-exec.
 /// A truncated message (`MSG_TRUNC`, `MSG_CTRUNC`) is an error, its descriptors are closed. One reader a socket.
 pub fn recv(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {

@@ -183,6 +183,7 @@ pub fn setns(namespace: impl AsFd, kind: u64) -> io::Result<()> {
         libc::CLONE_NEWUSER => LinkNameSpaceType::User,
         libc::CLONE_NEWPID => LinkNameSpaceType::ProcessID,
         libc::CLONE_NEWNET => LinkNameSpaceType::Network,
+        libc::CLONE_NEWTIME => LinkNameSpaceType::Time,
         _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
     };
     Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
@@ -210,6 +211,11 @@ pub fn join_session_keyring() -> io::Result<()> {
     // SAFETY: the second argument is the null pointer that the kernel documents as "a new keyring without a name".
     let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A copy of another process's descriptor, by its number there (pidfd_getfd, Linux 5.6). Needs the right to trace that process.
+pub fn descriptor_of(pidfd: impl AsFd, number: RawFd) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_getfd(pidfd, number, rustix::process::PidfdGetfdFlags::empty())?)
 }
 
 /// Sets the execution domain (`personality(2)`); returns the former one.

@@ -21,7 +21,7 @@ const MOST_INSTRUCTIONS: usize = 4096;
 
 const FLAG_LOG: u32 = 2;
 const FLAG_SPEC_ALLOW: u32 = 4;
-const FLAG_NEW_LISTENER: u32 = 8;
+pub(crate) const FLAG_NEW_LISTENER: u32 = 8;
 const FLAG_WAIT_KILLABLE_RECV: u32 = 32;
 
 /// A compiled classic-BPF program with its load flags.
@@ -112,6 +112,9 @@ fn notifies(profile: &LinuxSeccomp) -> bool {
 }
 
 fn check_notify(profile: &LinuxSeccomp) -> Result<()> {
+    if profile.listener_metadata().is_some() && profile.listener_path().is_none() {
+        return Err(invalid("seccomp", "listenerMetadata needs a listenerPath"));
+    }
     if profile.default_action() == LinuxSeccompAction::ScmpActNotify {
         return Err(invalid("seccomp", "SCMP_ACT_NOTIFY cannot be the default action"));
     }

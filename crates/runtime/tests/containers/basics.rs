@@ -99,6 +99,7 @@ fn devices() {
 fn nothing_is_inherited() {
     let mut place = Place::new();
     place.filter = Some(Program { instructions: vec![(0x06, 0, 0, 0x7fff_0000)], flags: 0 });
+    place.set("/process/oomScoreAdj", json!(0));
     // The caller blocks and ignores signals, leaks descriptors, is nice, has a umask and an oom score.
     let leaked = std::fs::File::open("/etc").unwrap();
     let low = rustix::io::dup(&leaked).unwrap();

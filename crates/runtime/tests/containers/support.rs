@@ -20,6 +20,9 @@ pub(crate) struct Place {
     pub(crate) cgroup: Cgroup,
     pub(crate) spec: Value,
     pub(crate) filter: Option<Program>,
+    pub(crate) listener: Option<dhow_runtime::Listener>,
+    /// A directory as the root instead of an overlay.
+    pub(crate) root: Option<PathBuf>,
 }
 
 pub(crate) const DEFAULT_CAPS: u64 = 0xa804_25fb;
@@ -50,7 +53,7 @@ impl Place {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = format!("/dhow-runtime-test-{}-{n}", std::process::id());
         let cgroup = Cgroup::create(&path, Some(&serde_json::from_value(resources.clone()).unwrap())).unwrap();
-        Self { dir, cgroup, spec: spec(), filter: None }
+        Self { dir, cgroup, spec: spec(), filter: None, listener: None, root: None }
     }
 
     /// Asserts that the host's mounts are as they were. What other tests mount in places of their own below the temporary directory
@@ -115,7 +118,13 @@ impl Place {
             work: Some(self.dir.path().join("work")),
             volatile: false,
         };
-        let root = if self.mapped() { Root::Mapped(overlay) } else { Root::Overlay(overlay) };
+        let root = if let Some(dir) = &self.root {
+            Root::Dir(dir.clone())
+        } else if self.mapped() {
+            Root::Mapped(overlay)
+        } else {
+            Root::Overlay(overlay)
+        };
         run(Create {
             spec: &spec,
             root,
@@ -123,7 +132,7 @@ impl Place {
             seccomp: self.filter.as_ref(),
             stdio,
             hooks: None,
-            manner: dhow_runtime::Manner::default(),
+            manner: dhow_runtime::Manner { listener: self.listener.clone(), ..Default::default() },
         })
     }
 
@@ -180,6 +189,7 @@ impl Place {
             seccomp: self.filter.as_ref(),
             stdio,
             keep: dhow_runtime::Keep::default(),
+            listener: self.listener.as_ref(),
         }
         .run()
     }

@@ -291,6 +291,7 @@ impl Shim {
             seccomp: config.seccomp.as_ref(),
             stdio,
             keep: dhow_runtime::Keep::default(),
+            listener: None,
         }
         .run()?;
         Ok((started, ends))
