@@ -1,16 +1,16 @@
 //! Opening: containers that run are found again, those that ended while nobody looked are recorded, half-made things are removed.
 
-use crate::container;
 use crate::container::command::Command;
 use crate::container::end::delete_content;
 use crate::container::machine::is_active;
 use crate::container::slot::Slot;
 use crate::container::tell::tell;
+use crate::container::{self, Adopted};
 use crate::create::log;
 use crate::error::{Error, Result};
 use crate::model::{Container, NetworkMode, Status};
 use crate::parts::Parts;
-use crate::{clock, health, ids, network, restart, sandbox};
+use crate::{clock, health, ids, network, restart, sandbox, volumes};
 use dhow_shim::handle::{Shim, clean_up, recorded_exit};
 use dhow_shim::protocol::{Exit, State};
 use futures_util::StreamExt;
@@ -47,6 +47,7 @@ pub(crate) async fn adopt(parts: &Arc<Parts>, containers: Vec<Container>) -> Res
         }
     }
     sweep(parts).await;
+    volumes::settle(parts);
     Ok(())
 }
 
@@ -84,7 +85,8 @@ async fn one(parts: &Arc<Parts>, mut container: Container) {
             }
             network::adopt(&parts.networks, &container);
             tracing::info!(container = container.id, shim = running.shim.pid(), "adopted");
-            let slot = container::spawn(parts, container, Some(running));
+            let volumes = volumes::adopt(parts, &container);
+            let slot = container::spawn(parts, container, Some(Adopted { running, volumes }));
             parts.registry.insert(slot);
         }
         Err(error) => {

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Container;
 use crate::parts::Parts;
 use crate::spec::{mounts, user};
+use crate::volumes::{self, Mounted, Ready};
 use dhow_archive::{PathStat, path};
 use dhow_files::handle::{self, DEADLINE, Running};
 use dhow_files::held::{self, Held};
@@ -45,6 +46,8 @@ struct Keep {
     _turn: Option<OwnedMutexGuard<()>>,
     /// The mount namespace of a running container: what is mounted there stays when its processes end.
     _mounts: Option<OwnedFd>,
+    /// Filesystems of volumes of a container at rest.
+    _volumes: Vec<Arc<Mounted>>,
 }
 
 pub(crate) async fn stat(parts: &Arc<Parts>, slot: &Slot, name: &str, at: &str) -> Result<PathStat> {
@@ -128,7 +131,11 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
                         Ok(root) => {
                             let place = Place::Running { userns: held.users.is_some() };
                             let running = Some(Running { root, userns: held.users });
-                            return Ok(Reached { place, running, keep: Keep { _permit: permit, _turn: None, _mounts: Some(held.mounts) } });
+                            return Ok(Reached {
+                                place,
+                                running,
+                                keep: Keep { _permit: permit, _turn: None, _mounts: Some(held.mounts), _volumes: Vec::new() },
+                            });
                         }
                         Err(error) if hold(&container)?.is_some() => {
                             return Err(Error::internal("reach the root filesystem of container", &slot.id, error));
@@ -153,8 +160,9 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
         let lower = overlay.upper.into_iter().map(Lower::Dir).chain(overlay.lower).collect();
         overlay = Overlay { lower, upper: None, work: None, volatile: false };
     }
-    let place = Place::Resting { overlay, binds: mounts::binds(&container) };
-    Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None } })
+    let Ready { sources, mounted } = volumes::ready(parts, &container).await?;
+    let place = Place::Resting { overlay, binds: mounts::binds(&container, &sources) };
+    Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None, _volumes: mounted } })
 }
 
 /// Holds what a running container has mounted; `None` where it has just ended.

@@ -171,7 +171,8 @@ fn mount_points(binds: &[Bind]) -> Result<OwnedFd, Failure> {
     let memory = Filesystem::open("tmpfs").and_then(|fs| fs.mount(0)).map_err(failed("mount", "mount points"))?;
     for bind in binds {
         let shown = bind.target.display();
-        let file = std::fs::metadata(&bind.source).is_ok_and(|meta| !meta.is_dir());
+        let found = source(bind).and_then(|source| Ok(fs::fstat(source)?));
+        let file = found.is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode) != fs::FileType::Directory);
         let parts: Vec<_> = bind.target.iter().filter(|part| part.as_bytes() != b"/").collect();
         let mut dir = fs::openat(&memory, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| failed("make", &shown)(e.into()))?;
@@ -195,6 +196,12 @@ fn mount_points(binds: &[Bind]) -> Result<OwnedFd, Failure> {
     Ok(memory)
 }
 
+/// What a bind shows, opened.
+fn source(bind: &Bind) -> io::Result<OwnedFd> {
+    let whole = bind.source.open()?;
+    if bind.part.as_os_str().is_empty() { Ok(whole) } else { mount::open_beneath(whole, &bind.part) }
+}
+
 /// Mounts one thing of the host's as the container would. What has gone from the host, or has no place, is left out as a start would say so.
 fn attach(root: &OwnedFd, bind: &Bind) -> Result<(), Failure> {
     let resolve = fs::ResolveFlags::IN_ROOT | fs::ResolveFlags::NO_MAGICLINKS;
@@ -203,12 +210,13 @@ fn attach(root: &OwnedFd, bind: &Bind) -> Result<(), Failure> {
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         other => other.map_err(|e| failed("open", bind.target.display())(e.into()))?,
     };
-    let tree = match mount::clone_tree(fs::CWD, &bind.source, true) {
+    let shown = bind.source.place().join(&bind.part);
+    let tree = match source(bind).and_then(|source| mount::clone_tree(source, "".as_ref(), true)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(failed("mount", bind.source.display()))?,
+        other => other.map_err(failed("mount", shown.display()))?,
     };
     if bind.read_only {
-        mount::set_attr(&tree, false, mount::RDONLY, 0, Some(Propagation::Private)).map_err(failed("mount", bind.source.display()))?;
+        mount::set_attr(&tree, false, mount::RDONLY, 0, Some(Propagation::Private)).map_err(failed("mount", shown.display()))?;
     }
     mount::attach(&tree, target).map_err(failed("mount", bind.target.display()))
 }

@@ -1,15 +1,17 @@
 //! What a helper is told, and what it answers.
 
 use dhow_archive::PathStat;
-use dhow_sys::overlay::Overlay;
+use dhow_sys::overlay::{Lower, Overlay};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// One directory or file of the host that a container at rest would have mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
-    /// On the host.
-    pub source: PathBuf,
+    /// On the host, or held by the daemon.
+    pub source: Lower,
+    /// The part of it, relative; empty for all.
+    pub part: PathBuf,
     /// In the container, absolute and clean.
     pub target: PathBuf,
     /// Nothing may be written there.

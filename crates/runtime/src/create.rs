@@ -46,6 +46,8 @@ pub struct Create<'a> {
     pub seccomp: Option<&'a Program>,
     /// Descriptors 0 to 2.
     pub stdio: Stdio,
+    /// Binds that the caller has made, detached, by their places: their sources in the specification are only for show.
+    pub trees: &'a [(PathBuf, OwnedFd)],
     /// The specification's hooks, which need a bundle. Those of the creation and of the start are run here; the others are the caller's.
     pub hooks: Option<&'a Hooks>,
     /// What the caller's own command line changes.
@@ -125,7 +127,8 @@ impl Create<'_> {
 
     fn make(self, start: bool) -> Result<Created> {
         let mut clock = Clock::start();
-        let plan = validate::plan(self.spec)?;
+        let mut plan = validate::plan(self.spec)?;
+        take_trees(&mut plan, self.trees)?;
         agree(plan.process.terminal, &self.stdio)?;
         labels::agree("process.selinuxLabel", plan.process.selinux.as_ref())?;
         labels::agree("linux.mountLabel", plan.mount_label.as_ref())?;
@@ -217,6 +220,16 @@ impl Create<'_> {
         let netns = fds.next().ok_or_else(|| Failure::new(Step::Io, "sync", Kind::Other, "descriptors are missing"))?;
         Ok(((root, layers), Ready { timings, netns, console: fds.next(), start_time }))
     }
+}
+
+/// Hands each bind that is made its tree.
+fn take_trees(plan: &mut Plan, trees: &[(PathBuf, OwnedFd)]) -> Result<()> {
+    for (place, tree) in trees {
+        let bind = plan.mounts.iter_mut().find(|m| m.destination == *place && matches!(m.source, validate::Source::Bind(..)));
+        let bind = bind.ok_or_else(|| Failure::invalid("mounts", format!("no bind at {}", place.display())))?;
+        bind.tree = Some(tree.try_clone().at_path(Step::Mount, place)?);
+    }
+    Ok(())
 }
 
 /// Whether the child tells when it is in its namespaces, since its parent has something to do then.

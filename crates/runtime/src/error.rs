@@ -17,6 +17,10 @@ pub enum Step {
     Mount,
     /// A bind's source that was to be made.
     Source,
+    /// The data of a volume, by the volume's place in the container. The caller's step, as the next one.
+    Volume,
+    /// A part of a volume, by the same. The message is as much of its path as cannot be followed.
+    Part,
     Device,
     Mask,
     Console,

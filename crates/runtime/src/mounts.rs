@@ -59,6 +59,9 @@ fn map(plan: &MountPlan, made: Option<&OwnedFd>, owner: Option<BorrowedFd<'_>>) 
 /// One of them.
 fn make(plan: &MountPlan, label: Option<&String>) -> Result<Option<OwnedFd>> {
     match &plan.source {
+        Source::Bind(source, _) if plan.tree.is_some() => {
+            plan.tree.as_ref().map(OwnedFd::try_clone).transpose().at_path(Step::Mount, source)
+        }
         Source::Bind(source, recursive) => match Foreign::of(source) {
             Some(foreign) => foreign.clone_tree(*recursive).map(Some),
             None => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),

@@ -10,6 +10,7 @@ use crate::timens::{NEWTIME, Offset};
 use crate::usersplan::{self, UserNamespace};
 use dhow_sys::mount::{Attr, Propagation};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, Mount, Spec};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 /// All that the steps need to know.
@@ -65,6 +66,8 @@ pub(crate) struct MountPlan {
     pub(crate) map: Option<IdMap>,
     /// A tmpfs begins with what its place has.
     pub(crate) copy_up: bool,
+    /// A bind that the caller has made: its source is not looked up.
+    pub(crate) tree: Option<OwnedFd>,
 }
 
 /// Only binds have ids of others, and only a user namespace says which.
@@ -263,7 +266,7 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
     let copy_up = options.copy_up && matches!(&source, Source::Filesystem { kind, .. } if kind == "tmpfs");
     // Mappings without a word about those below the mount are its own.
     let mapped = options.mapped.or(map.as_ref().map(|_| false));
-    Ok(MountPlan { destination, source, set, clear, below, propagation: options.propagation, mapped, map, copy_up })
+    Ok(MountPlan { destination, source, set, clear, below, propagation: options.propagation, mapped, map, copy_up, tree: None })
 }
 
 fn personality(wanted: &LinuxPersonality) -> Result<u32> {

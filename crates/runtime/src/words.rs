@@ -34,6 +34,8 @@ fn step(step: Step) -> &'static str {
         Step::Root => "root filesystem",
         Step::Mount => "mount",
         Step::Source => "source",
+        Step::Volume => "volume",
+        Step::Part => "part of a volume",
         Step::Device => "device",
         Step::Mask => "mask",
         Step::Console => "console",

@@ -5,7 +5,7 @@ pub mod sink;
 use crate::health::Plan;
 use dhow_network::ports::Protocol;
 use dhow_runtime::seccomp::Program;
-use dhow_sys::overlay::Overlay;
+use dhow_sys::overlay::{Lower, Overlay};
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -51,6 +51,9 @@ pub struct ShimConfig {
     /// Sources of binds that are made as directories where they are missing.
     #[serde(default)]
     pub make_sources: Vec<PathBuf>,
+    /// Mounts whose sources the shim finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeConfig>,
     /// A foreign OCI runtime that makes the container; `None`: this program itself. With one, `spec` holds the seccomp profile.
     #[serde(default)]
     pub runtime: Option<Foreign>,
@@ -63,6 +66,23 @@ pub struct ShimConfig {
     /// Its places in networks, where it has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfig>,
+}
+
+/// A mount of a volume, or of a part of one, whose source is found by descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeConfig {
+    /// The volume's name.
+    pub name: String,
+    /// Its place in the container, as the specification has it: a bind, whose source there is for show.
+    pub target: PathBuf,
+    /// Where the data is. What the daemon holds mounted is held by the shim too, as long as the container runs.
+    pub data: Lower,
+    /// The part of it that is mounted, relative; empty for all.
+    #[serde(default)]
+    pub part: PathBuf,
+    /// With what is mounted below it.
+    #[serde(default)]
+    pub recursive: bool,
 }
 
 /// A container's places in networks.

@@ -15,6 +15,7 @@ use crate::document::read;
 use crate::foreign;
 use crate::protocol::Exit;
 use dhow_runtime::cgroup::Cgroup;
+use dhow_sys::overlay::Held;
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
@@ -51,6 +52,9 @@ pub(crate) struct Record {
     /// The foreign runtime that knows the container.
     #[serde(default)]
     pub(crate) runtime: Option<Foreign>,
+    /// Volumes that it holds mounted: names, and where in the shim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) volumes: Vec<(String, Held)>,
 }
 
 /// Makes the directory, empty. One that a killed shim left is cleaned first.
@@ -75,6 +79,11 @@ pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
 /// The exit that a shim left on disk, if any.
 pub fn recorded_exit(dir: &Path) -> io::Result<Option<Exit>> {
     read(dir, EXIT)
+}
+
+/// The volumes that a shim holds mounted, by name.
+pub fn recorded_volumes(dir: &Path) -> io::Result<Vec<(String, Held)>> {
+    Ok(read::<Record>(dir, STATE)?.map(|record| record.volumes).unwrap_or_default())
 }
 
 /// Removes what a killed shim left: processes and directories of the cgroup, the pinned namespace, its directory (unless others have files in

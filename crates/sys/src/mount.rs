@@ -89,11 +89,16 @@ impl Filesystem {
 
     /// As [`Filesystem::mount`]; where the kernel says why it refuses, the error's text has its words instead of the errno's.
     pub fn mount_or_log(self, attr: Attr) -> io::Result<OwnedFd> {
-        let words = self.0.try_clone()?;
-        self.mount(attr).map_err(|e| match Self(words).log() {
+        let words = self.words()?;
+        self.mount(attr).map_err(|e| match words.log() {
             log if log.is_empty() => e,
             log => io::Error::new(e.kind(), format!("{e}: {log}")),
         })
+    }
+
+    /// The same once more, for its [`Filesystem::log`].
+    pub fn words(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
     }
 
     /// The kernel's last words about this configuration, for an error's text. Empty when it kept silent.
@@ -261,6 +266,21 @@ pub fn magic(fd: impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstatfs(fd)?.f_type as u64)
 }
 
+/// Opens what `path` (relative) leads to below `dir`, as O_PATH. Links are followed as long as they stay below it: `EXDEV` where the path
+/// leads out, by whatever way.
+pub fn open_beneath(dir: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let resolve = rustix::fs::ResolveFlags::BENEATH | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+    let open = || rustix::fs::openat2(dir.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    // Somebody renames or mounts meanwhile: the kernel could not be sure, and asks for another try.
+    for _ in 0..64 {
+        match open() {
+            Err(rustix::io::Errno::AGAIN) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EXDEV))
+}
+
 /// Opens a place as O_PATH, close-on-exec.
 pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
@@ -295,6 +315,34 @@ mod tests {
         assert!(!mounts().contains("dhow-detached-test"));
         set_attr(&tmp, true, RDONLY, 0, None).unwrap();
         assert_eq!(touch(&tmp, "b").unwrap_err(), rustix::io::Errno::ROFS);
+    }
+
+    #[test]
+    fn what_is_beneath() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/file"), "x").unwrap();
+        for (name, to) in [("in", "a/b"), ("up", ".."), ("out", "/etc"), ("magic", "/proc/self/root"), ("loop", "loop")] {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        }
+        let root = open_path(dir.path()).unwrap();
+        let open = |path: &str| open_beneath(&root, Path::new(path)).map(drop).map_err(|e| e.raw_os_error().unwrap());
+        for good in ["a", "a/file", "in", "a/../in/.."] {
+            assert_eq!(open(good), Ok(()), "{good}");
+        }
+        for (bad, errno) in [
+            ("..", libc::EXDEV),
+            ("a/../..", libc::EXDEV),
+            ("up", libc::EXDEV),
+            ("out", libc::EXDEV),
+            ("magic/etc", libc::EXDEV),
+            ("/etc", libc::EXDEV),
+            ("loop", libc::ELOOP),
+            ("none", libc::ENOENT),
+            ("a/file/x", libc::ENOTDIR),
+        ] {
+            assert_eq!(open(bad), Err(errno), "{bad}");
+        }
     }
 
     #[test]

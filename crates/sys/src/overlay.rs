@@ -23,7 +23,7 @@ pub struct Overlay {
     pub volatile: bool,
 }
 
-/// One lower layer.
+/// One lower layer, or whatever else is a directory that somebody may hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Lower {
@@ -55,7 +55,8 @@ impl Lower {
         }
     }
 
-    fn open(&self) -> io::Result<OwnedFd> {
+    /// Opens it, as O_PATH or as its holder has it.
+    pub fn open(&self) -> io::Result<OwnedFd> {
         match self {
             Self::Dir(dir) => mount::open_path(dir),
             Self::Held(held) => held.fetch(),

@@ -86,6 +86,23 @@ fn terminals_of_a_foreign_runtime() {
 }
 
 #[test]
+fn volumes_of_a_foreign_runtime() {
+    let Some(engine) = engine("runc") else { return };
+    engine.ok("volume create -o type=tmpfs -o device=tmpfs mem");
+    engine.ok("run -d --name keeps --runtime foreign -v mem:/v busybox sleep 1000");
+    engine.dhow(["exec", "keeps", "sh", "-c", "mkdir /v/a; echo text > /v/a/f"]).ok();
+    engine.kill_daemon();
+    engine.start_daemon();
+    for flags in ["-v mem:/v", "--mount src=mem,dst=/v/a,volume-subpath=a", "--mount src=mem,dst=/v/a/f,volume-subpath=a/f"] {
+        assert_eq!(engine.shell(&format!("--runtime foreign {flags}"), "cat /v/a/f").ok(), "text", "{flags}");
+    }
+    let said = engine.shell("--runtime foreign --mount src=mem,dst=/v,volume-subpath=b", "true").stderr();
+    assert!(said.contains("volumes/mem/_data/b: no such file or directory"), "{said}");
+    engine.ok("rm -f keeps");
+    engine.finish();
+}
+
+#[test]
 fn a_foreign_runtimes_errors_in_dockers_words() {
     let Some(engine) = engine("runc") else { return };
     let missing = engine.run("run --rm --runtime foreign busybox nosuch");

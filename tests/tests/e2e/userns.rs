@@ -177,6 +177,16 @@ fn volumes_hold_the_containers_ids() {
         assert_eq!(engine.shell(flags, look).ok(), expect, "{flags}");
     }
     assert_eq!(owner(engine.dir().join("d/volumes/shared/_data/mine")), (7, 8));
+    // So it is with a part of one, and with a filesystem of its own.
+    engine.run("volume create -o type=tmpfs -o device=tmpfs -o o=mode=755 mem").ok();
+    engine.run("run -d --name keeps -v mem:/v busybox sleep 1000").ok();
+    engine.shell("-v mem:/v --userns=host", "mkdir /v/a; touch /v/a/mine; chown 7:8 /v/a/mine").ok();
+    engine.shell("-v shared:/v", "mkdir /v/a; touch /v/a/mine; chown 7:8 /v/a/mine").ok();
+    for name in ["mem", "shared"] {
+        let flags = format!("--mount src={name},dst=/p,volume-subpath=a");
+        assert_eq!(engine.shell(&flags, "stat -c '%n %u:%g' /p /p/mine; touch /p/new").ok(), "/p 0:0\n/p/mine 7:8");
+    }
+    engine.run("rm -f keeps").ok();
     engine.run("volume rm shared").ok();
     engine.finish();
 }

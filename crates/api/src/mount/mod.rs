@@ -84,6 +84,13 @@ fn check(mount: &Mount) -> Result<(), MountError> {
         }
         "volume" => {
             extra(mount.bind_options.is_some(), "BindOptions")?;
+            let part = mount.volume_options.as_ref().map_or("", |options| options.subpath.as_str());
+            if !part.is_empty() && mount.source.is_empty() {
+                return fail("must not set Subpath when using anonymous volumes");
+            }
+            if !is_within(part) {
+                return fail("subpath must be a relative path within the volume");
+            }
             if mount.read_only && mount.source.is_empty() {
                 return fail("must not set ReadOnly mode when using anonymous volumes");
             }
@@ -100,6 +107,23 @@ fn check(mount: &Mount) -> Result<(), MountError> {
         }
         _ => fail("mount type unknown"),
     }
+}
+
+/// A path that does not lead out of where it begins, by its letters. Links are another matter.
+fn is_within(path: &str) -> bool {
+    let mut depth = 0_usize;
+    std::path::Path::new(path).components().all(|name| match name {
+        std::path::Component::Normal(_) => {
+            depth += 1;
+            true
+        }
+        std::path::Component::CurDir => true,
+        std::path::Component::ParentDir if depth > 0 => {
+            depth -= 1;
+            true
+        }
+        _ => false,
+    })
 }
 
 /// Options of a tmpfs as mount(8) takes them.

@@ -93,10 +93,7 @@ fn mount_to_engine(mount: &Mount) -> Result<model::Mount> {
                 inherited: false,
             })
         }
-        "volume" => {
-            let (wish, no_copy) = volumes::wish(mount)?;
-            Ok(volumes::mount(wish, &clean(&mount.target), mount.read_only, "z", no_copy))
-        }
+        "volume" => Ok(volumes::of_mount(mount)),
         "tmpfs" => Ok(tmpfs(&clean(&mount.target), mount.read_only, tmpfs_words(mount.tmpfs_options.as_ref())?)),
         kind => Err(Failure::unsupported(&format!("a mount of type {kind:?}"))),
     }

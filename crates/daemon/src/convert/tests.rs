@@ -95,8 +95,8 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"MemorySwappiness":-2}"#, 400, "Invalid value: -2, valid memory swappiness range is 0-100");
     check(r#"{"VolumesFrom":["x:nocopy"]}"#, 400, "invalid mode: nocopy");
     check(r#"{"VolumesFrom":[":ro"]}"#, 400, "invalid volumes-from specification: ':ro'");
-    let part = r#"{"Mounts":[{"Type":"volume","Source":"vol","Target":"/x","VolumeOptions":{"Subpath":"a"}}]}"#;
-    check(part, 501, "a part of a volume (subpath) is not supported by this release");
+    let part = r#"{"Mounts":[{"Type":"volume","Source":"vol","Target":"/x","VolumeOptions":{"Subpath":"../a"}}]}"#;
+    check(part, 400, "invalid mount config for type \"volume\": subpath must be a relative path within the volume");
     check(r#"{"Links":["a:b:c"]}"#, 400, "bad format for links: a:b:c");
     check(
         r#"{"Links":["a"],"NetworkMode":"host"}"#,

@@ -8,7 +8,7 @@ use dhow_engine::model::{self, BindForm, MountKind};
 
 /// A mount of a volume at a path. An empty name means an anonymous one.
 pub(super) fn mount(wish: Wish, target: &str, read_only: bool, mode: &str, no_copy: bool) -> model::Mount {
-    let volume = VolumeUse { anonymous: wish.name.is_empty(), wish, mode: mode.to_owned(), no_copy };
+    let volume = VolumeUse { anonymous: wish.name.is_empty(), wish, mode: mode.to_owned(), no_copy, subpath: String::new() };
     model::Mount {
         kind: MountKind::Volume,
         source: std::path::PathBuf::new(),
@@ -23,14 +23,16 @@ pub(super) fn mount(wish: Wish, target: &str, read_only: bool, mode: &str, no_co
     }
 }
 
-/// What an entry of `Mounts` wishes for.
-pub(super) fn wish(mount: &Mount) -> Result<(Wish, bool)> {
-    let options = mount.volume_options.clone().unwrap_or_default();
-    if !options.subpath.is_empty() {
-        return Err(Failure::unsupported("a part of a volume (subpath)"));
-    }
+/// The volume of an entry of `Mounts`.
+pub(super) fn of_mount(asked: &Mount) -> model::Mount {
+    let options = asked.volume_options.clone().unwrap_or_default();
     let driver = options.driver_config.unwrap_or_default();
-    Ok((Wish { name: mount.source.clone(), driver: driver.name, labels: options.labels, options: driver.options }, options.no_copy))
+    let wish = Wish { name: asked.source.clone(), driver: driver.name, labels: options.labels, options: driver.options };
+    let mut made = mount(wish, &dhow_api::mount::clean(&asked.target), asked.read_only, "z", options.no_copy);
+    if let Some(volume) = &mut made.volume {
+        volume.subpath = options.subpath;
+    }
+    made
 }
 
 /// `VolumesFrom`: `CONTAINER[:MODE]`.

@@ -4,7 +4,7 @@
 use super::command::{Attach, By, Command, ExecBase, Reply};
 use super::machine::{Move, is_active, next};
 use super::slot::{Slot, is_restarting, not_running};
-use super::tell::tell;
+use super::{Adopted, tell::tell};
 use crate::container::command::WaitFor;
 use crate::create::limits;
 use crate::error::{Error, Kind, Result};
@@ -12,9 +12,10 @@ use crate::model::{Container, Resources, Status};
 use crate::network::Served;
 use crate::parts::Parts;
 use crate::spec::user::Resolved;
+use crate::volumes::Mounted;
 use crate::{names, signal, spec};
 use dhow_shim::config::UpdateConfig;
-use dhow_shim::handle::{Event, Running, Shim};
+use dhow_shim::handle::{Event, Shim};
 use dhow_shim::protocol;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(super) struct Live {
     pub(super) user: Option<Resolved>,
     /// Its questions for names are answered.
     pub(super) names: Option<Served>,
+    /// Filesystems of its volumes.
+    pub(super) volumes: Vec<Arc<Mounted>>,
 }
 
 /// An end that somebody asked for.
@@ -99,9 +102,9 @@ impl Actor {
         }
     }
 
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>, adopted: Option<Running>) {
-        if let Some(running) = adopted {
-            self.adopt(running).await;
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>, adopted: Option<Adopted>) {
+        if let Some(adopted) = adopted {
+            self.adopt(adopted).await;
         } else {
             self.back_off();
         }
@@ -163,8 +166,8 @@ impl Actor {
         &self.container.id
     }
 
-    async fn adopt(&mut self, running: Running) {
-        self.live = Some(Live { shim: running.shim, events: running.events, user: None, names: None });
+    async fn adopt(&mut self, Adopted { running, volumes }: Adopted) {
+        self.live = Some(Live { shim: running.shim, events: running.events, user: None, names: None, volumes });
         match running.state {
             protocol::State::Exited(exit) if self.is_active() && self.container.state.finished_at != Some(exit.at) => {
                 self.on_exit(exit).await;

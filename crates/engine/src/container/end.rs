@@ -31,7 +31,8 @@ impl Actor {
             // Only the connection may have broken.
             if let Ok(running) = Shim::connect(&self.container.id, &dir).await {
                 tracing::warn!(container = self.container.id, "connected to the shim again");
-                self.live = Some(Live { shim: running.shim, events: running.events, user: lost.user, names: lost.names });
+                self.live =
+                    Some(Live { shim: running.shim, events: running.events, user: lost.user, names: lost.names, volumes: lost.volumes });
                 if let State::Exited(exit) = running.state {
                     self.on_exit(exit).await;
                 }
@@ -67,6 +68,7 @@ impl Actor {
         if let Some(live) = &mut live {
             // Its sockets keep the namespace, and with it the links.
             live.names = None;
+            live.volumes.clear();
         }
         self.settle_execs();
         let started = self.container.state.started_at.unwrap_or(exit.at);

@@ -19,14 +19,23 @@ pub use command::WaitFor;
 use crate::container::slot::Slot;
 use crate::model::Container;
 use crate::parts::Parts;
+use crate::volumes::Mounted;
 use dhow_shim::handle::Running;
 use std::sync::Arc;
 
-/// Starts the actor of a container; `running` where it was adopted.
-pub(crate) fn spawn(parts: &Arc<Parts>, container: Container, running: Option<Running>) -> Arc<Slot> {
+/// What a container has that runs since before this engine began.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) running: Running,
+    /// Filesystems of its volumes.
+    pub(crate) volumes: Vec<Arc<Mounted>>,
+}
+
+/// Starts the actor of a container.
+pub(crate) fn spawn(parts: &Arc<Parts>, container: Container, adopted: Option<Adopted>) -> Arc<Slot> {
     let (slot, queue) = Slot::new(container);
     let actor = actor::Actor::new(parts.clone(), slot.clone());
-    parts.actors.spawn(actor.run(queue, running));
+    parts.actors.spawn(actor.run(queue, adopted));
     slot
 }
 

@@ -13,10 +13,11 @@ use crate::model::network::Held;
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
 use crate::spec::{self, Inputs, Joins, user};
+use crate::volumes::Mounted;
 use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
 use dhow_runtime::Step;
 use dhow_shim::ShimConfig;
-use dhow_shim::config::Foreign;
+use dhow_shim::config::{Foreign, VolumeConfig};
 use dhow_shim::handle::{self, Running};
 use dhow_shim::protocol;
 use dhow_storage::SnapshotKey;
@@ -71,8 +72,10 @@ impl Actor {
                 return Err(error);
             }
         };
-        let prepared = match prepare(&self.parts, &self.container) {
-            Ok(mut prepared) => sinks::resolve(prepared.config.sink.as_mut()).await.map(|()| prepared),
+        let ready = volumes::ready(&self.parts, &self.container).await;
+        let prepared = ready.and_then(|ready| Ok((prepare(&self.parts, &self.container, ready.sources)?, ready.mounted)));
+        let prepared = match prepared {
+            Ok(mut prepared) => sinks::resolve(prepared.0.config.sink.as_mut()).await.map(|()| prepared),
             Err(error) => Err(error),
         };
         let prepared = match prepared {
@@ -85,7 +88,7 @@ impl Actor {
                 return Err(error);
             }
         };
-        let Prepared { mut config, sandbox, user, log_path } = prepared;
+        let (Prepared { mut config, sandbox, user, log_path }, mounted) = prepared;
         let (attach, mut clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
             .into_iter()
             .filter(|p| !crate::client::hung_up(&p.client.socket))
@@ -108,7 +111,7 @@ impl Actor {
                 let timings = [("engine.compute", computed), ("engine.spawn", begun.elapsed().saturating_sub(computed))]
                     .map(|(name, time)| (name.to_owned(), u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
                 self.slot.set_timings(timings.into_iter().chain(running.timings.iter().cloned()).collect());
-                self.started(running, user).await;
+                self.started(running, user, mounted).await;
                 self.send_relays(later).await;
                 Ok(())
             }
@@ -118,7 +121,7 @@ impl Actor {
                 }
                 super::links::close(&self.parts, &self.container);
                 network::detach(&self.parts.networks, &mut self.container);
-                let not_run = not_run(&self.container, &error);
+                let not_run = not_run(&self.parts, &self.container, &error);
                 let answer = not_run.error();
                 self.start_failed(not_run, by).await;
                 Err(answer)
@@ -132,7 +135,7 @@ impl Actor {
         self.container.published = held.published;
     }
 
-    async fn started(&mut self, running: Running, user: user::Resolved) {
+    async fn started(&mut self, running: Running, user: user::Resolved, volumes: Vec<Arc<Mounted>>) {
         let first = self.container.state.started_at.is_none();
         self.step(Move::Start);
         let state = &mut self.container.state;
@@ -152,7 +155,7 @@ impl Actor {
         } else {
             self.parts.store.state_later(&self.container.id, &self.container.state);
         }
-        self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None });
+        self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None, volumes });
         self.publish();
         self.serve_names().await;
         super::links::moved(&self.parts, &self.container.id);
@@ -202,7 +205,7 @@ impl Actor {
 }
 
 /// Computes all that the shim is told. What touches the disk here takes microseconds.
-fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
+fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>) -> Result<Prepared> {
     let request = &container.request;
     let host = &request.host;
     validate::sysctls(host)?;
@@ -263,6 +266,7 @@ fn prepare(parts: &Parts, container: &Container) -> Result<Prepared> {
         stdin_once: request.stdin_once,
         pin_netns: sandbox::pin(parts, container),
         make_sources: binds(container).filter(|m| m.create_source).map(|m| m.source.clone()).collect(),
+        volumes,
         runtime,
         attach: Vec::new(),
         network: None,
@@ -395,8 +399,12 @@ fn binds(container: &Container) -> impl Iterator<Item = &Mount> {
 }
 
 /// Why it does not run. A source that was there at the create may be gone.
-fn not_run(container: &Container, error: &handle::Error) -> NotRun {
+fn not_run(parts: &Parts, container: &Container, error: &handle::Error) -> NotRun {
     match error {
+        handle::Error::Refused(f) if matches!(f.step, Step::Volume | Step::Part) => {
+            let message = volumes::words(parts, container, f).unwrap_or_else(|| f.to_string());
+            NotRun { message, code: 128, kind: Kind::Internal }
+        }
         handle::Error::Refused(f)
             if f.step == Step::Mount && f.is_missing() && binds(container).any(|m| m.source == Path::new(&f.object)) =>
         {

@@ -57,6 +57,8 @@ pub struct VolumeUse {
     pub mode: String,
     /// An empty volume stays empty.
     pub no_copy: bool,
+    /// The part of it that is mounted: a path within, empty for all.
+    pub subpath: String,
 }
 
 /// Mounts taken over from another container.

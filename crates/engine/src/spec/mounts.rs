@@ -3,6 +3,9 @@
 use crate::host::Host;
 use crate::model::{Container, IpcMode, Mount as Asked, MountKind};
 use crate::paths::clean;
+use dhow_files::job::Bind;
+use dhow_shim::config::VolumeConfig;
+use dhow_sys::overlay::Lower;
 use oci_spec::runtime::Mount;
 use std::path::Path;
 
@@ -52,19 +55,28 @@ pub(crate) fn map_volumes(container: &Container, mounts: &mut [Mount]) {
     }
 }
 
-/// What a container has of the host's, as a copy sees it while the container rests: parents before children.
-pub(crate) fn binds(container: &Container) -> Vec<dhow_files::job::Bind> {
+/// What a container has of the host's, as a copy sees it while the container rests: parents before children. `volumes` are those that are
+/// not simply at their sources.
+pub(crate) fn binds(container: &Container, volumes: &[VolumeConfig]) -> Vec<Bind> {
     let request = &container.request;
     let asked = request.host.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
-    let mut binds: Vec<_> =
-        asked.map(|m| dhow_files::job::Bind { source: m.source.clone(), target: clean(&m.target), read_only: m.read_only }).collect();
+    let mut binds: Vec<_> = asked.map(|m| bind(m, volumes)).collect();
     for (target, source) in files(container) {
         if !binds.iter().any(|bind| bind.target == Path::new(target)) {
-            binds.push(dhow_files::job::Bind { source: source.to_owned(), target: target.into(), read_only: request.host.read_only });
+            let (source, part) = (Lower::Dir(source.to_owned()), Default::default());
+            binds.push(Bind { source, part, target: target.into(), read_only: request.host.read_only });
         }
     }
     binds.sort_by_key(|bind| bind.target.components().count());
     binds
+}
+
+fn bind(mount: &Asked, volumes: &[VolumeConfig]) -> Bind {
+    let (target, read_only) = (clean(&mount.target), mount.read_only);
+    match volumes.iter().find(|volume| volume.target == target) {
+        Some(volume) => Bind { source: volume.data.clone(), part: volume.part.clone(), target, read_only },
+        None => Bind { source: Lower::Dir(mount.source.clone()), part: Default::default(), target, read_only },
+    }
 }
 
 fn files(container: &Container) -> Vec<(&'static str, &Path)> {

@@ -1,6 +1,8 @@
 //! Options of the driver `local`: where a volume's data is.
 
+use super::call::Call;
 use crate::error::{Error, Kind, Result};
+use crate::model::volume::Volume;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -15,10 +17,14 @@ pub(crate) enum Backing {
         path: PathBuf,
         /// Nobody may write to it.
         read_only: bool,
+        /// With what is mounted below it.
+        recursive: bool,
     },
+    /// In a filesystem that is mounted while somebody uses it.
+    Filesystem(Call),
 }
 
-/// Reads options. Filesystems of other kinds than directories are refused.
+/// Reads options.
 pub(crate) fn backing(name: &str, options: &BTreeMap<String, String>) -> Result<Backing> {
     let refuse = |kind: Kind, why: String| Err(Error::new(kind, format!("create {name}: {why}")));
     if options.is_empty() {
@@ -28,44 +34,64 @@ pub(crate) fn backing(name: &str, options: &BTreeMap<String, String>) -> Result<
         return refuse(Kind::Invalid, format!("invalid option: {key:?}"));
     }
     if options.contains_key("size") {
-        return refuse(Kind::NotImplemented, "quota size requested but no quota support".into());
+        return refuse(Kind::Invalid, "quota size requested but no quota support".into());
     }
     for needed in ["device", "type"] {
         if !options.contains_key(needed) {
             return refuse(Kind::Invalid, format!("missing required option: {needed:?}"));
         }
     }
+    let call = call(options);
+    if call.kind == "cifs" && has_port(&call.device) {
+        return refuse(Kind::Invalid, "port not allowed in CIFS device URL, include 'port' in 'o='".into());
+    }
+    Ok(if call.is_bind() {
+        Backing::Directory { path: PathBuf::from(&call.device), read_only: call.is_read_only(), recursive: call.is_recursive() }
+    } else {
+        Backing::Filesystem(call)
+    })
+}
+
+/// The call of mount(2) that options stand for.
+fn call(options: &BTreeMap<String, String>) -> Call {
     let text = |key: &str| options.get(key).map_or("", String::as_str);
-    let words: Vec<&str> = text("o").split(',').filter(|word| !word.is_empty()).collect();
-    let bind = words.iter().any(|word| matches!(*word, "bind" | "rbind"));
-    if !bind || !matches!(text("type"), "none" | "bind" | "") {
-        return refuse(Kind::NotImplemented, format!("a volume of type {:?} is not supported by this release", text("type")));
-    }
-    if let Some(word) = words.iter().find(|word| !matches!(**word, "bind" | "rbind" | "rw" | "ro")) {
-        return refuse(Kind::NotImplemented, format!("the option {word:?} is not supported by this release"));
-    }
-    let path = PathBuf::from(text("device"));
-    if !path.is_absolute() {
-        return refuse(Kind::Invalid, format!("invalid mount path: '{}' mount path must be absolute", path.display()));
-    }
-    Ok(Backing::Directory { path, read_only: words.contains(&"ro") })
+    Call::new(text("device"), text("type"), text("o"))
+}
+
+/// Docker's words for a volume whose data is not there.
+pub(crate) fn complaint(volume: &Volume, why: &str) -> String {
+    let place = volume.mountpoint.display();
+    let what = call(&volume.options).shown(&volume.mountpoint);
+    format!("error while mounting volume '{place}': failed to mount local volume: {what}: {why}")
+}
+
+fn has_port(device: &str) -> bool {
+    let host = device.trim_start_matches('/').split('/').next().unwrap_or_default();
+    !host.ends_with(']') && host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn map(options: &[(&str, &str)]) -> BTreeMap<String, String> {
+        options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
     fn read(options: &[(&str, &str)]) -> std::result::Result<Backing, String> {
-        let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        backing("v1", &options).map_err(|error| error.message)
+        backing("v1", &map(options)).map_err(|error| error.message)
     }
 
     #[test]
     fn what_is_understood() {
         assert_eq!(read(&[]), Ok(Backing::Own));
         let bind = |o: &str| read(&[("type", "none"), ("o", o), ("device", "/srv")]);
-        assert_eq!(bind("bind"), Ok(Backing::Directory { path: "/srv".into(), read_only: false }));
-        assert_eq!(bind("bind,ro"), Ok(Backing::Directory { path: "/srv".into(), read_only: true }));
+        let directory = |read_only, recursive| Ok(Backing::Directory { path: "/srv".into(), read_only, recursive });
+        assert_eq!(bind("bind"), directory(false, false));
+        assert_eq!(bind("rbind"), directory(false, true));
+        assert_eq!(bind("bind,ro,nosuid,uid=1"), directory(true, false));
+        assert!(matches!(read(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")]), Ok(Backing::Filesystem(_))));
+        assert!(matches!(read(&[("type", "cifs"), ("device", "//host/share")]), Ok(Backing::Filesystem(_))));
     }
 
     #[test]
@@ -75,8 +101,22 @@ mod tests {
         check(&[("type", "none")], "missing required option: \"device\"");
         check(&[("o", "bind"), ("device", "/a")], "missing required option: \"type\"");
         check(&[("size", "1g")], "quota size requested but no quota support");
-        check(&[("type", "nfs"), ("device", ":/a")], "a volume of type \"nfs\" is not supported by this release");
-        check(&[("type", "none"), ("o", "bind,uid=1"), ("device", "/a")], "the option \"uid=1\" is not supported by this release");
-        check(&[("type", "none"), ("o", "bind"), ("device", "a")], "invalid mount path: 'a' mount path must be absolute");
+        check(&[("type", "cifs"), ("device", "//host:445/share")], "port not allowed in CIFS device URL, include 'port' in 'o='");
+    }
+
+    #[test]
+    fn complaints() {
+        let volume = Volume {
+            name: "v".into(),
+            created: 0,
+            labels: BTreeMap::new(),
+            options: map(&[("type", "none"), ("device", "/none"), ("o", "bind")]),
+            mountpoint: "/d/v/_data".into(),
+        };
+        assert_eq!(
+            complaint(&volume, "no such file or directory"),
+            "error while mounting volume '/d/v/_data': failed to mount local volume: mount /none:/d/v/_data, flags: 0x1000: no such file or \
+             directory"
+        );
     }
 }

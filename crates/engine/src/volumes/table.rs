@@ -1,5 +1,6 @@
 //! The table of volumes: what there is, who holds it, one made or removed at a time.
 
+use super::mounted::Mounts;
 use super::options::backing;
 use super::{disk, name};
 use crate::error::{Error, Kind, Result};
@@ -18,6 +19,8 @@ pub(crate) struct Volumes {
     known: Arc<Mutex<Known>>,
     /// One is made or removed at a time, so that a name is never both.
     turn: tokio::sync::Mutex<()>,
+    /// Filesystems of those that have one.
+    pub(super) mounts: Mounts,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ impl Volumes {
     pub(crate) fn open(dir: PathBuf) -> Result<Self> {
         let volumes = disk::open(&dir)?.into_iter().map(|volume| (volume.name.clone(), Arc::new(volume))).collect();
         let known = Arc::new(Mutex::new(Known { volumes, ..Known::default() }));
-        Ok(Self { dir, known, turn: tokio::sync::Mutex::default() })
+        Ok(Self { dir, known, turn: tokio::sync::Mutex::default(), mounts: Mounts::default() })
     }
 
     /// All of them, by name.

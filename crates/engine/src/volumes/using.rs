@@ -1,16 +1,16 @@
 //! A container's volumes: held while it is made, told of while it runs, removed with it.
 
-use super::fill::{Fill, fill};
+use super::fill::{Data, Fill, POPULATE, fill, wanted};
 use super::options::{Backing, backing};
 use super::table::{DRIVER, Hold};
 use crate::error::{Error, Kind, Result};
-use crate::model::volume::Volume;
 use crate::model::{Container, Mount, Request};
 use crate::parts::Parts;
 use crate::paths::clean;
 use dhow_storage::ChainId;
+use dhow_sys::overlay::Overlay;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The volumes of a container that is being made.
 #[derive(Debug, Default)]
@@ -46,22 +46,20 @@ async fn one(parts: &Parts, mount: &mut Mount, lasting: bool, held: &mut Held) -
         held.made.push(volume.name.clone());
         tell(parts, "create", &volume.name, BTreeMap::new());
     }
-    let (data, read_only) = place(&volume)?;
+    let backing = backing(&volume.name, &volume.options)?;
+    mount.read_only |= matches!(backing, Backing::Directory { read_only: true, .. });
+    mount.source = volume.mountpoint.clone();
     if !used.no_copy {
-        let own = volume.mountpoint.parent().unwrap_or(&volume.mountpoint).to_owned();
-        held.fills.push(Fill { data: data.clone(), own, target: clean(&mount.target), anonymous: used.anonymous });
+        let (target, part, anonymous) = (clean(&mount.target), used.subpath.clone(), used.anonymous);
+        let data = match &backing {
+            Backing::Own => Data::Directory { path: volume.mountpoint.clone(), own: true },
+            Backing::Directory { path, .. } => Data::Directory { path: path.clone(), own: false },
+            // Mounted when it is known that there is something to copy.
+            Backing::Filesystem(call) => Data::Filesystem(call.clone()),
+        };
+        held.fills.push(Fill { volume, data, part, target, anonymous });
     }
-    mount.read_only |= read_only;
-    mount.source = data;
     Ok(())
-}
-
-/// Where a container finds a volume's data, and whether nobody may write to it.
-fn place(volume: &Volume) -> Result<(PathBuf, bool)> {
-    Ok(match backing(&volume.name, &volume.options)? {
-        Backing::Own => (volume.mountpoint.clone(), false),
-        Backing::Directory { path, read_only } => (path, read_only),
-    })
 }
 
 impl Held {
@@ -69,9 +67,17 @@ impl Held {
     pub(crate) async fn fill(&mut self, parts: &Parts, image: Option<&ChainId>) -> Result<()> {
         let fills = std::mem::take(&mut self.fills);
         let Some(image) = image.filter(|_| !fills.is_empty()) else { return Ok(()) };
-        let view = parts.layers.view(image)?;
-        let work = tokio::task::spawn_blocking(move || fill(&view, &fills)).await;
-        work.map_err(|e| Error::internal("fill", "the volumes of a container", e))?
+        let view = Arc::new(parts.layers.view(image)?);
+        let (mut ready, mut later) = (Vec::new(), Vec::new());
+        for one in fills {
+            if matches!(one.data, Data::Filesystem(_)) { later.push(one) } else { ready.push(one) }
+        }
+        for one in blocking(&view, move |view| wanted(view, later)).await? {
+            let Data::Filesystem(call) = &one.data else { continue };
+            let mounted = parts.volumes.mounts.get(&one.volume, call).await.map_err(|e| e.prefixed(POPULATE))?;
+            ready.push(Fill { data: Data::Mounted(mounted), ..one });
+        }
+        blocking(&view, move |view| fill(view, &ready)).await
     }
 
     /// The container did not come about: what was made for it goes again.
@@ -82,6 +88,12 @@ impl Held {
             remove(parts, &name).await;
         }
     }
+}
+
+async fn blocking<T: Send + 'static>(view: &Arc<Overlay>, work: impl FnOnce(&Overlay) -> Result<T> + Send + 'static) -> Result<T> {
+    let view = view.clone();
+    let done = tokio::task::spawn_blocking(move || work(&view)).await;
+    done.map_err(|e| Error::internal("fill", "the volumes of a container", e))?
 }
 
 /// Which containers use it.

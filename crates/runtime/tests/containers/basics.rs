@@ -287,6 +287,7 @@ fn a_directory_as_root() {
         cgroup: &place.cgroup,
         seccomp: None,
         stdio,
+        trees: &[],
         hooks: None,
         manner: dhow_runtime::Manner::default(),
     }
@@ -321,6 +322,7 @@ fn without_a_stop() {
             cgroup: &place.cgroup,
             seccomp: None,
             stdio,
+            trees: &[],
             hooks: None,
             manner: dhow_runtime::Manner::default(),
         };

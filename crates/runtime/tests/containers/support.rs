@@ -131,6 +131,7 @@ impl Place {
             cgroup: &self.cgroup,
             seccomp: self.filter.as_ref(),
             stdio,
+            trees: &[],
             hooks: None,
             manner: dhow_runtime::Manner { listener: self.listener.clone(), ..Default::default() },
         })

@@ -5,11 +5,11 @@ use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, process};
 use nix::libc;
 use oci_spec::runtime::Spec;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What older runtimes, which refuse every other, take for the specification's version. Nothing newer has another meaning.
 const VERSION: &str = "1.0.2";
@@ -23,14 +23,39 @@ pub(crate) fn write(bundle: &Path, spec: &Spec) -> io::Result<()> {
     Ok(())
 }
 
-/// Mounts a detached root filesystem on `target` in a new mount namespace, and returns that. On the host nothing changes, and the mount
-/// lasts as long as somebody holds the namespace.
-pub(crate) fn mount(root: &OwnedFd, target: &Path) -> io::Result<OwnedFd> {
+/// Makes a place in the bundle for each bind that is made already, and writes the specification anew with those as sources.
+pub(crate) fn places<'t>(bundle: &Path, spec: &Spec, trees: &'t [(PathBuf, OwnedFd)]) -> io::Result<Vec<(PathBuf, &'t OwnedFd)>> {
+    if trees.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dir = bundle.join("volumes");
+    std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
+    let mut spec = spec.clone();
+    let mut all = Vec::new();
+    for (number, (target, tree)) in trees.iter().enumerate() {
+        let place = dir.join(number.to_string());
+        match FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) {
+            FileType::Directory => std::fs::create_dir(&place)?,
+            _ => drop(std::fs::File::create(&place)?),
+        }
+        let mounts = spec.mounts_mut().iter_mut().flatten();
+        for mount in mounts.filter(|mount| mount.destination() == target) {
+            mount.set_source(Some(place.clone()));
+        }
+        all.push((place, tree));
+    }
+    write(bundle, &spec)?;
+    Ok(all)
+}
+
+/// Mounts a detached root filesystem on `target` and others on places of theirs in a new mount namespace, and returns that. On the host
+/// nothing changes, and the mounts last as long as somebody holds the namespace.
+pub(crate) fn mount(root: &OwnedFd, target: &Path, others: &[(PathBuf, &OwnedFd)]) -> io::Result<OwnedFd> {
     let target = target.canonicalize()?;
     let (ours, theirs) = fdpass::pair()?;
     let Forked::Parent { pidfd, .. } = fork()? else {
         drop(ours);
-        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| in_child(root, &target)));
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| in_child(root, &target, others)));
         let made = made.unwrap_or_else(|_| Err(io::Error::other("panicked")));
         // Where nothing can be said the parent sees the end of the stream.
         let _ = match made {
@@ -48,11 +73,14 @@ pub(crate) fn mount(root: &OwnedFd, target: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-fn in_child(root: &OwnedFd, target: &Path) -> io::Result<OwnedFd> {
+fn in_child(root: &OwnedFd, target: &Path, others: &[(PathBuf, &OwnedFd)]) -> io::Result<OwnedFd> {
     process::unshare(libc::CLONE_NEWNS as u64)?;
     // Only the mount that will carry the root stops telling the host: what a container binds may still be shared with it.
     mount::set_attr_attached(holder(target)?, false, 0, 0, Some(Propagation::Slave))?;
     mount::attach(root, mount::open_path(target)?)?;
+    for (place, tree) in others {
+        mount::attach(tree, mount::open_path(place)?)?;
+    }
     Ok(rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 

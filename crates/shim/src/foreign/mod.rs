@@ -80,14 +80,15 @@ impl Driver {
     }
 
     /// Mounts the root, writes the bundle and creates the container.
-    pub(crate) fn create(&mut self, spec: &Spec, root: &Overlay, stdio: &Stdio) -> Result<Made, Failure> {
+    pub(crate) fn create(&mut self, spec: &Spec, root: &Overlay, stdio: &Stdio, trees: &[(PathBuf, OwnedFd)]) -> Result<Made, Failure> {
         const WHAT: &str = "OCI runtime create failed";
         let bundle = self.dir.join(BUNDLE);
         let fail = |step: Step, path: &Path, e: &io::Error| failure(step, &path.display().to_string(), e);
         bundle::write(&bundle, spec).map_err(|e| fail(Step::Io, &bundle, &e))?;
+        let places = bundle::places(&bundle, spec, trees).map_err(|e| fail(Step::Io, &bundle, &e))?;
         let (root, layers) = root.mount_held().map_err(|e| failure(Step::Root, "overlay", &e))?;
         let target = bundle.join("rootfs");
-        self.namespace = Some(bundle::mount(&root, &target).map_err(|e| fail(Step::Root, &target, &e))?);
+        self.namespace = Some(bundle::mount(&root, &target, &places).map_err(|e| fail(Step::Root, &target, &e))?);
         let (pid, console) = self.beget(WHAT, "create", &[("--bundle", bundle.into())], stdio)?;
         let look = |e: &io::Error| failure(Step::Other, &format!("process {pid}"), e);
         let start_time = process::start_time(pid).map_err(|e| look(&e))?;

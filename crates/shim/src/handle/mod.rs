@@ -5,7 +5,7 @@ mod shim;
 mod spawner;
 mod wire;
 
-pub use crate::files::{clean_up, recorded_exit};
+pub use crate::files::{clean_up, recorded_exit, recorded_volumes};
 pub use shim::{Running, Shim};
 pub use spawner::Spawner;
 

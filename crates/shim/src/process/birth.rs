@@ -17,7 +17,7 @@ use super::relay::Relays;
 use super::session::{Ends, Session};
 use super::sink::Sink;
 use super::stdio::{self, Wanted};
-use super::{Container, Life, Shim, fail, now, pin};
+use super::{Container, Life, Shim, fail, now, pin, volumes};
 use crate::config::sink::LOGGING_DRIVER;
 use crate::config::{AttachConfig, ShimConfig};
 use crate::document;
@@ -144,7 +144,10 @@ fn make(
         cgroup: Cgroup::at(&path)?,
         pin: config.pin_netns.clone(),
         runtime: config.runtime.clone(),
+        volumes: Vec::new(),
     };
+    let found = volumes::find(&config.volumes)?;
+    record.volumes.clone_from(&found.record);
     // First the record of what will have to be undone.
     let state = document::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
     let mut cgroup = undo.launcher.cgroup(&path, config)?;
@@ -160,7 +163,7 @@ fn make(
     let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
-    let mut launched = undo.launcher.launch(config, &mut cgroup, stdio, root)?;
+    let mut launched = undo.launcher.launch(config, &mut cgroup, stdio, &found.trees, root)?;
     let at = now();
     phases.list.append(&mut launched.timings);
     phases.last = Instant::now();
@@ -176,6 +179,7 @@ fn make(
     shim.container.pidfd = Some(launched.pidfd);
     shim.container.root = Some(launched.root);
     shim.container.layers = launched.layers;
+    shim.container.layers.extend(found.held);
     shim.container.map = map;
     shim.resolver = launched.resolver.take();
     attach(&mut shim, std::mem::take(&mut config.attach), clients);

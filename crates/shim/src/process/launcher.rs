@@ -8,7 +8,7 @@ use dhow_runtime::hooks::{Hooks, Moment};
 use dhow_runtime::{Create, Failure, Kind, Manner, Root, Stdio, Step};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Makes the container, and afterwards does what must be asked of whoever made it.
@@ -71,6 +71,7 @@ impl Launcher {
         config: &ShimConfig,
         cgroup: &mut Cgroup,
         stdio: Stdio,
+        trees: &[(PathBuf, OwnedFd)],
         root: &mut Option<OwnedFd>,
     ) -> Result<Launched, Failure> {
         match self {
@@ -78,9 +79,9 @@ impl Launcher {
                 let hooks = hooks(config)?;
                 // From here on there is something that `poststop` can look after.
                 *kept = hooks.map(Box::new);
-                own(config, cgroup, stdio, root, kept.as_deref())
+                own(config, cgroup, stdio, trees, root, kept.as_deref())
             }
-            Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio),
+            Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio, trees),
         }
     }
 
@@ -127,10 +128,17 @@ fn hooks(config: &ShimConfig) -> Result<Option<Hooks>, Failure> {
     Ok(hooks)
 }
 
-fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<OwnedFd>, hooks: Option<&Hooks>) -> Result<Launched, Failure> {
+fn own(
+    config: &ShimConfig,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+    trees: &[(PathBuf, OwnedFd)],
+    root: &mut Option<OwnedFd>,
+    hooks: Option<&Hooks>,
+) -> Result<Launched, Failure> {
     let begun = Instant::now();
     let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
-    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, hooks, manner: Manner::default() };
+    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner: Manner::default() };
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
@@ -168,9 +176,15 @@ fn own(config: &ShimConfig, cgroup: &Cgroup, stdio: Stdio, root: &mut Option<Own
     })
 }
 
-fn foreign_launch(driver: &mut Driver, config: &ShimConfig, cgroup: &mut Cgroup, stdio: &Stdio) -> Result<Launched, Failure> {
+fn foreign_launch(
+    driver: &mut Driver,
+    config: &ShimConfig,
+    cgroup: &mut Cgroup,
+    stdio: &Stdio,
+    trees: &[(PathBuf, OwnedFd)],
+) -> Result<Launched, Failure> {
     let begun = Instant::now();
-    let made = driver.create(&config.spec, &config.root, stdio)?;
+    let made = driver.create(&config.spec, &config.root, stdio, trees)?;
     // What it has not made is not there to be asked.
     cgroup.dirs.retain(|(_, dir)| dir.exists());
     let created = micros(begun);

@@ -27,6 +27,7 @@ mod session;
 mod session_tests;
 mod sink;
 mod stdio;
+mod volumes;
 
 use crate::config::AttachConfig;
 use crate::files;
@@ -93,7 +94,8 @@ struct Container {
     at: i64,
     cgroup: Cgroup,
     root: Option<OwnedFd>,
-    /// Layers of the root that the daemon mounted. Here the next daemon finds them, so that what is cached of their files stays shared.
+    /// Layers of the root, and volumes, that the daemon mounted. Here the next daemon finds them, so that what is cached of their files stays
+    /// shared.
     layers: Vec<OwnedFd>,
     pin: Option<PathBuf>,
     shares_pids: bool,

@@ -87,6 +87,7 @@ impl Place {
             stdin_once: false,
             pin_netns: None,
             make_sources: Vec::new(),
+            volumes: Vec::new(),
             runtime: None,
             attach: Vec::new(),
             health: None,
