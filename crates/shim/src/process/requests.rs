@@ -274,6 +274,7 @@ impl Shim {
         if process.oom_score_adj().is_none() {
             process.set_oom_score_adj(Some(0));
         }
+        crate::descriptors::as_before(&mut process);
         let (stdio, ends) =
             stdio::make(wanted, process.user(), self.container.map.as_deref()).map_err(|e| fail(Step::Io, "standard streams", &e))?;
         if let Some(driver) = self.launcher.foreign() {
