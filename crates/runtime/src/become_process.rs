@@ -17,6 +17,7 @@ use dhow_sys::caps::Caps;
 use dhow_sys::{caps, process, sched, signal};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -31,7 +32,9 @@ pub(crate) fn detach(plan: &ProcessPlan, keep: Keep) -> Result<()> {
         Err(e) => return Err(Failure::io(Step::User, "session keyring", e)),
     }
     for (name, resource, limit) in &plan.rlimits {
-        rustix::process::setrlimit(*resource, *limit).at(Step::Rlimit, name)?;
+        // Descriptors that are inherited, and closed at the exec, may be more than the program may have: what is fewer than now waits.
+        let limit = if *resource == Resource::Nofile { at_least(limit, &getrlimit(Resource::Nofile)) } else { *limit };
+        setrlimit(*resource, limit).at(Step::Rlimit, name)?;
     }
     // Only ever a nicety: raising priority takes CAP_SYS_NICE.
     match rustix::process::setpriority_process(None, 0) {
@@ -45,6 +48,18 @@ pub(crate) fn detach(plan: &ProcessPlan, keep: Keep) -> Result<()> {
         sched::set(attributes).at(Step::Rlimit, "process.scheduler")?;
     }
     Ok(())
+}
+
+/// Both limits, each the larger of two. `None` is no limit.
+fn at_least(one: &Rlimit, other: &Rlimit) -> Rlimit {
+    let larger = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
+    Rlimit { current: larger(one.current, other.current), maximum: larger(one.maximum, other.maximum) }
+}
+
+/// Allows as many descriptors as the program may have, now that no more are opened.
+fn limit_descriptors(plan: &ProcessPlan) -> Result<()> {
+    let mut own = plan.rlimits.iter().filter(|(_, resource, _)| *resource == Resource::Nofile);
+    own.try_for_each(|(name, resource, limit)| setrlimit(*resource, *limit).at(Step::Rlimit, name))
 }
 
 /// Enters the working directory, found within the root and checked to lie there (a directory outside reads as unreachable).
@@ -114,6 +129,7 @@ pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan, keep: Keep)
     }
     rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let executable = program::find(plan, env)?;
+    limit_descriptors(plan)?;
     Ok(Poised { plan, keep, wanted, executable, filtered: false })
 }
 

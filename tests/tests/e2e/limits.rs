@@ -130,3 +130,13 @@ fn bad_limits() {
     assert_eq!(engine.ok("ps -aq"), "");
     engine.finish();
 }
+
+/// What its shim has open, and the program never sees, does not count.
+#[test]
+fn few_descriptors_are_enough_for_a_start() {
+    let engine = Engine::new();
+    assert_eq!(engine.shell("--ulimit nofile=6:7", "ulimit -n; ulimit -Hn").ok(), "6\n7");
+    engine.ok("run -d --init --name few --ulimit nofile=6:7 busybox sleep 1000");
+    assert_eq!(engine.dhow(["exec", "few", "sh", "-c", "ulimit -n; ulimit -Hn"]).ok(), "6\n7");
+    engine.finish();
+}
