@@ -155,6 +155,17 @@ impl Engine {
         &self.dir
     }
 
+    /// Waits until what images are made of has come to the disk, which happens some moments after they are there.
+    pub fn settled(&self) {
+        let layers = self.data_root().join("layers");
+        let lasting = |record: std::path::PathBuf| std::fs::read_to_string(record).is_ok_and(|text| !text.contains("unsynced"));
+        crate::wait::until("all layers are synced", || {
+            let mut all = std::fs::read_dir(layers.join("layers")).expect("layers").flatten();
+            all.all(|layer| lasting(layer.path().join("layer.json")))
+                && std::fs::read_dir(layers.join("tmp")).expect("a directory").next().is_none()
+        });
+    }
+
     /// `--data-root`.
     pub fn data_root(&self) -> PathBuf {
         self.dir.join("d")

@@ -118,6 +118,7 @@ impl Engine {
         adopt::guard_networks(&parts);
         adopt::serve_names(&parts).await;
         adopt::start_again(&parts);
+        crate::lasting::begin(&parts);
         Ok(Self { parts })
     }
 

@@ -27,6 +27,7 @@ mod host;
 mod ids;
 mod images;
 mod init;
+mod lasting;
 mod links;
 mod login;
 pub mod logs;

@@ -131,7 +131,6 @@ impl Images {
             needs.insert(document.digest().to_owned(), None);
             self.blobs.keep(document)?;
         }
-        self.blobs.sync()?;
         Ok(id)
     }
 }

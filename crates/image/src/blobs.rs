@@ -208,13 +208,12 @@ impl Blobs {
         Ok(Some(Spooled { path, digest, size, kept: false, layer: Mutex::new(Early::Done(Box::new(staged))) }))
     }
 
-    /// Puts received content under its digest, synced. Content that stands there already is left alone.
+    /// Puts received content under its digest. Content that stands there already is left alone. It is synced later.
     pub(crate) fn keep(&self, mut spooled: Spooled) -> Result<()> {
         let target = self.path(&spooled.digest)?;
         if target.exists() {
             return Ok(());
         }
-        spooled.open()?.sync_all().map_err(io("sync", spooled.path.display()))?;
         fs::rename(&spooled.path, &target).map_err(io("rename to", target.display()))?;
         spooled.kept = true;
         Ok(())
@@ -226,15 +225,40 @@ impl Blobs {
         if target.exists() {
             return Ok(());
         }
-        spooled.open()?.sync_all().map_err(io("sync", spooled.path.display()))?;
         match fs::hard_link(&spooled.path, &target) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(io("link to", target.display())(e)),
             _ => Ok(()),
         }
     }
 
+    /// Makes content survive a power cut. What is not here any more is passed over. [`Blobs::sync_names`] is next.
+    pub(crate) fn sync(&self, digest: &str) -> Result<()> {
+        let path = self.path(digest)?;
+        match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            file => file.and_then(dhow_sys::file::sync).map_err(io("sync", path.display())),
+        }
+    }
+
+    /// Whether content is here and is what it should be.
+    pub(crate) fn is_whole(&self, digest: &str) -> Result<bool> {
+        let path = self.path(digest)?;
+        let mut file = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(io("open", path.display()))?,
+        };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match file.read(&mut buffer).map_err(io("read", path.display()))? {
+                0 => return Ok(DiffId::from_bytes(&hash.finalize().into()).to_string() == digest),
+                count => hash.update(&buffer[..count]),
+            }
+        }
+    }
+
     /// Makes the names of what was kept survive a power cut.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync_names(&self) -> Result<()> {
         File::open(&self.blobs).and_then(|d| d.sync_all()).map_err(io("sync", self.blobs.display()))
     }
 

@@ -80,7 +80,6 @@ impl Images {
         let id = blob.digest().to_owned();
         let _pin = self.pin([id.clone()].into_iter());
         self.blobs.keep(blob)?;
-        self.blobs.sync()?;
         needs.insert(id.clone(), None);
         let (chain, size) = if empty { (base.chain.clone(), base.size) } else { (Some(layer.chain.clone()), base.size + layer.size) };
         let whole = Whole { id: &id, raw: &raw, checked, chain, size, parent: Some(base.id.clone()), needs };

@@ -1,7 +1,8 @@
 //! The rows: images, the blobs they need, their names.
 
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, params};
+use dhow_db::Durability;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
 
 /// Schema steps, applied in order.
@@ -30,6 +31,10 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     -- The document that the name stands for where it came from: the manifest or the index of a pull, the index of an archive.
     ALTER TABLE name ADD COLUMN top TEXT;
 ",
+    "
+    -- The run of the kernel, and a number, in which the image got content that may not be on the disk yet.
+    ALTER TABLE image ADD COLUMN unsynced TEXT;
+",
 ];
 
 /// One image's row.
@@ -39,12 +44,39 @@ pub(crate) struct Row {
     pub(crate) chain: Option<String>,
     pub(crate) parent: Option<String>,
     pub(crate) last_tagged: Option<i64>,
+    /// See [`Mark`].
+    pub(crate) unsynced: Option<Mark>,
+}
+
+/// Says of an image that a power cut may have taken some of its content, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The run of the kernel.
+    pub(crate) run: String,
+    /// Larger for what came later.
+    pub(crate) number: u64,
+}
+
+impl Mark {
+    fn parse(text: &str) -> Self {
+        let (run, number) = text.split_once(' ').unwrap_or((text, ""));
+        Self { run: run.to_owned(), number: number.parse().unwrap_or(0) }
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.run, self.number)
+    }
 }
 
 /// Every image.
 pub(crate) fn images(c: &Connection) -> Result<Vec<Row>> {
-    let mut statement = c.prepare("SELECT id, chain, parent, last_tagged FROM image")?;
-    let rows = statement.query_map([], |r| Ok(Row { id: r.get(0)?, chain: r.get(1)?, parent: r.get(2)?, last_tagged: r.get(3)? }))?;
+    let mut statement = c.prepare("SELECT id, chain, parent, last_tagged, unsynced FROM image")?;
+    let rows = statement.query_map([], |r| {
+        let unsynced = r.get::<_, Option<String>>(4)?.map(|text| Mark::parse(&text));
+        Ok(Row { id: r.get(0)?, chain: r.get(1)?, parent: r.get(2)?, last_tagged: r.get(3)?, unsynced })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -110,9 +142,48 @@ pub(crate) fn owners(c: &Connection, digest: &str) -> Result<Vec<String>> {
 }
 
 /// Gives an image one more blob.
-pub(crate) fn add_content(c: &mut Connection, image: &str, digest: &str, diff: Option<&str>) -> Result<()> {
-    c.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![image, digest, diff])?;
+pub(crate) fn add_content(c: &mut Connection, image: &str, digest: &str, diff: Option<&str>, mark: &Mark) -> Result<()> {
+    lightly(c, |c| {
+        let tx = c.transaction()?;
+        tx.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![image, digest, diff])?;
+        tx.execute("UPDATE image SET unsynced = ?2 WHERE id = ?1", params![image, mark.to_string()])?;
+        Ok(tx.commit()?)
+    })
+}
+
+/// Forgets content that is not here any more, whoever had it.
+pub(crate) fn drop_content(c: &Connection, digest: &str) -> Result<()> {
+    c.execute("DELETE FROM blob WHERE digest = ?1", [digest])?;
     Ok(())
+}
+
+/// Images with content of this run of the kernel that may not be on the disk.
+pub(crate) fn marked(c: &Connection, run: &str) -> Result<Vec<(String, Mark)>> {
+    let found = images(c)?.into_iter().filter_map(|row| Some((row.id, row.unsynced?)));
+    Ok(found.filter(|(_, mark)| mark.run == run).collect())
+}
+
+/// Gives an image a mark in place of the one that it has.
+pub(crate) fn set_mark(c: &Connection, image: &str, mark: &Mark) -> Result<()> {
+    c.execute("UPDATE image SET unsynced = ?2 WHERE id = ?1", params![image, mark.to_string()])?;
+    Ok(())
+}
+
+/// Takes marks away, but from images that have another one by now. What was committed before is on the disk then, too.
+pub(crate) fn unmark(c: &mut Connection, marked: &[(String, Mark)]) -> Result<()> {
+    let tx = c.transaction()?;
+    for (image, mark) in marked {
+        tx.execute("UPDATE image SET unsynced = NULL WHERE id = ?1 AND unsynced = ?2", params![image, mark.to_string()])?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// Does what nobody waits for the disk for: a power cut may take the commit back, whole, as it may take the content that it is about.
+fn lightly(c: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<()>) -> Result<()> {
+    dhow_db::set_durability(c, Durability::Process)?;
+    let done = work(c);
+    dhow_db::set_durability(c, Durability::Power)?;
+    done
 }
 
 /// These bytes are known to hold this layer.
@@ -122,7 +193,7 @@ pub(crate) fn blob_is_layer(c: &Connection, digest: &str, diff: &str) -> Result<
 }
 
 /// Records an image with its blobs (and the diff ids of those that are layers), and points names to it, in one commit. One that is there
-/// stays, with the blobs added. `at` is told where a person tags.
+/// stays, with the blobs added; both have the row's mark from then on. `at` is told where a person tags.
 pub(crate) fn insert(
     c: &mut Connection,
     row: &Row,
@@ -130,21 +201,28 @@ pub(crate) fn insert(
     names: &[NameRow],
     at: Option<i64>,
 ) -> Result<()> {
-    let tx = c.transaction()?;
+    lightly(c, |c| {
+        let tx = c.transaction()?;
+        insert_in(&tx, row, blobs, names, at)?;
+        Ok(tx.commit()?)
+    })
+}
+
+fn insert_in(tx: &Transaction<'_>, row: &Row, blobs: &BTreeMap<String, Option<String>>, names: &[NameRow], at: Option<i64>) -> Result<()> {
     tx.execute(
-        "INSERT INTO image (id, chain, parent, last_tagged) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(id) DO NOTHING",
-        params![row.id, row.chain, row.parent, row.last_tagged],
+        "INSERT INTO image (id, chain, parent, last_tagged, unsynced) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT(id) DO UPDATE SET unsynced = excluded.unsynced",
+        params![row.id, row.chain, row.parent, row.last_tagged, row.unsynced.as_ref().map(ToString::to_string)],
     )?;
     for (digest, diff) in blobs {
         tx.execute("INSERT OR IGNORE INTO blob (image, digest, diff) VALUES (?1, ?2, ?3)", params![row.id, digest, diff])?;
     }
     for name in names {
-        point(&tx, name)?;
+        point(tx, name)?;
     }
     if let Some(at) = at {
         tx.execute("UPDATE image SET last_tagged = ?2 WHERE id = ?1", params![row.id, at])?;
     }
-    tx.commit()?;
     Ok(())
 }
 

@@ -90,7 +90,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// All of it came: it is checked, and synced. What is not what it should be is removed, and answered with `None`.
+    /// All of it came: it is checked. What is not what it should be is removed, and answered with `None`.
     pub fn finish(self) -> Result<Option<Arrived>> {
         let actual = format!("sha256:{}", hex::encode(self.hash.finalize()));
         if actual != self.digest || self.at != self.size {
@@ -98,7 +98,6 @@ impl Ingest {
             fs::remove_file(&self.path).map_err(io("remove", self.path.display()))?;
             return Ok(None);
         }
-        self.file.sync_data().map_err(io("sync", self.path.display()))?;
         Ok(Some(Arrived { path: self.path, target: self.target, digest: self.digest, size: self.size }))
     }
 

@@ -98,7 +98,6 @@ impl Images {
             self.blobs.keep_copy(content)?;
         }
         self.blobs.keep(config)?;
-        self.blobs.sync()?;
         Ok(Whole { id, raw: &incoming.config, checked, chain, size, parent: incoming.parent.clone(), needs })
     }
 

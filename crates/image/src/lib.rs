@@ -25,6 +25,7 @@ mod incoming;
 mod index;
 mod ingest;
 mod install;
+mod lasting;
 mod model;
 mod parallel;
 mod platforms;

@@ -219,10 +219,12 @@ impl Outgoing {
         let pinned = [spooled.digest().to_owned()];
         let _pins = self.images.pin(pinned.iter().cloned());
         self.images.blobs.keep(spooled)?;
-        self.images.blobs.sync()?;
         let [digest] = pinned;
         let mut state = self.images.state();
-        db::add_content(&mut state.connection, &self.image.id, &digest, diff.as_deref())
+        db::add_content(&mut state.connection, &self.image.id, &digest, diff.as_deref(), &self.images.lasting.mark())?;
+        drop(state);
+        self.images.lasting.tell();
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! The last step of everything that makes an image: its row, with its names, in one commit. Content has been kept and synced before.
+//! The last step of everything that makes an image: its row, with its names, in one commit. Content has been kept before; the row says that
+//! it is not synced.
 
 use crate::db::{self, NameRow, Row};
 use crate::error::{Error, Result};
@@ -32,7 +33,13 @@ impl Images {
     pub(crate) fn record_image(&self, whole: Whole<'_>, names: &[Reference], top: Option<&str>, at: Option<i64>) -> Result<Recorded> {
         let at = at.filter(|_| !names.is_empty());
         let Whole { id, raw, checked, chain, size, parent, needs } = whole;
-        let row = Row { id: id.to_owned(), chain: chain.as_ref().map(ToString::to_string), parent: parent.clone(), last_tagged: None };
+        let row = Row {
+            id: id.to_owned(),
+            chain: chain.as_ref().map(ToString::to_string),
+            parent: parent.clone(),
+            last_tagged: None,
+            unsynced: Some(self.lasting.mark()),
+        };
         let named = |name: &Reference| NameRow { name: name.to_string(), image: id.to_owned(), top: top.map(str::to_owned) };
         let mut state = self.state();
         db::insert(&mut state.connection, &row, &needs, &names.iter().map(named).collect::<Vec<_>>(), at)?;
@@ -61,6 +68,8 @@ impl Images {
         state.index.put(Image { documents, ..image });
         let before = names.iter().map(|name| state.index.set_name(name, id, top, at)).collect();
         let image = state.index.get(id).cloned().ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        drop(state);
+        self.lasting.tell();
         Ok((image, before))
     }
 }

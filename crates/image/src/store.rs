@@ -4,9 +4,10 @@ use crate::blobs::Blobs;
 use crate::db::NameRow;
 use crate::early::Early;
 use crate::error::{Error, Result, io};
-use crate::incoming::{self, CONFIG_MAX, Incoming};
+use crate::incoming::{self, CONFIG_MAX, Checked, Incoming};
 use crate::index::{Index, key};
 use crate::install::Named;
+use crate::lasting::Lasting;
 use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 use crate::parallel::Turns;
 use crate::{archive, db, embedded, model, remove};
@@ -35,6 +36,7 @@ pub struct Images {
     /// Something that was being removed is gone.
     gone: Condvar,
     pub(crate) turns: Turns,
+    pub(crate) lasting: Lasting,
 }
 
 /// What the lock guards: held for commits, never while content is read or unpacked, and by no reader.
@@ -95,8 +97,10 @@ impl Images {
         let connection = dhow_db::open(&root.join("images.db"), db::MIGRATIONS)?;
         dhow_db::set_durability(&connection, Durability::Power)?;
         let state = State { connection, index: Index::default(), pins: HashMap::new(), doomed: HashSet::new() };
-        let this =
-            Self { blobs, layers, state: Mutex::new(state), published: Mutex::default(), gone: Condvar::new(), turns: Turns::default() };
+        let lasting = Lasting::new(layers.run());
+        let (published, gone, turns) = (Mutex::default(), Condvar::new(), Turns::default());
+        let this = Self { blobs, layers, state: Mutex::new(state), published, gone, turns, lasting };
+        this.recover()?;
         this.fill_index()?;
         this.sweep()?;
         Ok(this)
@@ -385,15 +389,21 @@ impl Images {
         Ok(())
     }
 
-    fn read(&self, row: &db::Row) -> Result<Image> {
+    /// An image's configuration from the disk.
+    pub(crate) fn read_config(&self, id: &str) -> Result<(Vec<u8>, Checked)> {
         let mut raw = Vec::new();
-        self.blobs.get(&row.id)?.take(CONFIG_MAX).read_to_end(&mut raw).map_err(io("read", &row.id))?;
+        self.blobs.get(id)?.take(CONFIG_MAX).read_to_end(&mut raw).map_err(io("read", id))?;
         // It stood on a disk since it was checked.
         let actual = DiffId::from_bytes(&Sha256::digest(&raw).into()).to_string();
-        if actual != row.id {
+        if actual != id {
             return Err(Error::Archive(format!("the configuration has the digest {actual}")));
         }
-        let config = incoming::check(&raw, None)?.config;
+        let checked = incoming::check(&raw, None)?;
+        Ok((raw, checked))
+    }
+
+    fn read(&self, row: &db::Row) -> Result<Image> {
+        let (raw, Checked { config, .. }) = self.read_config(&row.id)?;
         let chain = row.chain.as_deref().map(ChainId::parse).transpose()?;
         let mut size = 0;
         let mut next = chain.clone();

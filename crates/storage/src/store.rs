@@ -3,6 +3,7 @@
 //! - A *layer* is immutable content with a diff id. A *chain* is a stack of layers, named by its chain id; the bottom chain's id is its diff id.
 //! - A *snapshot* is a writable directory over a chain (or over nothing), known by a key of the caller's.
 //! - Every operation is atomic: after a crash at any instant, a reopened store has the whole object or nothing of it ([`LayerStore::sweep`]).
+//! - What was made may be lost in a power cut until [`LayerStore::persist`] has ended; a reopened store has the whole object or nothing then too.
 //! - Applying a chain that is there already is a success and changes nothing. Two at once of the same chain: one works, the other waits.
 //! - A chain cannot be removed while another chain or a snapshot stands on it.
 
@@ -100,6 +101,10 @@ pub trait LayerStore: Send + Sync + std::fmt::Debug {
     fn remove(&self, key: &SnapshotKey) -> Result<()>;
     /// Every snapshot's key.
     fn snapshots(&self) -> Result<Vec<SnapshotKey>>;
+    /// Name of this run of the kernel: what was written in it and not synced is in its memory until it ends.
+    fn run(&self) -> &str;
+    /// Makes every layer that is there now survive a power cut. May take as long as the disk needs for all of them; nothing waits for it.
+    fn persist(&self) -> Result<()>;
     /// Takes over mounts of layers that another process (the shim of a container that an earlier daemon started) holds, so that what the kernel
     /// has cached of their files goes on being shared. Before the first call that needs a mount.
     fn adopt(&self, process: i32);

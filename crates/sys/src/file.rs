@@ -3,13 +3,34 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Has the kernel begin to write out a range of a file, and waits for nothing. `offset` and `length` are bytes.
-pub fn begin_writeback(file: impl AsFd, offset: u64, length: u64) -> io::Result<()> {
+/// Has the kernel write out a range of a file, and waits until it is written. Not a sync: what is needed to find the bytes again, and what the
+/// disk itself keeps in memory, may be lost yet. `offset` and `length` are bytes.
+pub fn write_out(file: impl AsFd, offset: u64, length: u64) -> io::Result<()> {
+    const ALL: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
     let (offset, length) = (i64::try_from(offset).map_err(invalid)?, i64::try_from(length).map_err(invalid)?);
     // SAFETY: the descriptor is borrowed for the call, and the call takes numbers only.
-    let ret = unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+    let ret = unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), offset, length, ALL) };
     if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Bytes that are written out before it is asked again whether a file has a name.
+const PIECE: u64 = 16 << 20;
+
+/// Syncs a file's content. One that loses its last name meanwhile is let go of: its space would not be given back before.
+pub fn sync(file: impl AsFd) -> io::Result<()> {
+    let mut offset = 0;
+    loop {
+        let stat = rustix::fs::fstat(&file)?;
+        if stat.st_nlink == 0 {
+            return Ok(());
+        }
+        if i64::try_from(offset).is_ok_and(|offset| offset >= stat.st_size) {
+            return Ok(rustix::fs::fdatasync(&file)?);
+        }
+        write_out(&file, offset, PIECE)?;
+        offset += PIECE;
+    }
 }
 
 /// `FS_IOC_GETFSUUID`: direction, size, type and number as the kernel packs them.
@@ -35,12 +56,21 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn write_back_begins() {
+    fn bytes_are_written_out() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 10_000]).unwrap();
-        begin_writeback(&file, 0, 10_000).unwrap();
-        assert!(begin_writeback(&file, u64::MAX, 1).is_err());
-        assert!(begin_writeback(std::io::pipe().unwrap().0, 0, 1).is_err());
+        write_out(&file, 0, 10_000).unwrap();
+        assert!(write_out(&file, u64::MAX, 1).is_err());
+        assert!(write_out(std::io::pipe().unwrap().0, 0, 1).is_err());
+    }
+
+    #[test]
+    fn files_with_and_without_a_name_are_synced() {
+        let mut named = tempfile::NamedTempFile::new().unwrap();
+        named.write_all(&vec![1; 20_000_000]).unwrap();
+        sync(named.as_file()).unwrap();
+        sync(tempfile::tempfile().unwrap()).unwrap();
+        assert!(sync(std::io::pipe().unwrap().0).is_err());
     }
 
     #[test]

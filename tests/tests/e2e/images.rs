@@ -120,6 +120,7 @@ fn a_pull_without_a_registry_says_so() {
 
 /// Bytes on disk below the data root's images and layers, each file once, however many names it has.
 fn on_disk(engine: &Engine) -> u64 {
+    engine.settled();
     fn walk(dir: &std::path::Path, seen: &mut std::collections::BTreeMap<u64, u64>) {
         for entry in std::fs::read_dir(dir).expect("a directory") {
             let entry = entry.expect("an entry");

@@ -26,6 +26,8 @@ struct State {
 
 impl State {
     fn of(engine: &Engine) -> Self {
+        // Else the records of layers are about to change.
+        engine.settled();
         let df = dhow_tests::http::get(&engine.socket(), "/v1.43/system/df?type=image").expect("an answer");
         let df: Value = serde_json::from_slice(&df.body).expect("JSON");
         let mut layers = BTreeMap::new();

@@ -21,6 +21,7 @@ mod cp;
 mod crash;
 mod devices;
 mod differential;
+mod disk;
 mod drivers;
 mod events;
 mod exchange;

@@ -4,7 +4,7 @@
 
 use dhow_image::{Images, LoadStep, Loaded};
 use dhow_reference::Reference;
-use dhow_storage::{Choice, LayerStore, Store};
+use dhow_storage::{Choice, LayerStore, Limits, Store};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -17,7 +17,12 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn open(root: &Path) -> (Images, Arc<dyn LayerStore>) {
-    let layers: Arc<dyn LayerStore> = Arc::new(Store::open(&root.join("storage"), Choice::Probe).unwrap());
+    open_in("one", root)
+}
+
+/// In a run of the kernel.
+pub(crate) fn open_in(run: &str, root: &Path) -> (Images, Arc<dyn LayerStore>) {
+    let layers: Arc<dyn LayerStore> = Arc::new(Store::open_in(run, &root.join("storage"), Choice::Probe, Limits::default()).unwrap());
     layers.sweep(&|_| false).unwrap();
     (Images::open(&root.join("image"), layers.clone()).unwrap(), layers)
 }

@@ -1,15 +1,15 @@
-//! New layers: built under `tmp/`, synced, renamed into place.
+//! New layers: built under `tmp/` and renamed into place. They are synced later (see `lasting`).
 
 use super::index::{Begin, Turn};
 use super::staged::{Data, Room, Staged};
 use super::{Store, record};
 use crate::form::directory::{self, Contents, Files};
-use crate::form::index::{self, Kept, Places, TAR};
+use crate::form::index::{self, Kept, TAR};
 use crate::form::{Form, mounts};
 use crate::id::{ChainId, DiffId};
 use crate::layer::{Layer, Sink};
 use crate::store::{Error, LayerInfo, Result};
-use crate::tree::{Context, copy, emit, open_dir, remove, sync, usage};
+use crate::tree::{Context, copy, emit, open_dir, remove, usage};
 use rustix::fs::{self, Mode};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufWriter, Read, Write};
@@ -35,9 +35,13 @@ impl Store {
 
     /// Reads an archive to its end and keeps what it holds.
     pub(super) fn take_in(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
+        self.take_in_as(self.form, tar, expected)
+    }
+
+    /// As [`Store::take_in`], in a form.
+    pub(super) fn take_in_as(&self, form: Form, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
         let room = Room::new(&self.dirs)?;
-        let own = || room.dir.try_clone().on("open", room.name.as_bytes());
-        let (layer, digest, data) = match self.form {
+        let (layer, digest, data) = match form {
             Form::Directory => {
                 let mut files = Files(new_dir(&room.dir, DATA)?);
                 let (layer, digest, _) = Layer::read(tar, self.limits, &mut files)?;
@@ -45,18 +49,14 @@ impl Store {
             }
             Form::Index => {
                 let file = index::make(&room.dir, TAR)?;
-                let mut places = Places::new(own()?);
+                let mut places = room.places()?;
                 let (layer, digest, length) = Layer::read(&mut Kept::new(tar, &file), self.limits, &mut places)?;
                 (layer, digest, Data::Tar { tar: file, length, places })
             }
         };
         let diff = DiffId::from_bytes(&digest);
-        if let Some(expected) = expected.filter(|e| **e != diff) {
-            return Err(Error::Digest { expected: expected.to_string(), actual: diff.to_string() });
-        }
-        match &data {
-            Data::Files(files) => sync::tree(&files.0)?,
-            Data::Tar { tar, .. } => fs::fsync(tar).on("sync", TAR.as_bytes())?,
+        if let Some(expected) = expected {
+            same(expected, &diff)?;
         }
         Ok(Staged { diff, layer, data, room })
     }
@@ -72,17 +72,22 @@ impl Store {
 
     /// The caller holds the parent, and the turn for the chain.
     fn build(&self, staged: Staged, parent: Option<&ChainId>, turn: &Turn<'_>) -> Result<LayerInfo> {
-        let Staged { diff, mut layer, mut data, room } = staged;
+        let Staged { diff, mut layer, data, room } = staged;
+        let chain = ChainId::of(parent, &diff);
+        let form = self.finish(&mut layer, data, &room, parent, &chain)?;
+        let info = LayerInfo { chain, parent: parent.cloned(), diff, size: layer.size() };
+        self.publish(info, form, &room, turn)
+    }
+
+    /// Settles what was read over the chain below, and writes it.
+    pub(super) fn finish(&self, layer: &mut Layer, mut data: Data, room: &Room, parent: Option<&ChainId>, chain: &ChainId) -> Result<Form> {
         let lower = self.open_stack(parent, false)?;
         let sink: &mut dyn Sink = match &mut data {
             Data::Files(files) => files,
             Data::Tar { places, .. } => places,
         };
         layer.settle(&lower, sink)?;
-        let chain = ChainId::of(parent, &diff);
-        let info = LayerInfo { chain, parent: parent.cloned(), diff, size: layer.size() };
-        let form = write(&layer, data, &room.dir, &info.chain)?;
-        self.publish(info, form, &room, turn)
+        write(layer, data, &room.dir, chain)
     }
 
     pub(super) fn build_from_upper(&self, parent: Option<&ChainId>, upper: &OwnedFd) -> Result<LayerInfo> {
@@ -91,33 +96,34 @@ impl Store {
         let root = new_dir(&room.dir, "fs")?;
         copy::tree(upper, &root)?;
         let size = usage::of(&root)?.bytes;
-        let mut hash = Hashing(Sha256::new());
-        let mut buffered = BufWriter::with_capacity(64 * 1024, &mut hash);
-        emit::tar(&root, self.root_differs(parent, &root)?, &mut buffered)?;
-        buffered.flush().on("hash", b"layer")?;
-        drop(buffered);
-        let diff = DiffId::from_bytes(&hash.0.finalize().into());
+        let diff = self.digest(parent, &root)?;
         let info = LayerInfo { chain: ChainId::of(parent, &diff), parent: parent.cloned(), diff, size };
-        sync::tree(&root)?;
         match self.index.begin(&info.chain) {
             Begin::Done(info) => Ok(info),
             Begin::Make(turn) => self.publish(info, Form::Directory, &room, &turn),
         }
     }
 
-    /// Makes a finished, synced directory a layer of the store.
+    /// Makes a finished directory a layer of the store, whose record says in which run of the kernel it was written.
     fn publish(&self, info: LayerInfo, form: Form, room: &Room, _turn: &Turn<'_>) -> Result<LayerInfo> {
-        let record = record::write(&room.dir, record::LAYER, &record::LayerRecord::new(&info, form))?;
-        fs::fsync(&record).on("sync", record::LAYER.as_bytes())?;
-        fs::fsync(&room.dir).on("sync", room.name.as_bytes())?;
+        record::write(&room.dir, record::LAYER, &record::LayerRecord::new(&info, form, Some(&self.run)))?;
         let target = info.chain.hex();
         // A directory that is not in the index is a left-over that could not be read: it makes room.
         let stale = self.dirs.move_to_tmp(&self.dirs.layers, target)?;
         self.dirs.move_from_tmp(&room.name, &self.dirs.layers, target)?;
-        fs::fsync(&self.dirs.layers).on("sync", b"layers")?;
-        self.index.insert(info.clone(), form);
+        self.index.insert(info.clone(), form, true);
         remove::tree(&self.dirs.tmp, stale.as_bytes())?;
         Ok(info)
+    }
+
+    /// The digest of the archive that a directory over a chain gives.
+    pub(super) fn digest(&self, parent: Option<&ChainId>, root: &OwnedFd) -> Result<DiffId> {
+        let mut hash = Hashing(Sha256::new());
+        let mut buffered = BufWriter::with_capacity(64 * 1024, &mut hash);
+        emit::tar(root, self.root_differs(parent, root)?, &mut buffered)?;
+        buffered.flush().on("hash", b"layer")?;
+        drop(buffered);
+        Ok(DiffId::from_bytes(&hash.0.finalize().into()))
     }
 
     /// Whether a layer's root directory has other attributes than below, and so belongs into its archive.
@@ -134,7 +140,7 @@ impl Store {
     }
 }
 
-/// Writes a settled layer in the form that its data is there for, synced; as a directory where an index cannot hold it.
+/// Writes a settled layer in the form that its data is there for; as a directory where an index cannot hold it.
 fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId) -> Result<Form> {
     match data {
         Data::Files(files) => {
@@ -142,15 +148,10 @@ fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId) -> Result<Fo
             directory::write(&layer.tree, Contents::Files(&files), &root)?;
             drop(files);
             remove::tree(dir, DATA.as_bytes())?;
-            // The files' contents were synced before.
-            sync::directories(&root)?;
             Ok(Form::Directory)
         }
         Data::Tar { tar, length, places } => {
             let side = places.side();
-            if let Some((side, _)) = side {
-                fs::fsync(side).on("sync", index::SIDE.as_bytes())?;
-            }
             if index::write(layer, length, side.map(|(_, length)| length), &mounts::id(chain), dir)? {
                 return Ok(Form::Index);
             }
@@ -159,10 +160,17 @@ fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId) -> Result<Fo
             directory::write(&layer.tree, Contents::Devices(&devices), &root)?;
             remove::tree(dir, TAR.as_bytes())?;
             remove::tree(dir, index::SIDE.as_bytes())?;
-            sync::tree(&root)?;
             Ok(Form::Directory)
         }
     }
+}
+
+/// An error where a layer is not what it should be.
+pub(super) fn same(expected: &DiffId, actual: &DiffId) -> Result<()> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(Error::Digest { expected: expected.to_string(), actual: actual.to_string() })
 }
 
 fn new_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd> {

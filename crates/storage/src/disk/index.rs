@@ -20,6 +20,7 @@ struct Tables {
     layers: HashMap<ChainId, Layer>,
     snapshots: HashMap<SnapshotKey, Option<ChainId>>,
     making: HashSet<ChainId>,
+    numbers: u64,
 }
 
 #[derive(Debug)]
@@ -30,6 +31,12 @@ struct Layer {
     users: usize,
     /// It is on its way out.
     leaving: bool,
+    /// A power cut may still take it.
+    unsynced: bool,
+    /// No other layer has it, also none of the same chain.
+    number: u64,
+    /// Its record is being replaced.
+    busy: bool,
 }
 
 /// Keeps a chain while an operation uses it.
@@ -147,15 +154,18 @@ impl Index {
         }
     }
 
-    /// Records a layer; its parent gets a user.
-    pub(super) fn insert(&self, info: LayerInfo, form: Form) {
+    /// Records a layer, and answers its number; its parent gets a user.
+    pub(super) fn insert(&self, info: LayerInfo, form: Form, unsynced: bool) -> u64 {
         let mut tables = self.lock();
+        tables.numbers += 1;
+        let number = tables.numbers;
         if let Some(parent) = &info.parent
             && let Some(layer) = tables.layers.get_mut(parent)
         {
             layer.users += 1;
         }
-        tables.layers.insert(info.chain.clone(), Layer { info, form, users: 0, leaving: false });
+        tables.layers.insert(info.chain.clone(), Layer { info, form, users: 0, leaving: false, unsynced, number, busy: false });
+        number
     }
 
     /// After loading in any order: drops layers whose parent is missing, and counts users anew.
@@ -188,6 +198,9 @@ impl Index {
     /// Marks a layer that nobody uses as leaving.
     pub(super) fn take_layer(&self, chain: &ChainId) -> Result<()> {
         let mut tables = self.lock();
+        while tables.get(chain)?.busy {
+            tables = self.finished.wait(tables).unwrap_or_else(PoisonError::into_inner);
+        }
         let users = tables.get(chain)?.users;
         if users > 0 {
             let by = tables.user_of(chain);
@@ -217,6 +230,68 @@ impl Index {
         }
         drop(tables);
         self.finished.notify_all();
+    }
+
+    /// Layers that a power cut may still take, with their forms and numbers.
+    pub(super) fn unsynced(&self) -> Vec<(LayerInfo, Form, u64)> {
+        let tables = self.lock();
+        tables.layers.values().filter(|l| l.unsynced && !l.leaving).map(|l| (l.info.clone(), l.form, l.number)).collect()
+    }
+
+    /// Does something to the directory of a layer while nobody removes it. `None`: this very layer is not there any more.
+    pub(super) fn occupy<T>(&self, chain: &ChainId, number: u64, work: impl FnOnce() -> T) -> Option<T> {
+        let mut tables = self.lock();
+        loop {
+            let layer = tables.layers.get_mut(chain).filter(|layer| layer.number == number && !layer.leaving)?;
+            if !layer.busy {
+                layer.busy = true;
+                break;
+            }
+            tables = self.finished.wait(tables).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(tables);
+        let done = work();
+        if let Some(layer) = self.lock().layers.get_mut(chain) {
+            layer.busy = false;
+        }
+        self.finished.notify_all();
+        Some(done)
+    }
+
+    /// Whether this very layer is there.
+    pub(super) fn has(&self, chain: &ChainId, number: u64) -> bool {
+        self.lock().get(chain).is_ok_and(|layer| layer.number == number)
+    }
+
+    /// The right to make another form of a layer, and its number. Who waited may find that it was done: `None`.
+    pub(super) fn rework(&self, chain: &ChainId) -> Result<Option<(Turn<'_>, u64)>> {
+        let mut tables = self.lock();
+        loop {
+            let layer = tables.get(chain)?;
+            if layer.form == Form::Directory {
+                return Ok(None);
+            }
+            let number = layer.number;
+            if tables.making.insert(chain.clone()) {
+                return Ok(Some((Turn { index: self, chain: chain.clone() }, number)));
+            }
+            tables = self.finished.wait(tables).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A layer has another form, synced, from now on.
+    pub(super) fn becomes(&self, chain: &ChainId, number: u64, form: Form) {
+        if let Some(layer) = self.lock().layers.get_mut(chain).filter(|layer| layer.number == number) {
+            layer.form = form;
+            layer.unsynced = false;
+        }
+    }
+
+    /// A power cut leaves it whole from now on.
+    pub(super) fn is_synced(&self, chain: &ChainId, number: u64) {
+        if let Some(layer) = self.lock().layers.get_mut(chain).filter(|layer| layer.number == number) {
+            layer.unsynced = false;
+        }
     }
 
     pub(super) fn add_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {

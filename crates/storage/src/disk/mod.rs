@@ -16,9 +16,9 @@
 //! └─ tmp/<random>/               work in progress and what is being removed; emptied by `sweep`
 //! ```
 //!
-//! Which form new layers get is chosen when the store is opened; layers of both may stand on each other. A layer is built under `tmp/`, synced,
-//! and renamed into place, so it is there whole or not at all, also after a power cut. A snapshot is not synced. A removal first renames into
-//! `tmp/`.
+//! Which form new layers get is chosen when the store is opened; layers of both may stand on each other. A layer is built under `tmp/` and
+//! renamed into place, so it is there whole or not at all; `lasting` says how that holds over a power cut too. A snapshot is not synced. A
+//! removal first renames into `tmp/`.
 //!
 //! *Base* is Docker's init layer, once for all: the mount points and files that every container has (`/dev`, `/proc`, `/etc/hosts`, …). As
 //! the lowest directory it fills in only what an image lacks, costs a container nothing and never shows in a diff or a commit.
@@ -27,10 +27,12 @@ mod base;
 mod build;
 mod choice;
 mod index;
+mod lasting;
 mod record;
 mod snapshot;
 mod staged;
 mod state;
+mod unpack;
 
 pub use choice::Choice;
 pub use staged::Staged;
@@ -45,6 +47,7 @@ use crate::tree::{Context, emit, open_dir, open_file, remove};
 use dhow_sys::overlay::{Held, Lower, Overlay};
 use index::Index;
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use state::Dirs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -60,6 +63,8 @@ pub struct Store {
     mounts: Mounts,
     form: Form,
     limits: Limits,
+    /// This run of the kernel.
+    run: String,
 }
 
 impl Store {
@@ -71,11 +76,21 @@ impl Store {
 
     /// As [`Self::open`], with other bounds for archives.
     pub fn with_limits(root: &Path, choice: Choice, limits: Limits) -> Result<Self> {
+        Self::open_in(&lasting::run()?, root, choice, limits)
+    }
+
+    /// As [`Self::with_limits`], in a run of the kernel of this name.
+    pub fn open_in(run: &str, root: &Path, choice: Choice, limits: Limits) -> Result<Self> {
         let dirs = Arc::new(Dirs::open(root)?);
         base::ensure(&dirs)?;
         let form = choice.form(&dirs, root)?;
-        let index = record::load(&dirs)?;
-        Ok(Self { root: root.to_path_buf(), dirs, index, mounts: Mounts::default(), form, limits })
+        let (mounts, index) = (Mounts::default(), Index::default());
+        let this = Self { root: root.to_path_buf(), dirs, index, mounts, form, limits, run: run.to_owned() };
+        let doubtful = record::layers(&this.dirs, &this.index, run)?;
+        this.examine(doubtful);
+        this.index.drop_orphans();
+        record::snapshots(&this.dirs, &this.index)?;
+        Ok(this)
     }
 
     fn layer_path(&self, chain: &ChainId) -> PathBuf {
@@ -90,7 +105,7 @@ impl Store {
     fn lower(&self, chain: Option<&ChainId>) -> Result<Vec<Lower>> {
         let mut lower = Vec::new();
         for (chain, form) in self.index.stack(chain)? {
-            lower.push(match form {
+            lower.push(match self.usable(&chain, form)? {
                 Form::Directory => Lower::Dir(self.layer_path(&chain).join("fs")),
                 Form::Index => {
                     let mount = self.mounted(&chain)?;
@@ -116,7 +131,7 @@ impl Store {
     }
 
     fn open_form(&self, chain: &ChainId, form: Form) -> Result<OwnedFd> {
-        let opened = match form {
+        let opened = match self.usable(chain, form)? {
             Form::Directory => open_dir(self.layer_dir(chain)?, b"fs"),
             Form::Index => mounts::root(&*self.mounted(chain)?),
         };
@@ -125,7 +140,7 @@ impl Store {
 
     /// What the root directory of a chain's top layer is like.
     fn stat_root(&self, chain: &ChainId) -> Result<Stat> {
-        let stat = match self.index.form(chain)? {
+        let stat = match self.usable(chain, self.index.form(chain)?)? {
             Form::Directory => fs::statat(&self.dirs.layers, format!("{}/fs", chain.hex()), AtFlags::SYMLINK_NOFOLLOW),
             Form::Index => fs::fstat(&*self.mounted(chain)?),
         };
@@ -174,11 +189,11 @@ impl LayerStore for Store {
     }
 
     fn kept_tar(&self, chain: &ChainId) -> Result<Option<std::fs::File>> {
-        if self.index.form(chain)? != Form::Index {
-            return Ok(None);
+        self.index.layer(chain)?;
+        match open_file(self.layer_dir(chain)?, TAR.as_bytes()) {
+            Err(Errno::NOENT) => Ok(None),
+            file => Ok(Some(file.on("open", TAR.as_bytes())?.into())),
         }
-        let file = open_file(self.layer_dir(chain)?, TAR.as_bytes()).on("open", TAR.as_bytes())?;
-        Ok(Some(file.into()))
     }
 
     fn tar(&self, chain: &ChainId, out: &mut dyn Write) -> Result<()> {
@@ -261,6 +276,14 @@ impl LayerStore for Store {
     fn adopt(&self, process: i32) {
         self.mounts.adopt(process);
         self.mounts.settled(self.index.layers().into_iter().map(|info| info.chain));
+    }
+
+    fn run(&self) -> &str {
+        &self.run
+    }
+
+    fn persist(&self) -> Result<()> {
+        self.sync_layers()
     }
 
     fn sweep(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()> {

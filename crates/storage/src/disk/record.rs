@@ -22,7 +22,10 @@ pub(super) struct LayerRecord {
     size: u64,
     /// Layers of the first versions do not say it.
     #[serde(default)]
-    form: Form,
+    pub(super) form: Form,
+    /// The run of the kernel in which it was written, until it is synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsynced: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,8 +34,19 @@ pub(super) struct SnapshotRecord {
 }
 
 impl LayerRecord {
-    pub(super) fn new(info: &LayerInfo, form: Form) -> Self {
-        Self { chain: info.chain.clone(), parent: info.parent.clone(), diff: info.diff.clone(), size: info.size, form }
+    pub(super) fn new(info: &LayerInfo, form: Form, unsynced: Option<&str>) -> Self {
+        Self {
+            chain: info.chain.clone(),
+            parent: info.parent.clone(),
+            diff: info.diff.clone(),
+            size: info.size,
+            form,
+            unsynced: unsynced.map(str::to_owned),
+        }
+    }
+
+    pub(super) fn info(&self) -> LayerInfo {
+        LayerInfo { chain: self.chain.clone(), parent: self.parent.clone(), diff: self.diff.clone(), size: self.size }
     }
 }
 
@@ -56,19 +70,27 @@ fn read<T: serde::de::DeserializeOwned>(dir: &OwnedFd, name: &str) -> Option<T> 
     serde_json::from_slice(&text[..length]).ok()
 }
 
-/// Takes up every whole layer whose chain is whole, and every whole snapshot over one.
-pub(super) fn load(dirs: &Dirs) -> Result<Index> {
-    let index = Index::default();
+/// Takes up every whole layer whose chain is whole. Answers those that were not synced when the kernel ended, of which anything may be there.
+pub(super) fn layers(dirs: &Dirs, index: &Index, boot: &str) -> Result<Vec<LayerRecord>> {
+    let mut doubtful = Vec::new();
     for name in names(&dirs.layers).on("read", b"layers")? {
         let record: Option<LayerRecord> = open_dir(&dirs.layers, &name).ok().and_then(|d| read(&d, LAYER));
         match record {
             Some(r) if r.chain.hex().as_bytes() == name && ChainId::of(r.parent.as_ref(), &r.diff) == r.chain => {
-                index.insert(LayerInfo { chain: r.chain, parent: r.parent, diff: r.diff, size: r.size }, r.form);
+                if r.unsynced.as_deref().is_some_and(|written| written != boot) {
+                    doubtful.push(r);
+                } else {
+                    index.insert(r.info(), r.form, r.unsynced.is_some());
+                }
             }
             _ => tracing::warn!(layer = %String::from_utf8_lossy(&name), "not a whole layer, ignored"),
         }
     }
-    index.drop_orphans();
+    Ok(doubtful)
+}
+
+/// Takes up every whole snapshot over a layer that is there.
+pub(super) fn snapshots(dirs: &Dirs, index: &Index) -> Result<()> {
     for name in names(&dirs.snapshots).on("read", b"snapshots")? {
         let record: Option<SnapshotRecord> = open_dir(&dirs.snapshots, &name).ok().and_then(|d| read(&d, SNAPSHOT));
         let key = SnapshotKey(String::from_utf8_lossy(&name).into_owned());
@@ -77,5 +99,5 @@ pub(super) fn load(dirs: &Dirs) -> Result<Index> {
             tracing::warn!(snapshot = %key.0, "not a whole snapshot, ignored");
         }
     }
-    Ok(index)
+    Ok(())
 }

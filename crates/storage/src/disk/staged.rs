@@ -6,11 +6,11 @@ use crate::form::index::Places;
 use crate::id::DiffId;
 use crate::layer::Layer;
 use crate::store::Result;
-use crate::tree::remove;
+use crate::tree::{Context, remove};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// A layer that was taken in, checked and synced, and stands on nothing yet. Dropped, it is removed.
+/// A layer that was taken in and checked, and stands on nothing yet. Dropped, it is removed.
 #[derive(Debug)]
 pub struct Staged {
     pub(super) diff: DiffId,
@@ -26,7 +26,7 @@ impl Staged {
         &self.diff
     }
 
-    /// Its tar as the very file, synced, where the form keeps it. Who links to that file writes the bytes once only.
+    /// Its tar as the very file, where the form keeps it. Who links to that file writes the bytes once only.
     #[must_use]
     pub fn tar(&self) -> Option<&OwnedFd> {
         match &self.data {
@@ -57,6 +57,13 @@ impl Room {
     pub(super) fn new(dirs: &Arc<Dirs>) -> Result<Self> {
         let (name, dir) = dirs.make_tmp()?;
         Ok(Self { dirs: dirs.clone(), name, dir })
+    }
+}
+
+impl Room {
+    /// Where contents lie in a tar that is kept in it.
+    pub(super) fn places(&self) -> Result<Places> {
+        Ok(Places::new(self.dir.try_clone().on("open", self.name.as_bytes())?))
     }
 }
 

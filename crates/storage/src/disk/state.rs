@@ -74,7 +74,8 @@ fn close_off(dir: &OwnedFd, shown: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn random_name() -> Result<String> {
+/// A name that nothing has.
+pub(super) fn random_name() -> Result<String> {
     let mut bytes = [0u8; 12];
     getrandom::fill(&mut bytes).map_err(|e| Error::Io {
         op: "read",

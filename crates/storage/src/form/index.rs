@@ -17,21 +17,16 @@ pub(crate) const INDEX: &str = "index.erofs";
 /// What no block of the tar can be. Most layers have none.
 pub(crate) const SIDE: &str = "side.data";
 
-/// The kernel is asked to begin writing each time that so many bytes are there.
-const WRITEBACK: u64 = 8 << 20;
-
 /// Reads a stream and keeps what it reads in a file.
 #[derive(Debug)]
 pub(crate) struct Kept<'a, R: ?Sized> {
     stream: &'a mut R,
     file: &'a OwnedFd,
-    written: u64,
-    begun: u64,
 }
 
 impl<'a, R: Read + ?Sized> Kept<'a, R> {
     pub(crate) fn new(stream: &'a mut R, file: &'a OwnedFd) -> Self {
-        Self { stream, file, written: 0, begun: 0 }
+        Self { stream, file }
     }
 }
 
@@ -42,12 +37,6 @@ impl<R: Read + ?Sized> Read for Kept<'_, R> {
         while !rest.is_empty() {
             let written = rustix::io::retry_on_intr(|| rustix::io::write(self.file, rest))?;
             rest = &rest[written..];
-        }
-        self.written += count as u64;
-        if self.written - self.begun >= WRITEBACK {
-            // Only a hint: the sync at the end tells what went wrong.
-            let _ = dhow_sys::file::begin_writeback(self.file, self.begun, self.written - self.begun);
-            self.begun = self.written;
         }
         Ok(count)
     }
@@ -140,14 +129,14 @@ fn piece(reader: &mut Reader<'_>, side: &OwnedFd, extents: &[Extent], offset: u6
     Ok(())
 }
 
-/// Writes the index of a settled layer, and syncs it. `false`: it cannot describe this layer.
+/// Writes the index of a settled layer. `false`: it cannot describe this layer.
 pub(crate) fn write(layer: &Layer, tar: u64, side: Option<u64>, id: &[u8; 16], dir: &OwnedFd) -> Result<bool> {
     let file = make(dir, INDEX)?;
     let devices: Vec<u64> = std::iter::once(tar).chain(side).collect();
     let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::from(file));
     let written = dhow_erofs::write(&layer.tree, &devices, id, &mut out).map(drop);
     match written.and_then(|()| Ok(out.flush()?)) {
-        Ok(()) => out.get_ref().sync_all().on("sync", INDEX.as_bytes()).map(|()| true),
+        Ok(()) => Ok(true),
         Err(dhow_erofs::Error::Io(error)) => Err(error).on("write", INDEX.as_bytes()),
         Err(dhow_erofs::Error::Unfit(reason)) => {
             told(&reason);

@@ -21,22 +21,13 @@ type Item = (OwnedFd, Vec<u8>);
 
 /// Syncs what is below `dir`, and `dir` itself.
 pub(crate) fn tree(dir: impl AsFd) -> Result<()> {
-    of(dir, true)
-}
-
-/// As [`tree`], without the files, which are synced already.
-pub(crate) fn directories(dir: impl AsFd) -> Result<()> {
-    of(dir, false)
-}
-
-fn of(dir: impl AsFd, files: bool) -> Result<()> {
     let mut first = Vec::with_capacity(ALONE);
     let root = dir.as_fd().try_clone_to_owned().on("sync", b"/")?;
     let (send, receive) = sync_channel(THREADS);
     let receive = Mutex::new(receive);
     std::thread::scope(|scope| {
         let mut workers = Vec::new();
-        let walked = walk(root, b"", 0, files, &mut |item| {
+        let walked = walk(root, b"", 0, &mut |item| {
             if first.len() < ALONE {
                 first.push(item);
                 return Ok(());
@@ -80,14 +71,14 @@ fn one((fd, path): &Item) -> Result<()> {
     fs::fsync(fd).on("sync", path)
 }
 
-fn walk(dir: OwnedFd, path: &[u8], depth: usize, files: bool, sync: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+fn walk(dir: OwnedFd, path: &[u8], depth: usize, sync: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
     check_depth(depth)?;
     for name in names(&dir).on("read", path)? {
         let at = join(path, &name);
         let stat = stat(&dir, &name).on("stat", &at)?;
         if is_dir(&stat) {
-            walk(open_dir(&dir, &name).on("open", &at)?, &at, depth + 1, files, sync)?;
-        } else if files && kind(&stat) == FileType::RegularFile {
+            walk(open_dir(&dir, &name).on("open", &at)?, &at, depth + 1, sync)?;
+        } else if kind(&stat) == FileType::RegularFile {
             // Empty ones too: owner, mode and attributes are to survive as well.
             sync((open_file(&dir, &name).on("open", &at)?, at))?;
         }

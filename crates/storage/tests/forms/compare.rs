@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// Every name below a directory in order, with its attributes. `nanos` false leaves out parts of seconds, which some archives do not have.
+/// Every name below a directory in order, with its attributes; what is mounted there is not entered. `nanos` false leaves out parts of seconds, which some archives do not have.
 pub(crate) fn listing(root: &OwnedFd, nanos: bool) -> Vec<String> {
-    let mut listing = Listing { nanos, lines: Vec::new(), first: BTreeMap::new() };
     let top = openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let stat = statat(&top, "", AtFlags::EMPTY_PATH).unwrap();
+    let mut listing = Listing { nanos, device: stat.st_dev, lines: Vec::new(), first: BTreeMap::new() };
     listing.line("/", &top, b".", &stat);
     listing.directory(&top, "");
     listing.lines
@@ -18,6 +18,7 @@ pub(crate) fn listing(root: &OwnedFd, nanos: bool) -> Vec<String> {
 
 struct Listing {
     nanos: bool,
+    device: u64,
     lines: Vec<String>,
     /// The first name of inodes that have several.
     first: BTreeMap<(u64, u64), String>,
@@ -32,7 +33,7 @@ impl Listing {
             let at = format!("{path}/{}", name.escape_ascii());
             let stat = statat(dir, &name[..], AtFlags::SYMLINK_NOFOLLOW).unwrap();
             self.line(&at, dir, &name, &stat);
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && stat.st_dev == self.device {
                 let below = openat(dir, &name[..], OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).unwrap();
                 self.directory(&below, &at);
             }

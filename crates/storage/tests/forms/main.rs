@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's result")]
 
 mod compare;
+mod lasting;
 mod oddities;
 mod random;
 mod shared;
 mod switch;
+mod tree;
 
 use dhow_storage::{Choice, Form, LayerInfo, LayerStore, Store};
 use std::os::fd::OwnedFd;

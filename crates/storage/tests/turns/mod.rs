@@ -88,6 +88,12 @@ impl LayerStore for Turns {
     fn adopt(&self, process: i32) {
         self.now().0.adopt(process);
     }
+    fn run(&self) -> &str {
+        "one"
+    }
+    fn persist(&self) -> Result<()> {
+        self.now().0.persist()
+    }
     fn sweep(&self, keep: &dyn Fn(&SnapshotKey) -> bool) -> Result<()> {
         self.now().0.sweep(keep)
     }
