@@ -67,6 +67,7 @@ mod top;
 mod transfers;
 mod tutorial;
 mod two_engines;
+mod unpacked;
 mod userns;
 mod volume_filesystems;
 mod volumes;
