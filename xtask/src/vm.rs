@@ -38,6 +38,10 @@ const SELECTION: &[&str] = &[
     "network::a_published_port",
     "ports::ports_of_sctp",
 ];
+/// The filter that chooses the runtime's own tests, which run beside the end-to-end tests.
+const RUNTIME: &str = "runtime";
+/// They change the process that they run in, so each has one of its own.
+const EACH_ALONE: &str = "for test in $(/t/containers --list | sed 's/: test//'); do /t/containers --exact $test || bad=$?; done\n";
 /// What needs programs that the machine lacks.
 const LEFT_OUT: &[&str] = &["docker_client", "slow_"];
 /// The longest that one machine may take.
@@ -74,12 +78,11 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         other => bail!("I do not understand {other:?}: see `cargo xtask`"),
     };
     setup::run(false)?;
+    let programs = if filters == [RUNTIME] { Programs::of_runtime()? } else { Programs::build(build(&["-p", "dhow"], "dhow")?)? };
     let images = images::run()?;
-    let dhow = build(&["-p", "dhow"], "dhow")?;
-    let e2e = Programs::build(dhow)?;
     let mut failed = false;
     for name in kernels {
-        failed |= !boot(&get(&name)?, &e2e, &images, &filters)?;
+        failed |= !boot(&get(&name)?, &programs, &images, &filters)?;
     }
     if failed { bail!("tests failed in the virtual machine") } else { Ok(()) }
 }
@@ -105,14 +108,19 @@ pub(crate) fn run_all(dhow: &Path, images: &Path) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("tests failed in the virtual machine with Linux {}", failed.join(", ")) }
 }
 
-/// What goes into the machine.
-struct Programs {
-    dhow: PathBuf,
-    tests: PathBuf,
-    attacker: PathBuf,
-}
+/// What goes into the machine, and where.
+struct Programs(Vec<(PathBuf, &'static str)>);
 
 impl Programs {
+    /// The runtime's own tests, which need nothing else.
+    fn of_runtime() -> Result<Self> {
+        let mut cargo = command(
+            "cargo",
+            &["test", "--quiet", "--no-run", "--message-format=json-render-diagnostics", "-p", "dhow-runtime", "--test", "containers"],
+        );
+        Ok(Self(vec![(executable(&mut cargo, "containers")?, "t/containers")]))
+    }
+
     fn build(dhow: PathBuf) -> Result<Self> {
         let mut cargo = command(
             "cargo",
@@ -120,7 +128,9 @@ impl Programs {
         );
         let tests = executable(&mut cargo, "e2e")?;
         let attacker = build(&["-p", "dhow-tests", "--bin", "attacker"], "attacker")?;
-        Ok(Self { dhow, tests, attacker })
+        let mut all = Self::of_runtime()?;
+        all.0.extend([(dhow, "t/dhow"), (tests, "t/e2e"), (attacker, "t/attacker")]);
+        Ok(all)
     }
 }
 
@@ -158,7 +168,7 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
             code = rest.trim().parse::<i32>().ok();
             break;
         }
-        if line.contains("test ") || line.contains("SKIPPED") || line.contains("panic") {
+        if line.contains("test ") || line.starts_with("ok  ") || line.contains("SKIPPED") || line.contains("panic") {
             println!("Linux {}: {line}", kernel.name);
         }
         told.push(line);
@@ -188,14 +198,8 @@ fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[Stri
         std::fs::create_dir_all(tree.join(dir)).with_context(|| format!("make {dir}"))?;
     }
     let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
-    let copies = [
-        (busybox.as_path(), "bin/busybox"),
-        (&programs.dhow, "t/dhow"),
-        (&programs.tests, "t/e2e"),
-        (&programs.attacker, "t/attacker"),
-        (&images.join("busybox.tar"), "t/images/busybox.tar"),
-    ];
-    for (from, to) in copies {
+    let others = [(busybox, "bin/busybox"), (images.join("busybox.tar"), "t/images/busybox.tar")];
+    for (from, to) in programs.0.iter().chain(&others) {
         std::fs::copy(from, tree.join(to)).with_context(|| format!("copy {}", from.display()))?;
     }
     for program in PROGRAMS {
@@ -237,6 +241,8 @@ fn write_script(path: &Path, text: &str) -> Result<()> {
 
 /// The first process after the disk is the root: mounts what a distribution mounts, runs the tests, says how it went.
 fn second_stage(filters: &[String]) -> String {
+    let runtime = filters.is_empty() || filters == [RUNTIME];
+    let e2e = filters != [RUNTIME];
     let mut words: Vec<String> = vec!["--test-threads=1".into()];
     if filters.is_empty() {
         words.extend(SELECTION.iter().map(|word| (*word).to_string()));
@@ -266,12 +272,13 @@ hostname machine
 chmod 1777 /tmp
 cd /t
 export DHOW_BIN=/t/dhow DHOW_ATTACKER=/t/attacker DHOW_IMAGES=/t/images DHOW_SLOW=10 RUST_BACKTRACE=0
-/t/e2e {}
-echo {MARKER} $?
+bad=0
+{}{}echo {MARKER} $bad
 sync
 poweroff -f
 ",
-        words.join(" ")
+        if runtime { EACH_ALONE } else { "" },
+        if e2e { format!("/t/e2e {} || bad=$?\n", words.join(" ")) } else { String::new() }
     )
 }
 
@@ -351,6 +358,8 @@ mod tests {
     #[test]
     fn a_filter_replaces_the_selection() {
         let script = second_stage(&["hello::".to_string()]);
-        assert!(script.contains("/t/e2e '--test-threads=1' 'hello::'\n"), "{script}");
+        assert!(script.contains("/t/e2e '--test-threads=1' 'hello::' || bad=$?\n") && !script.contains("/t/containers"), "{script}");
+        let script = second_stage(&["runtime".to_string()]);
+        assert!(script.contains("/t/containers --exact") && !script.contains("/t/e2e"), "{script}");
     }
 }

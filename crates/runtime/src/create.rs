@@ -7,12 +7,13 @@ use crate::error::{At, Failure, Kind, Result, Step};
 use crate::gate::Gate;
 use crate::hooks::{Hooks, Moment};
 use crate::listener::{self, Listener};
+use crate::rdt::Rdt;
 use crate::seccomp::{self, Program};
 use crate::stdio::{Stdio, agree};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
-use crate::{enter, idmount, labels, netdevices, spawn, timens, userns};
+use crate::{enter, idmount, labels, netdevices, nsnames, spawn, timens, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
@@ -65,6 +66,8 @@ pub struct Manner {
     pub no_pivot: bool,
     /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
     pub listener: Option<Listener>,
+    /// The class of service that `linux.intelRdt` asks for, made; needed if it does so.
+    pub rdt: Option<Rdt>,
 }
 
 /// What a program inherits beyond its three descriptors.
@@ -134,6 +137,9 @@ impl Create<'_> {
         labels::agree("linux.mountLabel", plan.mount_label.as_ref())?;
         if self.hooks.is_none() && Hooks::of(self.spec, "", Path::new(""))?.is_some() {
             return Err(Failure::invalid("hooks", "need a bundle"));
+        }
+        if self.manner.rdt.is_none() && self.spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
+            return Err(Failure::invalid("linux.intelRdt", "is not supported here"));
         }
         let compiled = self.compile()?;
         let filter = self.seccomp.or(compiled.as_ref());
@@ -205,6 +211,7 @@ impl Create<'_> {
         if let Some(adj) = plan.process.oom_score_adj {
             spawn::set_oom_score_adj(pid, adj)?;
         }
+        self.manner.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
         if let Some(listener) = child.listener {
             listener.attend(socket, pid, child.pidfd)?;
         }
@@ -272,11 +279,11 @@ struct Ready {
 fn open_namespaces(plan: &Plan) -> Result<(Vec<(u64, OwnedFd)>, Option<OwnedFd>)> {
     let (mut join, mut pid) = (Vec::new(), None);
     for (kind, path) in &plan.join {
-        let file = std::fs::File::open(path).at_path(Step::Namespaces, path)?;
+        let namespace = nsnames::open(*kind, path)?;
         if *kind == libc::CLONE_NEWPID as u64 {
-            pid = Some(OwnedFd::from(file));
+            pid = Some(namespace);
         } else {
-            join.push((*kind, OwnedFd::from(file)));
+            join.push((*kind, namespace));
         }
     }
     Ok((join, pid))

@@ -13,6 +13,7 @@ use crate::cgroup::{Cgroup, Mode};
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::idmap::IdMap;
 use crate::mounts;
+use crate::nsnames;
 use crate::procplan::ProcessPlan;
 use crate::sync::{self, Message};
 use crate::usersplan::{self, UserNamespace};
@@ -44,7 +45,7 @@ pub(crate) fn clone(
     if path.is_none() && join.is_empty() && pid.is_none() {
         return clone3(&CloneArgs { namespaces, cgroup, sibling: false }).at(Step::Namespaces, "clone");
     }
-    let user = path.map(|path| File::open(path).at_path(Step::Namespaces, path)).transpose()?;
+    let user = path.map(|path| nsnames::open(NEWUSER, path)).transpose()?;
     let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
     match clone3(&CloneArgs::default()).at(Step::Namespaces, "clone")? {
         Forked::Child => {
@@ -82,7 +83,7 @@ pub(crate) fn clone(
 }
 
 /// The midwife's part. The user namespace comes last: the right to join the others is the host's.
-fn join_all(join: &[(u64, OwnedFd)], pid: Option<&OwnedFd>, user: Option<&File>) -> Result<()> {
+fn join_all(join: &[(u64, OwnedFd)], pid: Option<&OwnedFd>, user: Option<&OwnedFd>) -> Result<()> {
     process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
     for (kind, namespace) in join {
         process::setns(namespace, *kind).at(Step::Namespaces, "join")?;

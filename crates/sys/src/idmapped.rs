@@ -33,8 +33,9 @@ pub fn clone_tree(path: &Path, recursive: bool, userns: BorrowedFd<'_>) -> io::R
 pub fn overlay(overlay: &Overlay, userns: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
     let layers = Layers::open(overlay, userns).map_err(explain)?;
     let mount = || match layers.mount_by_descriptor(overlay) {
-        // Before Linux 6.13 there are no descriptors here, before 6.15 no detached mounts.
-        Err(e) if e.kind() == io::ErrorKind::InvalidInput => layers.mount_in_own_namespace(overlay),
+        // Before Linux 6.13 there are no descriptors here (no parameter is one before 6.5, one of O_PATH is none afterwards), before 6.15 no
+        // detached mounts.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EBADF)) => layers.mount_in_own_namespace(overlay),
         other => other,
     };
     let root = crate::process::as_file_owner(owner.0, owner.1, mount)?;

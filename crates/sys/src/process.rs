@@ -189,6 +189,15 @@ pub fn setns(namespace: impl AsFd, kind: u64) -> io::Result<()> {
     Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
 }
 
+/// Of which kind (`CLONE_NEW*`) a namespace is (`NS_GET_NSTYPE`). `ENOTTY` for a descriptor of something else.
+pub fn namespace_kind(namespace: impl AsFd) -> io::Result<u64> {
+    use std::os::fd::AsRawFd;
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: the call takes a descriptor, which is borrowed for it, and no argument.
+    let kind = unsafe { libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+    if kind < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::from(kind.unsigned_abs())) }
+}
+
 /// Moves this thread into new namespaces (`CLONE_NEW*`; other flags are refused with `EINVAL`).
 pub fn unshare(namespaces: u64) -> io::Result<()> {
     if namespaces & !crate::clone::NAMESPACES != 0 {

@@ -13,10 +13,21 @@ use std::path::{Path, PathBuf};
 #[derive(Default)]
 struct Open(Option<(PathBuf, fs::File)>);
 
+/// What becomes of a directory that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    /// It is made anew, or refused if it is in use.
+    Anew,
+    /// It stays.
+    Kept,
+}
+
 impl Cgroup {
-    pub(super) fn make(&self, layout: &Layout, plan: &Plan, made: &mut Vec<PathBuf>) -> Result<()> {
+    pub(super) fn make(&self, layout: &Layout, plan: &Plan, there: There, made: &mut Vec<PathBuf>) -> Result<()> {
         for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs) {
-            make_dir(&hierarchy.mount, dir, made)?;
+            if there == There::Anew || !dir.is_dir() {
+                make_dir(&hierarchy.mount, dir, made)?;
+            }
             if hierarchy.is_unified() {
                 enable_controllers(&hierarchy.mount, dir, wanted(layout, plan).as_deref())?;
             } else if hierarchy.controllers.split(',').any(|name| name == "cpuset") {
@@ -82,6 +93,9 @@ impl Open {
 
 fn explain(path: &Path, value: &str, error: &io::Error) -> crate::error::Failure {
     let mut failure = refused(path, &format!("write {value:?}"), error);
+    if let Some(field) = path.file_name().and_then(|name| super::fields::of_file(name.to_str()?)) {
+        failure.message += &format!(" (linux.resources.{field})");
+    }
     if failure.errno == libc::EBUSY && path.ends_with("memory.limit_in_bytes") {
         let used = path.parent().and_then(|dir| fs::read_to_string(dir.join("memory.usage_in_bytes")).ok());
         failure.message += &format!(" (in use: {} bytes)", used.as_deref().unwrap_or("unknown").trim());

@@ -7,17 +7,25 @@
 mod control;
 mod devices;
 mod features;
+mod fields;
 mod files;
+mod further;
 mod hierarchy;
 mod meter;
+mod notice;
 mod plan;
 mod remove;
+pub mod systemd;
 mod usage;
 mod v1;
 mod v2;
+mod warnings;
 mod write;
 
 pub use features::{Features, features};
+pub use further::{Account, Further, Waiting};
+pub use notice::{Level, Notice};
+pub use warnings::warnings;
 
 use crate::error::{Failure, Kind, Result, Step};
 use hierarchy::layout;
@@ -80,9 +88,18 @@ impl Cgroup {
     pub fn create(path: &str, resources: Option<&LinuxResources>) -> Result<Self> {
         let layout = layout();
         let plan = resources.map(|resources| plan::plan(resources, layout, State::Fresh)).transpose()?.unwrap_or_default();
+        Self::establish(path, &plan, files::There::Anew)
+    }
+
+    /// The same where somebody else has made some of the directories, which stay as they are.
+    fn adopt(path: &str, plan: &plan::Plan) -> Result<Self> {
+        Self::establish(path, plan, files::There::Kept)
+    }
+
+    fn establish(path: &str, plan: &plan::Plan, there: files::There) -> Result<Self> {
         let cgroup = Self::at(path)?;
         let mut made = Vec::new();
-        let result = cgroup.make(layout, &plan, &mut made).and_then(|()| cgroup.apply(&plan));
+        let result = cgroup.make(layout(), plan, there, &mut made).and_then(|()| cgroup.apply(plan));
         match result {
             Ok(()) => Ok(cgroup),
             Err(error) => {

@@ -20,6 +20,7 @@ pub(crate) struct Plan {
 /// may use), and on one in use only if there are any.
 pub(crate) fn plan(resources: &LinuxResources, layout: &Layout, state: State) -> Result<Plan> {
     let mut plan = Plan::default();
+    v2::refuse(resources, |controller| layout.dialect(controller) == Some(Dialect::V2))?;
     // Devices first: everything after it runs under the final rules.
     plan_devices(&mut plan, resources, layout, state)?;
     if let Some(memory) = resources.memory() {
@@ -82,6 +83,9 @@ fn plan_devices(plan: &mut Plan, resources: &LinuxResources, layout: &Layout, st
 fn plan_rest(plan: &mut Plan, resources: &LinuxResources, layout: &Layout) -> Result<()> {
     for (device, limit) in sorted(resources.rdma()) {
         need(layout, "rdma")?;
+        if limit.hca_handles().is_none() && limit.hca_objects().is_none() {
+            return Err(invalid("rdma", format!("{device}: one of hcaHandles and hcaObjects is needed")));
+        }
         let mut value = device.clone();
         for (name, number) in [("hca_handle", limit.hca_handles()), ("hca_object", limit.hca_objects())] {
             value.extend(number.map(|number| format!(" {name}={number}")));
@@ -107,7 +111,8 @@ fn plan_rest(plan: &mut Plan, resources: &LinuxResources, layout: &Layout) -> Re
         if file.contains('/') || !file.contains('.') {
             return Err(invalid("unified", format!("{file:?} is not the name of a cgroup file")));
         }
-        plan.writes.push(Write::new("", file.as_str(), value));
+        // The kernel takes one line with each write.
+        plan.writes.extend(value.lines().map(|line| Write::new("", file.as_str(), line)));
     }
     Ok(())
 }

@@ -188,3 +188,23 @@ fn devices_are_closed_unless_opened() {
     assert_eq!(plan(&open, &v2(), State::Fresh).unwrap(), Plan::default());
     assert!(plan(&open, &v2(), in_use).unwrap().program.is_some());
 }
+
+#[test]
+fn what_v2_cannot_say_is_refused() {
+    for (json, expect) in [
+        (r#"{"memory":{"disableOOMKiller":true}}"#, "memory: disableOOMKiller is not possible with cgroup v2"),
+        (r#"{"cpu":{"realtimeRuntime":5}}"#, "cpu: realtimeRuntime or realtimePeriod is not possible with cgroup v2"),
+        (r#"{"blockIO":{"leafWeight":5}}"#, "blkio: leafWeight is not possible with cgroup v2"),
+        (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":5}]}}"#, "blkio: leafWeight is not possible with cgroup v2"),
+        (r#"{"rdma":{"mlx":{}}}"#, "rdma: mlx: one of hcaHandles and hcaObjects is needed"),
+    ] {
+        check_error(json, &v2(), expect);
+    }
+    check(r#"{"memory":{"disableOOMKiller":false},"cpu":{"realtimeRuntime":0}}"#, &v2(), &[]);
+}
+
+#[test]
+fn each_line_of_a_raw_setting_is_a_write() {
+    let json = r#"{"unified":{"io.max":"8:0 rbps=1\n8:16 wbps=2","memory.high":"5"}}"#;
+    check(json, &v2(), &["/io.max=8:0 rbps=1", "/io.max=8:16 wbps=2", "/memory.high=5"]);
+}

@@ -3,9 +3,28 @@
 use super::invalid;
 use super::write::Write;
 use crate::error::Result;
-use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory};
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxResources};
 
 const DEFAULT_PERIOD: u64 = 100_000;
+
+/// What cannot be said here and would be missed. `unified` tells which controllers are the unified hierarchy's.
+pub(super) fn refuse(resources: &LinuxResources, unified: impl Fn(&str) -> bool) -> Result<()> {
+    let no = |object: &str, field: &str| Err(invalid(object, format!("{field} is not possible with cgroup v2")));
+    let memory = resources.memory().as_ref().filter(|_| unified("memory"));
+    if memory.is_some_and(|memory| memory.disable_oom_killer() == Some(true)) {
+        return no("memory", "disableOOMKiller");
+    }
+    let cpu = resources.cpu().as_ref().filter(|_| unified("cpu"));
+    if cpu.is_some_and(|cpu| cpu.realtime_runtime().is_some_and(|n| n != 0) || cpu.realtime_period().is_some_and(|n| n != 0)) {
+        return no("cpu", "realtimeRuntime or realtimePeriod");
+    }
+    let io = resources.block_io().as_ref().filter(|_| unified("blkio"));
+    let leaf = |io: &LinuxBlockIo| {
+        let devices = io.weight_device().iter().flatten();
+        io.leaf_weight().is_some_and(|n| n != 0) || devices.into_iter().any(|device| device.leaf_weight().is_some_and(|n| n != 0))
+    };
+    if io.is_some_and(leaf) { no("blkio", "leafWeight") } else { Ok(()) }
+}
 
 pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
     let limit = memory.limit().filter(|limit| *limit != 0);

@@ -3,6 +3,7 @@
 use crate::support::{DEFAULT_CAPS, Place, field, finish, pipes};
 use dhow_runtime::Kind;
 use serde_json::json;
+use std::io::BufRead;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("execs::joins_everything", joins_everything),
@@ -36,8 +37,8 @@ fn joins_everything() {
 
 fn its_own_user_and_directory() {
     let mut place = Place::new();
-    let (created, _output) = place.start("mkdir -p /work; sleep 100");
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    let (created, output) = place.start("mkdir -p /work; echo ready; sleep 100");
+    std::io::BufReader::new(output).read_line(&mut String::new()).unwrap();
     let mut process = place.spec["process"].clone();
     process["args"] = json!(["sh", "-c", "id -u; pwd; echo $A $HOME"]);
     process["user"] = json!({"uid": 1000, "gid": 1000});

@@ -7,6 +7,7 @@ mod attacks;
 mod basics;
 mod execs;
 mod failures;
+mod limits;
 mod spec12;
 mod support;
 mod terminal;
@@ -16,7 +17,8 @@ type Test = (&'static str, fn());
 
 fn main() {
     let tests: Vec<Test> =
-        [basics::TESTS, attacks::TESTS, execs::TESTS, failures::TESTS, spec12::TESTS, terminal::TESTS, userns::TESTS].concat();
+        [basics::TESTS, attacks::TESTS, execs::TESTS, failures::TESTS, limits::TESTS, spec12::TESTS, terminal::TESTS, userns::TESTS]
+            .concat();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| args.iter().any(|arg| arg == name);
     if flag("--list") {

@@ -236,7 +236,7 @@ fn failures_leave_nothing() {
     let mut place = mapped();
     place.push("/linux/namespaces", json!({"type": "ipc", "path": "/proc/self/ns/net"}));
     place.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|ns| ns["type"] != "ipc" || ns["path"].is_string());
-    assert_eq!(place.fails(&["true"]).step, Step::Namespaces);
+    assert_eq!(place.fails(&["true"]).object, "linux.namespaces.ipc");
 
     let mut place = mapped();
     fs::remove_dir(place.dir.path().join("work")).unwrap();
