@@ -94,6 +94,7 @@ pub const CHANGES: &[Change] = &[
     Change { since: ApiVersion::v1(44), shape: Shape::ImageSummary, older: virtual_size },
     Change { since: ApiVersion::v1(42), shape: Shape::Info, older: info_kernel_memory },
     Change { since: ApiVersion::v1(25), shape: Shape::Info, older: info_security_names },
+    Change { since: ApiVersion::v1(25), shape: Shape::Info, older: info_execution_driver },
 ];
 
 /// Makes the shape of `version` from the newest.
@@ -102,6 +103,11 @@ pub fn downgrade(shape: Shape, version: ApiVersion, value: &mut Value) {
     for change in CHANGES.iter().filter(|change| change.shape == shape && version < change.since) {
         (change.older)(map);
     }
+}
+
+/// What there was before containerd.
+fn info_execution_driver(map: &mut Map<String, Value>) {
+    map.insert("ExecutionDriver".into(), json!("<not supported>"));
 }
 
 fn object<'a>(map: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {

@@ -2,18 +2,18 @@
 
 use crate::app::App;
 use crate::error::{Failure, Result};
+use crate::http::body::Asked;
 use crate::http::hijack::Slot;
-use crate::http::{Cx, Reply};
+use crate::http::{Cx, Reply, reply};
 use crate::{containers, distribution, exec, images, networks, swarm, system, volumes};
 use dhow_api::{ApiError, ApiVersion, Query};
-use http::Method;
 use http::request::Parts;
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
 /// Finds the handler and runs it.
-pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming, slot: Slot) -> Result<Reply> {
+pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Asked, slot: Slot) -> Result<Reply> {
     let path = percent_decode_str(head.uri.path()).decode_utf8().map_err(|_| not_found())?;
     let (version, path) = split_version(&path)?;
     let mut segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -34,8 +34,10 @@ pub(crate) async fn dispatch(app: Arc<App>, head: Parts, body: Incoming, slot: S
         Method::DELETE => delete(cx, &segments).await,
         Method::PUT => match segments.as_slice() {
             ["containers", id, "archive"] => containers::archive::put(cx, id).await,
+            ["volumes", _] => Err(swarm::no_cluster_volumes()),
             _ => Err(not_found()),
         },
+        Method::OPTIONS => Ok(reply::empty(StatusCode::OK)),
         _ => Err(not_found()),
     }
 }
@@ -94,7 +96,7 @@ async fn get(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["images", name @ .., "history"] if !name.is_empty() => images::history::get(&cx, &name.join("/")).await,
         ["images", name @ .., "get"] if !name.is_empty() => images::save::get(&cx, Some(name.join("/"))).await,
         ["distribution", name @ .., "json"] if !name.is_empty() => distribution::get(&cx, &name.join("/")).await,
-        ["networks"] => networks::list(&cx),
+        ["networks"] | ["networks", ""] => networks::list(&cx),
         ["networks", name] => networks::inspect(&cx, name),
         ["volumes"] => volumes::list(&cx),
         ["volumes", name] => volumes::inspect(&cx, name),
@@ -128,7 +130,7 @@ async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["images", name @ .., "tag"] if !name.is_empty() => images::tag(&cx, &name.join("/")).await,
         ["images", name @ .., "push"] if !name.is_empty() => images::push::post(&cx, &name.join("/")).await,
         ["commit"] => containers::commit::post(cx).await,
-        ["build"] => Err(Failure::unsupported("building images")),
+        ["build"] | ["build", "cancel"] => Err(Failure::unsupported("building images")),
         ["build", "prune"] => system::prune::build(&cx),
         ["session" | "grpc"] => Err(Failure::unsupported("BuildKit's protocol")),
         ["auth"] => system::auth::post(cx).await,

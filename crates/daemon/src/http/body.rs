@@ -77,23 +77,66 @@ fn frame(piece: Piece) -> io::Result<Frame<Bytes>> {
     })
 }
 
-/// A request's body as it comes, read by a task that ends with it. When nobody wants more, some of the rest is read away: a client that is
-/// still sending then finds the answer and not a broken pipe.
-pub(crate) fn pieces(mut body: Incoming) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+/// A request's body. What nobody reads of it is read away, within bounds: a client that is still sending then finds the answer and not a
+/// broken connection.
+#[derive(Debug)]
+pub(crate) struct Asked(Option<Incoming>);
+
+impl From<Incoming> for Asked {
+    fn from(body: Incoming) -> Self {
+        Self(Some(body))
+    }
+}
+
+impl HttpBody for Asked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.0.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take().filter(|body| !body.is_end_stream())
+            && let Ok(here) = tokio::runtime::Handle::try_current()
+        {
+            here.spawn(tokio::time::timeout(limits::UNWANTED_TIME, read_away(body)));
+        }
+    }
+}
+
+async fn read_away(mut body: Incoming) {
+    let mut unwanted = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        unwanted += frame.data_ref().map_or(0, Bytes::len);
+        if unwanted > limits::UNWANTED {
+            return;
+        }
+    }
+}
+
+/// A request's body as it comes, read by a task that ends with it, or when nobody wants more.
+pub(crate) fn pieces(mut body: Asked) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, pieces) = mpsc::channel(limits::CHUNKS);
     tokio::spawn(async move {
-        let mut unwanted = 0;
         while let Some(frame) = body.frame().await {
             let piece = match frame.map(Frame::into_data) {
                 Ok(Ok(bytes)) => Ok(Vec::from(bytes)),
                 Ok(Err(_)) => continue,
                 Err(error) => Err(io::Error::other(error)),
             };
-            let (failed, length) = (piece.is_err(), piece.as_ref().map_or(0, Vec::len));
-            if sender.send(piece).await.is_err() {
-                unwanted += length;
-            }
-            if failed || unwanted > limits::UNWANTED {
+            let failed = piece.is_err();
+            if sender.send(piece).await.is_err() || failed {
                 return;
             }
         }
@@ -109,7 +152,7 @@ pub(crate) struct BlockingBody {
 
 impl BlockingBody {
     /// Starts reading. The task ends with the body, or when the reader is dropped.
-    pub(crate) fn new(mut body: Incoming) -> Self {
+    pub(crate) fn new(mut body: impl HttpBody<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static) -> Self {
         let (sender, chunks) = mpsc::channel(limits::CHUNKS);
         tokio::spawn(async move {
             while let Some(frame) = body.frame().await {

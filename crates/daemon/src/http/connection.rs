@@ -33,7 +33,7 @@ impl Service<Request<Incoming>> for Answer {
         let (app, slot) = (self.app.clone(), self.slot.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answer = route::dispatch(app, head, body, slot).await;
+            let answer = route::dispatch(app, head, body.into(), slot).await;
             let mut answer = answer.unwrap_or_else(|failure| reply::failure(&failure.0));
             reply::add_standard(answer.headers_mut());
             Ok::<http::Response<Body>, Infallible>(answer)

@@ -30,7 +30,9 @@ pub(crate) mod limits {
     /// A connection that sends no (complete) request head for so long is closed.
     pub(crate) const IDLE: Duration = Duration::from_secs(300);
     /// Bytes of a body that are read although nobody wants them.
-    pub(crate) const UNWANTED: usize = 8 << 20;
+    pub(crate) const UNWANTED: usize = 64 << 20;
+    /// How long that is done.
+    pub(crate) const UNWANTED_TIME: Duration = Duration::from_secs(30);
     /// Chunks of an answer that wait for a slow reader.
     pub(crate) const CHUNKS: usize = 8;
 }

@@ -1,5 +1,6 @@
 //! What a handler gets.
 
+use super::body::Asked;
 use super::hijack::{Slot, Takeover};
 use super::{Reply, limits};
 use crate::app::App;
@@ -8,7 +9,7 @@ use dhow_api::{ApiError, ApiVersion, Query};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, UPGRADE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(crate) struct Cx {
     pub(crate) version: ApiVersion,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Incoming,
+    pub(crate) body: Asked,
     pub(crate) slot: Slot,
 }
 
@@ -56,7 +57,7 @@ impl Cx {
 }
 
 /// A body of bounded size.
-pub(crate) async fn read(body: Incoming) -> Result<bytes::Bytes> {
+pub(crate) async fn read(body: Asked) -> Result<bytes::Bytes> {
     match Limited::new(body, limits::JSON_BODY).collect().await {
         Ok(all) => Ok(all.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {

@@ -113,7 +113,7 @@ fn without_password(address: &str) -> String {
 fn plugins() -> Plugins {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Plugins {
-        volume: Vec::new(),
+        volume: list(&["local"]),
         network: list(&["bridge", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
         log: list(&["journald", "json-file", "local", "none", "syslog"]),
