@@ -6,13 +6,14 @@ use crate::create::Manner;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::masks::{self, Cover};
+use crate::othermounts::NEWNS;
 use crate::procfs::Procfs;
 use crate::seccomp::Program;
 use crate::stdio::Stdio;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;
-use crate::{console, create, devices, enter, listener, mounts, userns};
+use crate::{console, create, devices, enter, listener, mounts, othermounts, userns};
 use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, net, process};
 use rustix::fs::{Mode, OFlags};
@@ -63,7 +64,10 @@ impl Luggage<'_> {
         let given = if in_userns { userns::receive_mounts(self.plan, self.socket)? } else { Vec::new() };
         let prepared = mounts::prepare(self.plan, given, self.owners)?;
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
-        mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?;
+        match self.plan.joins_mounts() {
+            true => othermounts::enter(self.join.iter().find(|(kind, _)| *kind == NEWNS).map(|(_, namespace)| namespace))?,
+            false => mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?,
+        }
         clock.mark("prepare");
         let root = root.as_fd();
         self.mounts(root, prepared, &mut clock)?;
@@ -107,7 +111,8 @@ impl Luggage<'_> {
             // Only now: its root is the group in which it is made.
             process::unshare(libc::CLONE_NEWCGROUP as u64).at(Step::Namespaces, "cgroup")?;
         }
-        for (kind, namespace) in self.join {
+        // The mounts come later: those of the caller's namespace are still needed.
+        for (kind, namespace) in self.join.iter().filter(|(kind, _)| *kind != NEWNS) {
             let path = self.plan.join.iter().find(|(other, _)| other == kind).map(|(_, path)| path.as_path());
             process::setns(namespace, *kind).at_path(Step::Namespaces, path.unwrap_or(Path::new("namespace")))?;
         }
@@ -119,7 +124,7 @@ impl Luggage<'_> {
     fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
         let plan = self.plan;
         // Nobody looks for it but hooks, who were told where.
-        let place = self.hooks.map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
+        let place = self.hooks.filter(|_| !plan.joins_mounts()).map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
         let below = mount::open_path(&place).at_path(Step::Root, &place)?;
         mount::attach(root, &below).at(Step::Root, "attach")?;
         drop(below);
@@ -144,6 +149,9 @@ impl Luggage<'_> {
     }
 
     fn exchange_root(&self, root: BorrowedFd<'_>) -> Result<()> {
+        if self.plan.joins_mounts() {
+            return mount::change_root(root).at(Step::Root, "chroot");
+        }
         if !self.manner.no_pivot {
             return mount::pivot_root(root).at(Step::Root, "pivot_root");
         }

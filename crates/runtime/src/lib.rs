@@ -26,6 +26,7 @@ mod mountopts;
 mod mounts;
 mod netdevices;
 mod nsnames;
+mod othermounts;
 mod path;
 mod procfs;
 mod procplan;

@@ -4,6 +4,7 @@
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::procplan::ProcessPlan;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 /// `PROC_SUPER_MAGIC`.
@@ -25,14 +26,26 @@ impl Procfs {
         Self(mount)
     }
 
-    /// Writes `value` in one call.
-    pub(crate) fn write(&self, step: Step, path: &str, value: &str) -> Result<()> {
+    fn open(&self, step: Step, path: &str, access: OFlags) -> Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat2(&self.0, path, flags, Mode::empty(), resolve).at(step, path)?;
         if dhow_sys::mount::magic(&file).at(step, path)? != MAGIC {
             return Err(Failure::new(step, path, Kind::Invalid, "is not on procfs"));
         }
+        Ok(file)
+    }
+
+    /// The whole text of a file.
+    pub(crate) fn read(&self, step: Step, path: &str) -> Result<String> {
+        let mut text = String::new();
+        std::fs::File::from(self.open(step, path, OFlags::RDONLY)?).read_to_string(&mut text).at(step, path)?;
+        Ok(text)
+    }
+
+    /// Writes `value` in one call.
+    pub(crate) fn write(&self, step: Step, path: &str, value: &str) -> Result<()> {
+        let file = self.open(step, path, OFlags::WRONLY)?;
         match rustix::io::write(&file, value.as_bytes()).at(step, path)? {
             n if n == value.len() => Ok(()),
             _ => Err(Failure::new(step, path, Kind::Other, "was written only in part")),

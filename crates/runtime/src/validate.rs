@@ -4,6 +4,7 @@ use crate::error::{Failure, Result};
 use crate::idmap::IdMap;
 use crate::mountopts;
 use crate::netdevices::{self, NetDevice};
+use crate::othermounts::NEWNS;
 use crate::procplan::{self, ProcessPlan};
 use crate::schedplan;
 use crate::timens::{NEWTIME, Offset};
@@ -47,6 +48,13 @@ pub(crate) struct Plan {
     pub(crate) memory_policy: Option<(i32, Vec<u32>)>,
     pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) process: ProcessPlan,
+}
+
+impl Plan {
+    /// The mount namespace is somebody else's.
+    pub(crate) fn joins_mounts(&self) -> bool {
+        self.new & NEWNS == 0
+    }
 }
 
 /// One mount.
@@ -109,7 +117,6 @@ pub(crate) struct DevicePlan {
     pub(crate) gid: u32,
 }
 
-const NEWNS: u64 = libc::CLONE_NEWNS as u64;
 const NEWNET: u64 = libc::CLONE_NEWNET as u64;
 const NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
 const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
@@ -177,9 +184,6 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
         }
         seen |= kind;
         match (namespace.typ(), namespace.path()) {
-            (LinuxNamespaceType::Mount, Some(_)) => {
-                return Err(Failure::invalid(field(), "cannot be joined by path"));
-            }
             (_, Some(path)) if !path.is_absolute() => {
                 return Err(Failure::invalid(field(), "the path must be absolute"));
             }
@@ -188,8 +192,8 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
             (_, None) => new |= kind,
         }
     }
-    if new & NEWNS == 0 {
-        return Err(Failure::invalid("linux.namespaces", "a new mount namespace is needed"));
+    if seen & NEWNS == 0 {
+        return Err(Failure::invalid("linux.namespaces", "a mount namespace is needed"));
     }
     let cgroup = LinuxNamespaceType::Cgroup as u64;
     let apart = cgroup | NEWTIME;

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("spec12::devices_of_all_kinds", devices_of_all_kinds),
     ("spec12::personality_and_terminal_size", personality_and_terminal_size),
     ("spec12::the_oom_score_stays", the_oom_score_stays),
+    ("spec12::a_mount_namespace_by_path", a_mount_namespace_by_path),
     ("spec12::refusals", refusals),
 ];
 
@@ -424,7 +425,53 @@ fn the_oom_score_stays() {
     assert_eq!(place.ok("cat /proc/self/oom_score_adj"), "400\n");
 }
 
+/// A process that only holds a mount namespace of its own, whose mounts nobody else sees.
+fn holder() -> (i32, std::os::fd::OwnedFd) {
+    use dhow_sys::mount::{Propagation, propagate_root};
+    use dhow_sys::process;
+    let (mut ready, tell) = std::io::pipe().unwrap();
+    match dhow_sys::clone::fork().unwrap() {
+        dhow_sys::clone::Forked::Child => {
+            let made = process::unshare(libc::CLONE_NEWNS as u64).and_then(|()| propagate_root(true, Propagation::Private));
+            // It must not outlive a test that fails.
+            let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            drop(tell);
+            while made.is_ok() && tied.is_ok() {
+                std::thread::sleep(std::time::Duration::from_secs(100));
+            }
+            process::exit_now(1)
+        }
+        dhow_sys::clone::Forked::Parent { pid, pidfd } => {
+            drop(tell);
+            ready.read_to_end(&mut Vec::new()).unwrap();
+            (pid, pidfd)
+        }
+    }
+}
+
+fn a_mount_namespace_by_path() {
+    let (pid, pidfd) = holder();
+    let path = format!("/proc/{pid}/ns/mnt");
+    let mut place = Place::new();
+    fs::write(place.lower().join("mine"), "").unwrap();
+    place.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
+    place.push("/linux/namespaces", json!({"type": "mount", "path": path}));
+    let text = place.ok("readlink /proc/self/ns/mnt; ls /mine; stat -c %t:%T /proc/keys");
+    let expect = format!("{}\n/mine\n1:3\n", fs::read_link(&path).unwrap().display());
+    assert_eq!(text, expect);
+    // Whoever was there sees what he saw.
+    assert!(!std::path::Path::new(&format!("/proc/{pid}/root/mine")).exists());
+    assert!(std::path::Path::new(&format!("/proc/{pid}/root/etc")).exists());
+    dhow_sys::process::pidfd_signal(&pidfd, libc::SIGKILL).unwrap();
+    dhow_sys::process::wait(&pidfd).unwrap();
+}
+
 fn refusals() {
+    // The root of the test's own namespace is shared.
+    let mut place = Place::new();
+    place.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
+    place.push("/linux/namespaces", json!({"type": "mount", "path": "/proc/self/ns/mnt"}));
+    assert_eq!(place.fails(&["true"]).object, "linux.namespaces.mount");
     let before = host_mounts();
     for (pointer, value, object) in [
         ("/process/selinuxLabel", json!("a:b:c"), "process.selinuxLabel"),
