@@ -22,12 +22,27 @@ pub struct Options {
     pub small_disk: Option<String>,
     /// Load no image.
     pub empty: bool,
+    /// Make `dhow runtime` known under this name, as a foreign runtime.
+    pub runtime: Option<String>,
     /// Give it a bridge network, in a network namespace of its own that stands for the host. Without, `--bridge none` keeps it away from
     /// the machine's links.
     pub network: bool,
     /// The same, in a namespace where another engine is already.
     pub beside: Option<crate::netns::Netns>,
 }
+
+thread_local! {
+    static BY_RUNTIME: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs a test whose engine makes its containers by `dhow runtime`, called as any other runtime would be.
+pub fn by_the_runtime(test: impl FnOnce()) {
+    BY_RUNTIME.set(true);
+    test();
+}
+
+/// The name by which our binary is that runtime.
+pub const RUNTIME: &str = "dhow-runtime";
 
 /// A running daemon and its client's settings. Dropping it checks that nothing is left behind.
 #[derive(Debug)]
@@ -54,12 +69,21 @@ impl Engine {
 
     /// An engine started in a particular way.
     #[track_caller]
-    pub fn with(options: Options) -> Self {
+    pub fn with(mut options: Options) -> Self {
         let dir = tempfile::Builder::new().prefix("dt").rand_bytes(6).tempdir_in("/tmp").expect("a directory under /tmp").keep();
         for sub in ["d", "x", "h"] {
             std::fs::create_dir(dir.join(sub)).expect("a root of the engine");
         }
         let name = dir.file_name().expect("a name").to_string_lossy().into_owned();
+        if BY_RUNTIME.get() {
+            options.flags.push(format!("--default-runtime={RUNTIME}"));
+            options.runtime = Some(RUNTIME.to_owned());
+        }
+        if let Some(name) = &options.runtime {
+            let link = dir.join(RUNTIME);
+            std::os::unix::fs::symlink(paths::dhow(), &link).expect("a link");
+            options.flags.push(format!("--add-runtime={name}={}", link.display()));
+        }
         if let Some(size) = &options.small_disk {
             Cmd::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "dhow-test"]).args([dir.join("d")]).ok();
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is all it can do")]
 
 pub mod archive;
+pub mod bundle;
 pub mod command;
 pub mod engine;
 pub mod fake;
@@ -19,6 +20,7 @@ pub mod skip;
 pub mod tmux;
 pub mod wait;
 
+pub use bundle::Bundle;
 pub use command::{Cmd, Output, finish_child};
 pub use engine::{Engine, Options};
 pub use skip::skip;

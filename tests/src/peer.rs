@@ -16,12 +16,17 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts one; where that is not possible, the test is counted as skipped.
     pub fn start() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// Starts one with further flags.
+    pub fn with(flags: &[String]) -> Option<Self> {
         let Some(program) = paths::program("dockerd") else {
             skip("dockerd is not installed");
             return None;
         };
         let dir = tempfile::Builder::new().prefix("do").tempdir_in("/tmp").expect("a directory").keep();
-        let peer = Self { daemon: spawn(&program, &dir), dir };
+        let peer = Self { daemon: spawn(&program, &dir, flags), dir };
         peer.answers()
     }
 
@@ -79,7 +84,7 @@ pub fn containers(program: &'static str, dir: &Path) -> Option<impl Fn(&[&str]) 
     })
 }
 
-fn spawn(program: &Path, dir: &Path) -> Child {
+fn spawn(program: &Path, dir: &Path, flags: &[String]) -> Child {
     let log = std::fs::File::create(dir.join("log")).expect("a log");
     let config = dir.join("config.json");
     std::fs::write(&config, "{}").expect("a configuration that says nothing");
@@ -89,7 +94,7 @@ fn spawn(program: &Path, dir: &Path) -> Child {
     command.arg("-H").arg(format!("unix://{}", dir.join("s").display()));
     command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false"]);
     command.args(["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"]);
-    command.arg("--config-file").arg(&config);
+    command.arg("--config-file").arg(&config).args(flags);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a copy")).stderr(log);
     command.spawn().expect("start dockerd")
 }

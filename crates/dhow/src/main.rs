@@ -12,9 +12,11 @@ fn main() -> ExitCode {
     match (called, first) {
         (dhow_shim::spawner::NAME, _) => exit(dhow_shim::spawner::main()),
         (dhow_files::NAME, _) => exit(dhow_files::helper::main()),
+        (dhow_oci::NAME, _) => exit(dhow_oci::main(&words[1..])),
         ("docker-init", _) => exit(dhow_runtime::init::main(&words[1..])),
         ("dockerd", _) => dhow_daemon::main(words.into_iter().skip(1)),
         (_, "init") => exit(dhow_runtime::init::main(&words[2..])),
+        (_, "runtime") => exit(dhow_oci::main(&words[2..])),
         (_, "daemon") => dhow_daemon::main(words.into_iter().skip(2)),
         _ => exit(dhow_cli::main(words.into_iter())),
     }

@@ -3,7 +3,7 @@
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
 /// The kernel's names in the order of their numbers.
-const NAMES: [&str; 41] = [
+pub(crate) const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

@@ -13,6 +13,7 @@ mod devices;
 mod enter;
 pub mod error;
 pub mod exec;
+pub mod features;
 mod foreign;
 pub mod gate;
 pub mod hooks;

@@ -1,9 +1,12 @@
-//! Sealed memfds: the running program (CVE-2019-5736: nothing a container can reach is the binary on disk), and plain bytes.
+//! What nobody can change: the running program (CVE-2019-5736: nothing a container can reach is the binary on disk), and plain bytes.
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use crate::mount;
+use crate::overlay::Overlay;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// `MFD_EXEC` (Linux 6.3), which rustix has no name for.
@@ -28,6 +31,41 @@ pub fn self_exe() -> io::Result<OwnedFd> {
     }
     seal(&memfd)?;
     Ok(memfd)
+}
+
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAY: u64 = 0x794c_7630;
+
+/// The running program as a file of a read-only overlay that is mounted nowhere: whoever gets hold of it reaches a file that cannot be opened
+/// for writing, whatever rights it has. Nothing is copied, and what is cached of the program is shared. `empty` is an empty directory,
+/// because an overlay without an upper layer needs two lower ones; where it lies below the program's own, which the kernel does not
+/// take, one in memory stands in.
+///
+/// # Errors
+/// The program has no path any more, or this process may not mount.
+pub fn self_overlay(empty: &Path) -> io::Result<OwnedFd> {
+    let program = std::fs::read_link("/proc/self/exe")?;
+    let (Some(dir), Some(name)) = (program.parent(), program.file_name()) else { return Err(io::ErrorKind::NotFound.into()) };
+    let overlay =
+        |second: &Path| Overlay { lower: vec![dir.to_owned().into(), second.to_owned().into()], upper: None, work: None, volatile: false };
+    let root = if empty.starts_with(dir) {
+        let memory = mount::Filesystem::open("tmpfs")?.mount(mount::RDONLY)?;
+        overlay(&std::path::PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()))).mount_detached()
+    } else {
+        overlay(empty).mount_detached()
+    }?;
+    mount::set_attr(&root, false, mount::RDONLY | mount::NODEV | mount::NOSUID, 0, None)?;
+    Ok(rustix::fs::openat(&root, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Whether the running program comes from [`self_exe`] or [`self_overlay`].
+pub fn is_self_sealed() -> io::Result<bool> {
+    let program = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let needed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    if rustix::fs::fcntl_get_seals(&program).is_ok_and(|seals| seals.contains(needed)) {
+        return Ok(true);
+    }
+    Ok(mount::magic(&program)? == OVERLAY && rustix::fs::fstatvfs(&program)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// `body` in a memfd of that name, sealed, not executable, its offset at the end.
@@ -63,7 +101,6 @@ fn seal(memfd: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
 
     #[test]
     fn the_program_is_copied_and_closed_to_change() {
@@ -75,6 +112,28 @@ mod tests {
         let mut file = File::options().write(true).open(&path).unwrap();
         assert_eq!(file.write(b"x").unwrap_err().raw_os_error(), Some(libc::EPERM));
         assert_eq!(file.set_len(1).unwrap_err().raw_os_error(), Some(libc::EPERM));
+    }
+
+    #[test]
+    fn an_overlay_of_the_program_takes_no_change() {
+        assert!(!is_self_sealed().unwrap());
+        let elsewhere = tempfile::tempdir().unwrap();
+        let below = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+        for empty in [elsewhere, below] {
+            takes_no_change(empty.path());
+        }
+    }
+
+    fn takes_no_change(empty: &Path) {
+        let fd = self_overlay(empty).unwrap();
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read("/proc/self/exe").unwrap());
+        assert_eq!(File::options().write(true).open(&path).unwrap_err().raw_os_error(), Some(libc::EROFS));
+        assert_eq!(
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap_err().raw_os_error(),
+            Some(libc::EROFS)
+        );
+        assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&empty.display().to_string()));
     }
 
     #[test]

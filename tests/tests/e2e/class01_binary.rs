@@ -8,7 +8,7 @@ fn binary() -> Vec<u8> {
 }
 
 #[test]
-fn class01_cve_2019_5736_the_binary_is_out_of_reach() {
+pub(super) fn class01_cve_2019_5736_the_binary_is_out_of_reach() {
     let before = binary();
     let engine = Engine::new();
     let volume = format!("{}:/attacker:ro", paths::attacker().display());
@@ -30,7 +30,7 @@ fn class01_cve_2019_5736_the_binary_is_out_of_reach() {
 }
 
 #[test]
-fn class01_cve_2019_5736_an_image_that_runs_proc_self_exe() {
+pub(super) fn class01_cve_2019_5736_an_image_that_runs_proc_self_exe() {
     let before = binary();
     let engine = Engine::new();
     for _ in 0..3 {

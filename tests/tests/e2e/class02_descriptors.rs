@@ -22,7 +22,7 @@ fn check(engine: &Engine, what: &str, out: &dhow_tests::Output) {
 const LOOK: &str = "pwd -P; for up in . .. ../.. ../../.. ../../../.. ../../../../..; do [ -e $up/bin ] && [ ! -e $up/.dockerenv ] && echo ESCAPED $up; [ -e $up/etc/debian_version ] && echo ESCAPED $up; done; cat ../../../../../../etc/passwd | grep -c . >/dev/null; true";
 
 #[test]
-fn class02_cve_2024_21626_workdir_names_a_descriptor() {
+pub(super) fn class02_cve_2024_21626_workdir_names_a_descriptor() {
     let (engine, leaked) = leaky();
     for number in 3..=40 {
         for path in
@@ -40,7 +40,7 @@ fn class02_cve_2024_21626_workdir_names_a_descriptor() {
 }
 
 #[test]
-fn class02_cve_2024_21626_exec_in_a_descriptor() {
+pub(super) fn class02_cve_2024_21626_exec_in_a_descriptor() {
     let (engine, leaked) = leaky();
     engine.ok("run -d --name box busybox sleep 1000");
     for number in 3..=40 {
@@ -53,7 +53,7 @@ fn class02_cve_2024_21626_exec_in_a_descriptor() {
 }
 
 #[test]
-fn class02_every_descriptor_is_closed() {
+pub(super) fn class02_every_descriptor_is_closed() {
     let (engine, leaked) = leaky();
     assert_eq!(engine.dhow(["run", "--rm", "busybox", "ls", "/proc/self/fd"]).ok(), "0\n1\n2\n3");
     engine.ok("run -d -i --name box busybox sleep 1000");
@@ -68,7 +68,7 @@ fn class02_every_descriptor_is_closed() {
 }
 
 #[test]
-fn class02_a_symlink_as_workdir_stays_inside() {
+pub(super) fn class02_a_symlink_as_workdir_stays_inside() {
     let engine = Engine::new();
     engine.dhow(["create", "--name", "box", "busybox"]).ok();
     let out = engine.dhow(["run", "--rm", "-w", "/a/../../../../../../../..", "busybox", "pwd"]).run();

@@ -4,7 +4,7 @@ use dhow_tests::archive::rootfs;
 use dhow_tests::{Engine, leaks, paths, until};
 
 #[test]
-fn class03_cve_2021_30465_a_shared_directory_is_swapped_during_a_start() {
+pub(super) fn class03_cve_2021_30465_a_shared_directory_is_swapped_during_a_start() {
     let engine = Engine::new();
     let shared = engine.scratch("shared");
     let marker = engine.scratch("marker");
@@ -35,7 +35,7 @@ fn class03_cve_2021_30465_a_shared_directory_is_swapped_during_a_start() {
 }
 
 #[test]
-fn class03_cve_2019_19921_proc_and_targets_behind_links() {
+pub(super) fn class03_cve_2019_19921_proc_and_targets_behind_links() {
     let engine = Engine::new();
     let host = engine.scratch("host");
     let name = host.display().to_string();

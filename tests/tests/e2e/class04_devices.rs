@@ -12,7 +12,7 @@ fn image(engine: &Engine, name: &str, tar: Tar) {
 const LOOK: &str = "[ -c /dev/null ] || echo null is no device; cat /proc/kcore 2>/dev/null | grep -q . && echo kcore; cat /proc/timer_list 2>/dev/null | grep -q . && echo timer_list; (echo x > /proc/sysrq-trigger) 2>/dev/null && echo sysrq; (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && echo core_pattern; echo looked";
 
 #[test]
-fn class04_cve_2026_47766_an_image_ships_dev_as_a_link() {
+pub(super) fn class04_cve_2026_47766_an_image_ships_dev_as_a_link() {
     let engine = Engine::new();
     let host = engine.scratch("host");
     image(&engine, "devlink", rootfs().symlink("dev", &host.display().to_string()));
@@ -29,7 +29,7 @@ fn class04_cve_2026_47766_an_image_ships_dev_as_a_link() {
 }
 
 #[test]
-fn class04_cve_2025_31133_dev_null_is_something_else() {
+pub(super) fn class04_cve_2025_31133_dev_null_is_something_else() {
     let engine = Engine::new();
     image(&engine, "nulllink", rootfs().dir("dev/").symlink("dev/null", "/proc/sysrq-trigger"));
     image(&engine, "nullfile", rootfs().dir("dev/").file("dev/null", 0o666, b"not a device"));
@@ -49,7 +49,7 @@ fn class04_cve_2025_31133_dev_null_is_something_else() {
 }
 
 #[test]
-fn class04_cve_2025_52565_the_console_is_a_link() {
+pub(super) fn class04_cve_2025_52565_the_console_is_a_link() {
     let engine = Engine::new();
     let secret = engine.scratch("secret").join("file");
     std::fs::write(&secret, "untouched").expect("write");
@@ -82,7 +82,7 @@ fn class04_cve_2025_52565_the_console_is_a_link() {
 }
 
 #[test]
-fn class04_cve_2026_41579_masks_hold_where_the_image_plants_links() {
+pub(super) fn class04_cve_2026_41579_masks_hold_where_the_image_plants_links() {
     let engine = Engine::new();
     image(
         &engine,

@@ -4,7 +4,7 @@ use dhow_tests::archive::rootfs;
 use dhow_tests::{Engine, leaks};
 
 #[test]
-fn class05_cve_2019_16884_an_image_brings_its_own_proc() {
+pub(super) fn class05_cve_2019_16884_an_image_brings_its_own_proc() {
     let engine = Engine::new();
     let host = engine.scratch("host");
     // A false /proc, as files, as a link into the image, as a link to the host.
@@ -25,7 +25,7 @@ fn class05_cve_2019_16884_an_image_brings_its_own_proc() {
 }
 
 #[test]
-fn class05_cve_2025_52881_sysctls_go_where_they_belong() {
+pub(super) fn class05_cve_2025_52881_sysctls_go_where_they_belong() {
     let engine = Engine::new();
     let before = std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").expect("read");
     assert_eq!(engine.shell("--sysctl net.ipv4.ip_default_ttl=77", "cat /proc/sys/net/ipv4/ip_default_ttl").ok(), "77");
@@ -39,7 +39,7 @@ fn class05_cve_2025_52881_sysctls_go_where_they_belong() {
 }
 
 #[test]
-fn class05_a_volume_over_proc_is_refused_or_harmless() {
+pub(super) fn class05_a_volume_over_proc_is_refused_or_harmless() {
     let engine = Engine::new();
     let dir = engine.scratch("dir");
     for target in ["/proc", "/proc/self", "/proc/sys", "/proc/1"] {

@@ -12,7 +12,7 @@ fn field(status: &str, name: &str) -> String {
 }
 
 #[test]
-fn class19_cve_2022_24769_nothing_is_inheritable() {
+pub(super) fn class19_cve_2022_24769_nothing_is_inheritable() {
     let engine = Engine::new();
     engine.ok("run -d --name box busybox sleep 1000");
     let cases = [
@@ -37,7 +37,7 @@ fn class19_cve_2022_24769_nothing_is_inheritable() {
 }
 
 #[test]
-fn class19_cve_2023_25173_supplementary_groups() {
+pub(super) fn class19_cve_2023_25173_supplementary_groups() {
     let engine = Engine::new();
     let groups = |flags: &str| engine.shell(flags, "grep ^Groups /proc/self/status | cut -f2 | sed 's/ *$//'").ok();
     assert_eq!(groups(""), "0 10");
@@ -50,7 +50,7 @@ fn class19_cve_2023_25173_supplementary_groups() {
 }
 
 #[test]
-fn class19_cve_2024_40635_numbers_that_overflow() {
+pub(super) fn class19_cve_2024_40635_numbers_that_overflow() {
     let engine = Engine::new();
     engine.ok("run -d --name box busybox sleep 1000");
     let bad = [
@@ -80,7 +80,7 @@ fn class19_cve_2024_40635_numbers_that_overflow() {
 }
 
 #[test]
-fn class19_cve_2026_30892_exec_user() {
+pub(super) fn class19_cve_2026_30892_exec_user() {
     let engine = Engine::new();
     engine.ok("run -d --name box -u 1000:1000 busybox sleep 1000");
     assert_eq!(engine.ok("exec box id -u"), "1000");

@@ -3,7 +3,7 @@
 use dhow_tests::Engine;
 
 #[test]
-fn class20_the_namespace_is_private_on_v1_too() {
+pub(super) fn class20_the_namespace_is_private_on_v1_too() {
     let engine = Engine::new();
     let shown = engine.shell("", "cat /proc/self/cgroup").ok();
     for line in shown.lines() {
@@ -15,7 +15,7 @@ fn class20_the_namespace_is_private_on_v1_too() {
 }
 
 #[test]
-fn class20_cve_2022_0492_release_agent() {
+pub(super) fn class20_cve_2022_0492_release_agent() {
     let engine = Engine::new();
     let script = "find /sys/fs/cgroup -name release_agent 2>/dev/null | while read f; do (echo /evil > $f) 2>/dev/null && echo wrote $f; done
         find /sys/fs/cgroup -maxdepth 2 -name notify_on_release 2>/dev/null | while read f; do (echo 1 > $f) 2>/dev/null && echo wrote $f; done
@@ -33,7 +33,7 @@ fn class20_cve_2022_0492_release_agent() {
 }
 
 #[test]
-fn class20_cgroup_mounts_are_read_only() {
+pub(super) fn class20_cgroup_mounts_are_read_only() {
     let engine = Engine::new();
     let shown = engine.shell("", "grep cgroup /proc/mounts; true").ok();
     assert!(!shown.is_empty(), "no cgroup mount at all");

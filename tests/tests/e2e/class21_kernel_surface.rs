@@ -17,7 +17,7 @@ fn refused(answer: &str) -> bool {
 }
 
 #[test]
-fn class21_every_dangerous_call_is_refused() {
+pub(super) fn class21_every_dangerous_call_is_refused() {
     let engine = Engine::new();
     for flags in ["", "-u 1000"] {
         let answers = attack(&engine, flags, "syscalls");
@@ -31,7 +31,7 @@ fn class21_every_dangerous_call_is_refused() {
 }
 
 #[test]
-fn class21_the_filter_itself_refuses() {
+pub(super) fn class21_the_filter_itself_refuses() {
     // With all capabilities and the filter on, the kernel's own checks would let these through.
     let engine = Engine::new();
     let answers = attack(&engine, "--cap-add ALL --security-opt seccomp=builtin", "syscalls");
@@ -48,7 +48,7 @@ fn class21_the_filter_itself_refuses() {
 }
 
 #[test]
-fn class21_capabilities_open_what_they_should() {
+pub(super) fn class21_capabilities_open_what_they_should() {
     let engine = Engine::new();
     let answers = attack(&engine, "--cap-add SYS_ADMIN", "syscalls");
     for name in ["mount", "umount2", "setns", "fsopen", "move_mount", "open_tree"] {
@@ -59,7 +59,7 @@ fn class21_capabilities_open_what_they_should() {
 }
 
 #[test]
-fn class21_cve_2026_31431_socket_families() {
+pub(super) fn class21_cve_2026_31431_socket_families() {
     const UNIX: &str = "1";
     const INET: &str = "2";
     const INET6: &str = "10";

@@ -3,6 +3,7 @@
 
 mod attached;
 mod bad_input;
+mod by_runtime;
 mod class01_binary;
 mod class02_descriptors;
 mod class03_symlink_race;
@@ -60,6 +61,9 @@ mod reachability;
 mod reload;
 mod resilience;
 mod running;
+mod runtime;
+mod runtime_callers;
+mod runtime_input;
 mod runtimes;
 mod services;
 mod stats;

@@ -4,14 +4,20 @@ use dhow_tests::engine::{Options, kill};
 use dhow_tests::{Engine, leaks, paths, until};
 use serde_json::json;
 
-/// An engine that knows the machine's `runc` as `foreign`; `None` (and a skip) without one.
+/// An engine that knows the machine's `runc`, or our own runtime by its command line, as `foreign`; `None` (and a skip) without one.
 fn engine(program: &str) -> Option<Engine> {
+    if program == OWN {
+        return Some(Engine::with(Options { runtime: Some("foreign".into()), ..Options::default() }));
+    }
     let Some(path) = paths::program(program) else {
         dhow_tests::skip(&format!("{program} is not installed"));
         return None;
     };
     Some(Engine::with(Options { flags: vec![format!("--add-runtime=foreign={}", path.display())], ..Options::default() }))
 }
+
+/// `dhow runtime`.
+const OWN: &str = "dhow";
 
 fn a_life(program: &str) {
     let Some(engine) = engine(program) else { return };
@@ -66,6 +72,11 @@ fn runc_gives_a_container_its_whole_life() {
 }
 
 #[test]
+fn our_own_gives_a_container_its_whole_life() {
+    a_life(OWN);
+}
+
+#[test]
 fn crun_gives_a_container_its_whole_life() {
     // It refuses hosts where v1 hierarchies stand beside a unified one with controllers.
     if std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers").is_ok_and(|text| !text.trim().is_empty()) {
@@ -76,7 +87,16 @@ fn crun_gives_a_container_its_whole_life() {
 
 #[test]
 fn terminals_of_a_foreign_runtime() {
-    let Some(engine) = engine("runc") else { return };
+    terminals("runc");
+}
+
+#[test]
+fn terminals_of_our_own_runtime() {
+    terminals(OWN);
+}
+
+fn terminals(program: &str) {
+    let Some(engine) = engine(program) else { return };
     let tty = engine.dhow(["run", "-t", "--rm", "--runtime", "foreign", "busybox", "sh", "-c", "tty; test -t 0 && echo yes"]).ok();
     assert_eq!(tty.replace('\r', ""), "/dev/pts/0\nyes");
     engine.ok("run -d --name box --runtime foreign busybox sleep 1000");
@@ -104,7 +124,16 @@ fn volumes_of_a_foreign_runtime() {
 
 #[test]
 fn a_foreign_runtimes_errors_in_dockers_words() {
-    let Some(engine) = engine("runc") else { return };
+    errors("runc");
+}
+
+#[test]
+fn our_own_runtimes_errors_in_dockers_words() {
+    errors(OWN);
+}
+
+fn errors(program: &str) {
+    let Some(engine) = engine(program) else { return };
     let missing = engine.run("run --rm --runtime foreign busybox nosuch");
     let words = "OCI runtime create failed: runc create failed: unable to start container process: exec: \"nosuch\": executable file not found in $PATH: unknown";
     assert!(missing.stderr().contains(words), "{missing}");
@@ -122,7 +151,16 @@ fn a_foreign_runtimes_errors_in_dockers_words() {
 
 #[test]
 fn a_foreign_container_survives_the_daemon_and_is_cleaned_up_after_its_shim() {
-    let Some(engine) = engine("runc") else { return };
+    survival("runc");
+}
+
+#[test]
+fn our_own_runtimes_container_survives_the_daemon_and_is_cleaned_up_after_its_shim() {
+    survival(OWN);
+}
+
+fn survival(program: &str) {
+    let Some(engine) = engine(program) else { return };
     engine
         .dhow(["run", "-d", "--name", "box", "--runtime", "foreign", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.1; done"])
         .ok();
@@ -141,7 +179,16 @@ fn a_foreign_container_survives_the_daemon_and_is_cleaned_up_after_its_shim() {
 
 #[test]
 fn out_of_memory_in_a_foreign_runtime_is_told() {
-    let Some(engine) = engine("runc") else { return };
+    out_of_memory("runc");
+}
+
+#[test]
+fn out_of_memory_in_our_own_runtime_is_told() {
+    out_of_memory(OWN);
+}
+
+fn out_of_memory(program: &str) {
+    let Some(engine) = engine(program) else { return };
     let volume = format!("{}:/attacker:ro", paths::attacker().display());
     let limits = ["-m", "32m", "--memory-swap", "32m", "-v", &volume];
     let out = engine.dhow(["run", "--name", "box", "--runtime", "foreign"]).args(limits).args(["busybox", "/attacker", "eat", "200"]).run();

@@ -1,0 +1,169 @@
+//! `events`: what a container uses, now and again, and when it runs out of memory.
+
+use super::{Command, live, print};
+use crate::args::{Order, Parsed, switch, value};
+use crate::context::Context;
+use crate::error::{At, Error, Result};
+use crate::record::{Record, Status};
+use dhow_runtime::cgroup::{Cgroup, Io, Meter, Reading};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+pub(super) const COMMAND: Command = Command {
+    name: "events",
+    usage: "<container-id>",
+    about: "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
+    flags: &[
+        value("interval", None, "set the stats collection interval (default: 5s)"),
+        switch("stats", None, "display the container's stats then exit"),
+    ],
+    order: Order::Mixed,
+    words: (1, 1),
+    run,
+};
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How often the count of kills is looked at: the old hierarchies tell of them to nobody who has not the rights to register.
+const LOOK: Duration = Duration::from_millis(250);
+
+fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
+    let interval = parsed.text("interval").map_or(Ok(INTERVAL), duration)?;
+    let (place, record) = context.store.find(&parsed.rest[0])?;
+    if matches!(place.status(&record), Status::Stopped | Status::Creating) {
+        return Err(Error::new(format!("container with id {} is not running", record.id)));
+    }
+    let mut meter = Meter::open(&record.cgroup);
+    if parsed.is("stats") {
+        say(&record, "stats", Some(stats(&record.cgroup, &mut meter)?))?;
+        return Ok(0);
+    }
+    follow(&record, &mut meter, interval).map(|()| 0)
+}
+
+/// Until the container has ended.
+fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> {
+    let Some(init) = live(record)? else { return Ok(()) };
+    let mut kills = record.cgroup.oom_kills()?;
+    let mut due = Instant::now();
+    loop {
+        if due <= Instant::now() {
+            // A group that is gone belongs to a container that has just ended, which shows below.
+            if let Ok(stats) = stats(&record.cgroup, meter) {
+                say(record, "stats", Some(stats))?;
+            }
+            due = Instant::now() + interval;
+        }
+        let wait = LOOK.min(due.saturating_duration_since(Instant::now()));
+        let wait = Timespec { tv_sec: 0, tv_nsec: wait.as_nanos().try_into().unwrap_or(0) };
+        let mut fds = [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN)];
+        let ended = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&wait))).at("wait for the container")? > 0;
+        let now = record.cgroup.oom_kills().unwrap_or(kills);
+        for _ in kills..now {
+            say(record, "oom", None)?;
+        }
+        kills = now.max(kills);
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn say(record: &Record, kind: &str, data: Option<Value>) -> Result<()> {
+    let mut event = json!({"type": kind, "id": record.id});
+    if let Some(data) = data {
+        event["data"] = data;
+    }
+    print(&format!("{event}\n"))
+}
+
+fn stats(cgroup: &Cgroup, meter: &mut Meter) -> Result<Value> {
+    let reading = meter.read().at("read statistics")?;
+    Ok(document(&reading, cgroup.oom_kills()?))
+}
+
+/// In the shape that callers know.
+fn document(r: &Reading, oom_kills: u64) -> Value {
+    let io = |list: &[Io]| -> Value {
+        list.iter().map(|io| json!({"major": io.major, "minor": io.minor, "op": io.operation, "value": io.value})).collect()
+    };
+    let limit = |limit: Option<u64>| limit.unwrap_or(0);
+    let mut usage = json!({"total": r.cpu[0], "kernel": r.cpu[2], "user": r.cpu[1]});
+    if !r.per_cpu.is_empty() {
+        usage["percpu"] = json!(r.per_cpu);
+    }
+    let cache = r.memory_stat.get(if r.unified_memory { "file" } else { "cache" }).copied().unwrap_or(0);
+    json!({
+        "cpu": {
+            "usage": usage,
+            "throttling": {"periods": r.throttling[0], "throttledPeriods": r.throttling[1], "throttledTime": r.throttling[2]},
+        },
+        "memory": {
+            "cache": cache,
+            "usage": {"limit": r.memory_limit.unwrap_or(u64::MAX), "usage": r.memory, "max": r.memory_max, "failcnt": r.memory_failures},
+            "raw": r.memory_stat,
+            "oomKills": oom_kills,
+        },
+        "pids": {"current": r.pids, "limit": limit(r.pids_limit)},
+        "blkio": {"ioServiceBytesRecursive": io(&r.io_bytes), "ioServicedRecursive": io(&r.io_operations)},
+        "hugetlb": {},
+        "intel_rdt": {},
+        "network_interfaces": null,
+    })
+}
+
+/// `5s`, `500ms`, `1m30s`.
+fn duration(text: &str) -> Result<Duration> {
+    let wrong = || Error::new(format!("invalid value {text:?} for flag -interval"));
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(unit_at);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return Err(wrong()),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        total += Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+        rest = tail;
+    }
+    if total.is_zero() {
+        return Err(Error::new("duration interval must be greater than 0"));
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [("5s", 5000), ("500ms", 500), ("1m30s", 90_000), ("1.5s", 1500), ("1h", 3_600_000)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "0s", "5", "s", "-1s", "5x", "1e9h"] {
+            duration(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_shape_that_callers_know() {
+        let io = Io { major: 8, minor: 0, operation: "Read".into(), value: 5 };
+        let reading = Reading { cpu: [3, 2, 1], pids: 4, pids_limit: Some(9), io_bytes: vec![io], memory: 77, ..Reading::default() };
+        let text = document(&reading, 2);
+        assert_eq!(text["cpu"]["usage"], json!({"total": 3, "kernel": 1, "user": 2}));
+        assert_eq!(text["pids"], json!({"current": 4, "limit": 9}));
+        assert_eq!(text["memory"]["usage"]["usage"], 77);
+        assert_eq!(text["blkio"]["ioServiceBytesRecursive"][0], json!({"major": 8, "minor": 0, "op": "Read", "value": 5}));
+    }
+}

@@ -1,0 +1,29 @@
+//! Whoever enters a container must not bring the program on the disk along: a process in there finds it at `/proc/PID/exe` and may write to it
+//! (CVE-2019-5736). So the commands that enter run from a copy that nobody can change.
+
+use crate::error::{At, Error, Result};
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Returns at once in a process that runs from such a copy. Any other one becomes one, and does not return unless it fails.
+/// `empty` is an empty directory that only this user can fill.
+pub(crate) fn ensure(empty: &Path) -> Result<()> {
+    if dhow_sys::sealed::is_self_sealed().at("look at own program")? {
+        return Ok(());
+    }
+    // Where overlays are not to be had (no right to mount, an old kernel) a copy in memory does.
+    let program = dhow_sys::sealed::self_overlay(empty).or_else(|_| dhow_sys::sealed::self_exe()).at("seal own program")?;
+    let text = |word: OsString| CString::new(word.as_bytes()).map_err(|_| Error::new("argument: holds a NUL byte"));
+    let args = std::env::args_os().map(text).collect::<Result<Vec<_>>>()?;
+    let env = std::env::vars_os().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        text(name)
+    });
+    let env = env.collect::<Result<Vec<_>>>()?;
+    match nix::unistd::fexecve(&program, &args, &env) {
+        Ok(never) => match never {},
+        Err(errno) => Err(std::io::Error::from(errno)).at("execute own sealed program"),
+    }
+}
