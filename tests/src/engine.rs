@@ -167,6 +167,14 @@ impl Engine {
         }
     }
 
+    /// Waits for the end of a daemon that somebody else has stopped: its exit code.
+    #[track_caller]
+    pub fn reap_daemon(&self) -> i32 {
+        let mut child = self.daemon.lock().expect("no panic holds it").take().expect("the daemon runs");
+        let status = within(crate::wait::patience(), &mut || child.try_wait().expect("wait for the daemon"));
+        status.and_then(|status| status.code()).unwrap_or(-1)
+    }
+
     /// Kills the daemon without a word.
     pub fn kill_daemon(&self) {
         let mut child = self.daemon.lock().expect("no panic holds it").take().expect("the daemon runs");

@@ -25,6 +25,7 @@ mod remap;
 mod route;
 mod run;
 mod runtimes;
+mod stop;
 mod storage_options;
 mod swarm;
 mod system;
@@ -35,10 +36,14 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Runs `dhow daemon` until it is told to stop. `args` is what follows the word `daemon`.
+/// Runs `dhow daemon` until it is told to stop, or tells one (`dhow daemon stop`). `args` is what follows the word `daemon`.
 ///
 /// It must be called before the process has any threads: it changes the process as a whole.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|word| word == "stop").is_some() {
+        return stop::main(args);
+    }
     let args = match args::parse(args) {
         Ok(args) => args,
         Err(instead) => {

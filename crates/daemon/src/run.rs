@@ -54,6 +54,7 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     // Signals are listened to before anything is done that they should undo.
     let mut terminate = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen to SIGINT")?;
+    let mut with_all = signal(SignalKind::from_raw(crate::stop::WITH_ALL.as_raw())).context("listen to SIGUSR2")?;
     let mut hangup = signal(SignalKind::hangup()).context("listen to SIGHUP")?;
 
     let engine = Engine::open(options(&settings)?).await.context("open the engine")?;
@@ -71,14 +72,15 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     tokio::spawn(rest(app.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_root = %app.settings.data_root.display(), "the daemon is ready");
 
-    loop {
+    let stay = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break app.live.get().live_restore,
+            _ = interrupt.recv() => break app.live.get().live_restore,
+            _ = with_all.recv() => break false,
             _ = hangup.recv() => reload::reload(&app, &level),
         }
-    }
-    leave(&app, listeners).await;
+    };
+    leave(&app, listeners, stay).await;
     Ok(())
 }
 
@@ -142,8 +144,7 @@ async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
     Ok(bound.into_iter().map(serve).collect())
 }
 
-async fn leave(app: &App, listeners: Vec<Served>) {
-    let stay = app.live.get().live_restore;
+async fn leave(app: &App, listeners: Vec<Served>, stay: bool) {
     tracing::info!(containers_stay = stay, "the daemon is leaving");
     process::notify("STOPPING=1");
     for (listener, task) in listeners {

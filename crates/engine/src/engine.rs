@@ -26,7 +26,7 @@ use crate::{
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
-use dhow_shim::handle::Spawner;
+use dhow_shim::handle::{self, Spawner};
 use dhow_storage::{LayerStore, SnapshotKey};
 use std::collections::HashSet;
 use std::fs::File;
@@ -332,7 +332,10 @@ impl Engine {
     pub async fn resize(&self, name: &str, height: u16, width: u16) -> Result<()> {
         let slot = self.parts.slot(name)?;
         let shim = slot.ask(Command::Shim).await.map_err(|_| not_running(&slot.id))?;
-        shim.resize(None, height, width).await.map_err(|e| Error::internal("resize container", &slot.id, e))?;
+        shim.resize(None, height, width).await.map_err(|error| match error {
+            handle::Error::Refused(failure) if failure.kind == dhow_runtime::Kind::NotRunning => not_running(&slot.id),
+            error => Error::internal("resize container", &slot.id, error),
+        })?;
         let size = [("height", height.to_string()), ("width", width.to_string())];
         crate::container::tell::tell(&self.parts, &slot.get(), "resize", &size);
         Ok(())

@@ -1,7 +1,7 @@
 //! kill -9 of the daemon, of the spawner, of a shim.
 
 use dhow_tests::engine::kill;
-use dhow_tests::{Engine, leaks, until};
+use dhow_tests::{Cmd, Engine, leaks, paths, until};
 
 /// Counts aloud until SIGUSR1, then says how far it came and exits with 7: its life has no fixed length, so no machine is too slow for the test.
 const COUNTER: &str = "trap 'echo end $i; exit 7' USR1; i=0; while :; do echo line $i; i=$((i+1)); sleep 0.01; done";
@@ -65,6 +65,31 @@ fn a_stopped_daemon_leaves_containers_running() {
     assert!(leaks::alive(pid).is_some());
     engine.start_daemon();
     assert_eq!(engine.container_pid("box"), pid);
+    engine.finish();
+}
+
+#[test]
+fn who_stops_the_daemon_may_stop_its_containers() {
+    let engine = Engine::new();
+    engine.ok("run -d --init --name box busybox sleep 1000");
+    engine.ok("run -d --init --name always --restart always busybox sleep 1000");
+    let (box_pid, always) = (engine.container_pid("box"), engine.container_pid("always"));
+    let stop = |flags: &[&str]| {
+        Cmd::new(paths::dhow()).args(["daemon", "stop", "--pidfile"]).args([engine.dir().join("p")]).args(flags).ok();
+        // It has ended; its parent, the test, hears of it.
+        assert_eq!(engine.reap_daemon(), 0);
+    };
+    stop(&[]);
+    assert!(leaks::alive(box_pid).is_some() && leaks::alive(always).is_some());
+    engine.start_daemon();
+    assert_eq!(engine.container_pid("box"), box_pid);
+    stop(&["--all"]);
+    assert!(leaks::alive(box_pid).is_none() && leaks::alive(always).is_none());
+    let nobody = Cmd::new(paths::dhow()).args(["daemon", "stop", "--pidfile"]).args([engine.dir().join("p")]).run().fails(1);
+    assert!(nobody.contains("no daemon runs"), "{nobody}");
+    engine.start_daemon();
+    engine.until_state("box", "exited");
+    engine.until_state("always", "running");
     engine.finish();
 }
 

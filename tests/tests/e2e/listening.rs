@@ -7,8 +7,10 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
+use std::time::Duration;
 
 const CONFIG: &str = "[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n\
                       [server]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n[client]\nextendedKeyUsage=clientAuth\n";
@@ -145,6 +147,29 @@ fn a_socket_of_the_service_manager() {
     assert!(failed.contains("no sockets found via socket activation"), "{failed}");
 }
 
+/// The socket is its group's, and a service manager is told when it is there, when it goes.
+#[test]
+fn the_sockets_group_and_the_service_managers_word() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    let wrapper = vec!["env".to_owned(), format!("NOTIFY_SOCKET={}", path.display())];
+    let engine = Engine::with(Options { flags: words("--group 4321"), wrapper, empty: true, ..Options::default() });
+    let meta = std::fs::metadata(engine.socket()).expect("the socket");
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (0, 4321, 0o660));
+    let mut buffer = [0; 1000];
+    let mut heard = || {
+        let read = manager.recv(&mut buffer).expect("a word");
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    };
+    assert_eq!(heard(), "READY=1");
+    assert_eq!(engine.stop_daemon(), 0);
+    assert_eq!(heard(), "STOPPING=1");
+    engine.start_daemon();
+    engine.finish();
+}
+
 #[test]
 fn a_configuration_is_looked_at_without_a_start() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -160,6 +185,7 @@ fn a_configuration_is_looked_at_without_a_start() {
         ("{", "", named.as_str()),
         (r#"{"labels":["a"]}"#, "", "a"),
         (r#"{"hosts":["unix:///a"]}"#, "-H unix:///b", "hosts: (from flag: [unix:///b], from file: [unix:///a])"),
+        (r#"{"log-driver":"journald","log-opts":{"max-size":"1m"}}"#, "", "failed to set log opts: unknown log opt 'max-size'"),
         (r#"{"tls":true,"tlscert":"/nonexistent","tlskey":"/nonexistent"}"#, "", "/nonexistent"),
     ] {
         let said = check(text, flags).fails(1);

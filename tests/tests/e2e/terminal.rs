@@ -2,7 +2,7 @@
 
 use dhow_tests::tmux::Terminal;
 use dhow_tests::wait::until;
-use dhow_tests::{Cmd, Engine};
+use dhow_tests::{Cmd, Engine, http};
 
 fn shell_session(engine: &Engine, command: Cmd) {
     let Some(terminal) = Terminal::open(engine, &command) else { return };
@@ -114,5 +114,17 @@ fn a_terminal_needs_a_terminal() {
     assert_eq!(out.stdout(), "terminal\r\n", "{out}");
     engine.ok("run -dt --name box busybox echo detached");
     until("the log has it", || engine.dhow(["logs", "box"]).run().stdout() == "detached\r\n");
+    engine.finish();
+}
+
+#[test]
+fn what_has_no_terminal_has_no_size_to_change() {
+    let engine = Engine::new();
+    engine.ok("run -d --name web busybox sleep 1000");
+    let resize = || http::request(&engine.socket(), "POST", "/containers/web/resize?h=50&w=50", "").expect("an answer").status;
+    assert_eq!(resize(), 200);
+    engine.ok("kill web");
+    engine.until_state("web", "exited");
+    assert_eq!(resize(), 409);
     engine.finish();
 }

@@ -148,10 +148,13 @@ impl Shim {
     fn resize(&self, exec: Option<&str>, height: u16, width: u16) -> Result<(), Failure> {
         let session = match exec {
             Some(id) => self.find_exec(id)?.session,
-            None => 0,
+            None => {
+                self.running()?;
+                0
+            }
         };
-        let console = self.sessions.get(&session).and_then(Session::console);
-        let console = console.ok_or_else(|| not_running(exec.unwrap_or(&self.id)))?;
+        // As in Docker, what has no terminal has no size that anybody could change.
+        let Some(console) = self.sessions.get(&session).and_then(Session::console) else { return Ok(()) };
         let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(console, size).map_err(|e| fail(Step::Console, "terminal", &e.into()))
     }
