@@ -85,13 +85,13 @@ mod tests {
     #[test]
     fn who_is_no_daemon_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("p");
+        let (file, config) = (dir.path().join("p"), dir.path().join("daemon.json"));
+        std::fs::write(&config, "{}").unwrap();
         let check = |text: Option<&str>, expect: &str| {
             if let Some(text) = text {
                 std::fs::write(&file, text).unwrap();
             }
-            let args =
-                Args { all: true, config_file: Some("/nonexistent/daemon.json".into()), exec_root: None, pidfile: Some(file.clone()) };
+            let args = Args { all: true, config_file: Some(config.clone()), exec_root: None, pidfile: Some(file.clone()) };
             let said = format!("{:#}", stop(args).unwrap_err());
             assert!(said.contains(expect), "{said}");
         };

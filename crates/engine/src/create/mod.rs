@@ -131,6 +131,11 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         let dir = parts.container_dir(&container.id);
         std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| Error::internal("create", dir.display(), e))?;
         let durability = if container.request.auto_remove { Durability::Process } else { Durability::Power };
+        if durability == Durability::Power {
+            let (layers, key) = (parts.layers.clone(), key.clone());
+            let synced = tokio::task::spawn_blocking(move || layers.persist(&key)).await;
+            synced.map_err(|e| Error::internal("sync the snapshot of", &container.id, e))??;
+        }
         parts.store.insert(&container, durability).await
     }
     .await;

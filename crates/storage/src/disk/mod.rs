@@ -232,6 +232,11 @@ impl LayerStore for Store {
         made
     }
 
+    fn persist(&self, key: &SnapshotKey) -> Result<()> {
+        self.index.snapshot(key)?;
+        self.sync_snapshot(key)
+    }
+
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay> {
         let parent = self.index.snapshot(key)?;
         Ok(Overlay {

@@ -3,7 +3,7 @@
 use super::{Store, record};
 use crate::id::ChainId;
 use crate::store::{Error, Result, SnapshotKey};
-use crate::tree::{Context, names, open_dir, owner, permissions, remove};
+use crate::tree::{Context, names, open_dir, open_file, owner, permissions, remove};
 use rustix::fs::{self, Mode};
 use std::os::fd::OwnedFd;
 
@@ -53,6 +53,16 @@ impl Store {
         }
         fs::chmodat(&dir, "upper", mode, fs::AtFlags::empty()).on("chmod", b"upper")?;
         record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned() }).map(drop)
+    }
+
+    /// The record's bytes, then the names that lead to them. Without the first, a file system that allocates late has an empty record.
+    pub(super) fn sync_snapshot(&self, key: &SnapshotKey) -> Result<()> {
+        let name = key.0.as_bytes();
+        let dir = open_dir(&self.dirs.snapshots, name).on("open snapshot", name)?;
+        let record = open_file(&dir, record::SNAPSHOT.as_bytes()).on("open the record of", name)?;
+        fs::fsync(record).on("sync the record of", name)?;
+        fs::fsync(dir).on("sync", name)?;
+        fs::fsync(&self.dirs.snapshots).on("sync", b"snapshots")
     }
 
     pub(super) fn open_upper(&self, key: &SnapshotKey) -> Result<OwnedFd> {

@@ -64,6 +64,10 @@ impl LayerStore for Turns {
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
         self.now().0.prepare(key, parent)
     }
+
+    fn persist(&self, key: &SnapshotKey) -> Result<()> {
+        self.now().0.persist(key)
+    }
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay> {
         self.now().0.mount(key)
     }
