@@ -89,6 +89,13 @@ impl Noise {
     }
 }
 
+/// The tree of a Debian that systemd boots, as a tar.
+pub(crate) fn systemd() -> Result<PathBuf> {
+    let dir = cached("images")?;
+    make(&dir, "systemd", RECIPE, |target| debstrap(target, &["systemd-sysv"]))?;
+    Ok(dir.join("systemd.tar"))
+}
+
 /// Makes one image unless its stamp says that it is already the wanted one.
 fn make(dir: &Path, name: &str, stamp: &str, recipe: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let target = dir.join(format!("{name}.tar"));
@@ -137,11 +144,19 @@ const SERVICES: &[&str] = &["nginx-light", "redis-server", "postgresql"];
 
 /// Debian's smallest set without documentation, and further packages. No tag of its own but the one given.
 fn make_debian(target: &Path, tag: &str, packages: &[&str]) -> Result<()> {
+    let scratch = Scratch::new("dhow-image")?;
+    let tar = scratch.path().join("debian.tar");
+    debstrap(&tar, packages)?;
+    let layer = trim(&std::fs::read(&tar).context("read what mmdebstrap made")?)?;
+    write(target, tag, &layer, &["bash"])
+}
+
+/// Debian's tree as a tar.
+fn debstrap(tar: &Path, packages: &[&str]) -> Result<()> {
     if find("mmdebstrap").is_none() {
         bail!("mmdebstrap is not installed: run `cargo xtask setup`");
     }
     let scratch = Scratch::new("dhow-image")?;
-    let tar = scratch.path().join("debian.tar");
     let mut debstrap = command("mmdebstrap", &["--quiet", "--mode=root", "--variant=minbase", "--format=tar"]);
     debstrap.args([
         "--aptopt=Acquire::Languages \"none\"",
@@ -156,10 +171,8 @@ fn make_debian(target: &Path, tag: &str, packages: &[&str]) -> Result<()> {
         debstrap.args(["--dpkgopt=path-exclude=/usr/lib/*/libLLVM*", "--dpkgopt=path-exclude=/usr/lib/postgresql/*/lib/bitcode/*"]);
         debstrap.arg(format!("--include={}", packages.join(",")));
     }
-    debstrap.arg("bookworm").arg(&tar).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).env("TMPDIR", scratch.path());
-    quiet(&mut debstrap).context("mmdebstrap could not build Debian (can a mirror be reached?)")?;
-    let layer = trim(&std::fs::read(&tar).context("read what mmdebstrap made")?)?;
-    write(target, tag, &layer, &["bash"])
+    debstrap.arg("bookworm").arg(tar).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).env("TMPDIR", scratch.path());
+    quiet(&mut debstrap).context("mmdebstrap could not build Debian (can a mirror be reached?)")
 }
 
 /// Drops device nodes (an engine makes its own) and leftovers of the package manager.

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask setup|images|test|vm|bench|docker-py|tidy`.
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
 mod apt;
@@ -6,12 +6,12 @@ mod archive;
 mod bench;
 mod build;
 mod cpio;
-mod docker_py;
 mod images;
 mod kernel;
 mod paths;
 mod setup;
 mod shell;
+mod suites;
 mod test;
 mod tools;
 mod vm;
@@ -24,13 +24,13 @@ cargo xtask <name>
   setup [--peers]            install from Debian what the tests use (with --peers: docker, podman, runc, crun)
   images                     make the test images (busybox, debian) in the cache
   test [FILTER...]           setup, images, then every test; FILTER goes to the test runner
-  vm [--kernel 6.1|6.12] [-- FILTER...]
-                             the end-to-end tests in a virtual machine with pure cgroup v2
+  vm [--systemd | --kernel 6.1|6.12] [-- FILTER...]
+                             the end-to-end tests in a virtual machine with pure cgroup v2, or our units under systemd
   bench [--samples N] [--containers N] [--watched N] [--only PART,...]
                              side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
-  docker-py [--suite DIR] [--only dhow] [FILTER]
-                             docker-py's integration tests on docker and on dhow, compared; the suite is a checkout
-                             (--suite, DHOW_DOCKER_PY), else git fetches it
+  clients [--only dhow] [SUITE[=DIR]...] [-- FILTER]
+                             the tests of docker-py, bollard and dockerode and first steps with testcontainers, on docker
+                             and on dhow, compared; a suite is the checkout DIR, else git fetches it
   tidy                       the tests that hold the house in order
 ";
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
-        "docker-py" => docker_py::run(&rest),
+        "clients" => suites::run(&rest),
         "tidy" => test::tidy(),
         _ => {
             print!("{HELP}");

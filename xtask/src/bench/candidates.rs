@@ -129,9 +129,9 @@ impl Dhow {
     }
 
     /// A daemon with networks, on a host of its own.
-    pub(crate) fn start_on(scratch: &Path, program: &Path, archive: &Path, host: &Netns) -> Result<Self> {
+    pub(crate) fn start_on(scratch: &Path, program: &Path, archive: &Path, host: &Netns, flags: &[&str]) -> Result<Self> {
         let mut command = host.command(program);
-        command.arg("daemon");
+        command.arg("daemon").args(flags);
         Self::start_daemon(command, scratch, program, archive, "dhow")
     }
 
@@ -190,8 +190,10 @@ impl Docker {
     }
 
     /// A dockerd with networks, on a host of its own.
-    pub(crate) fn start_on(scratch: &Path, archive: &Path, host: &Netns) -> Result<Self> {
-        Self::start_daemon(host.command(&Self::dockerd()?), scratch, archive)
+    pub(crate) fn start_on(scratch: &Path, archive: &Path, host: &Netns, flags: &[&str]) -> Result<Self> {
+        let mut command = host.command(&Self::dockerd()?);
+        command.args(flags);
+        Self::start_daemon(command, scratch, archive)
     }
 
     fn dockerd() -> Result<PathBuf> {

@@ -43,8 +43,8 @@ struct Host {
 
 /// Measures ours, and docker where it is.
 pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, samples: usize) -> Result<Networks> {
-    let mut hosts = vec![host(scratch, "n1", |dir, netns| Ok(Box::new(Dhow::start_on(dir, dhow, archive, netns)?)))?];
-    match host(scratch, "n2", |dir, netns| Ok(Box::new(Docker::start_on(dir, archive, netns)?))) {
+    let mut hosts = vec![host(scratch, "n1", |dir, netns| Ok(Box::new(Dhow::start_on(dir, dhow, archive, netns, &[])?)))?];
+    match host(scratch, "n2", |dir, netns| Ok(Box::new(Docker::start_on(dir, archive, netns, &[])?))) {
         Ok(docker) => hosts.push(docker),
         Err(error) => println!("SKIPPED: docker's networks: {error:#}"),
     }

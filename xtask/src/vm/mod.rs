@@ -1,16 +1,16 @@
 //! The end-to-end tests in a virtual machine: Debian's cloud kernels, pure cgroup v2, software emulation, no network.
 
+mod machine;
+mod systemd;
+
 use crate::build::{build, executable};
-use crate::cpio::Cpio;
 use crate::kernel::{KERNELS, Kernel, get};
 use crate::paths::Scratch;
 use crate::shell::{command, find, quiet};
 use crate::{images, setup};
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use machine::{Machine, initramfs};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Emulation is slow: without a filter of the caller these run, chosen for what differs on cgroup v2 and on other kernels.
@@ -46,23 +46,6 @@ const EACH_ALONE: &str = "for test in $(/t/containers --list | sed 's/: test//')
 const LEFT_OUT: &[&str] = &["docker_client", "slow_"];
 /// The longest that one machine may take.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// Modules of the kernel that the machine needs, with what they depend on.
-const MODULES: &[&str] = &[
-    "virtio_pci",
-    "virtio_blk",
-    "ext4",
-    "overlay",
-    "erofs",
-    "veth",
-    "bridge",
-    "nft_ct",
-    "nft_nat",
-    "nft_masq",
-    "nft_chain_nat",
-    "nft_fib_inet",
-    "nf_conntrack_netlink",
-    "sctp",
-];
 /// Programs of the host that the tests need there, beside those of busybox.
 const PROGRAMS: &[&str] = &["ip"];
 /// The line with which the machine says how it went; the test program's exit code follows.
@@ -75,6 +58,10 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let kernels = match &words[..split] {
         [] => KERNELS.iter().map(|(name, _)| (*name).to_string()).collect(),
         [flag, name] if flag == "--kernel" => vec![name.clone()],
+        [flag] if flag == "--systemd" => {
+            setup::run(false)?;
+            return systemd::run(&get(systemd::KERNEL)?, &build(&["-p", "dhow"], "dhow")?, &images::run()?);
+        }
         other => bail!("I do not understand {other:?}: see `cargo xtask`"),
     };
     setup::run(false)?;
@@ -140,30 +127,13 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
     let scratch = Scratch::new("dhow-vm")?;
     let disk = make_disk(scratch.path(), programs, images, filters).context("make the machine's disk")?;
     let initrd = scratch.path().join("initrd");
-    std::fs::write(&initrd, initramfs(kernel)?).context("write the initial RAM file system")?;
+    std::fs::write(&initrd, initramfs(kernel, "/init")?).context("write the initial RAM file system")?;
     println!("Linux {}: booting", kernel.name);
 
-    let mut qemu = command("qemu-system-x86_64", &["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"]);
-    // Debian 12's emulator spoils the flags in cmpxchg16b, on which newer kernels' allocator relies: they do without where it is missing.
-    qemu.args(["-cpu", "qemu64,-cx16"]);
-    qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
-    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initrd);
-    qemu.args(["-append", "console=ttyS0 quiet loglevel=1 panic=-1 cgroup_no_v1=all"]);
-    qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=unsafe", disk.display()));
-    let mut machine = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start qemu-system-x86_64")?;
-    let console = machine.stdout.take().context("the machine has no console")?;
-
-    let (sender, lines) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).trim_end().to_string()).is_err() {
-                break;
-            }
-        }
-    });
+    let machine = Machine::boot(kernel, &initrd, &disk, "", "unsafe")?;
     let mut code = None;
     let mut told = Vec::new();
-    while let Ok(line) = lines.recv_timeout(DEADLINE.saturating_sub(started.elapsed())) {
+    while let Some(line) = machine.line(started + DEADLINE) {
         if let Some(rest) = line.split(MARKER).nth(1) {
             code = rest.trim().parse::<i32>().ok();
             break;
@@ -173,15 +143,8 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
         }
         told.push(line);
     }
-    // Told or overdue, the machine has nothing more to say; it is ours, known by its handle.
-    if let Err(error) = machine.kill() {
-        eprintln!("could not end the machine: {error}");
-    }
-    machine.wait().context("wait for the machine")?;
-    drop(lines);
-    if reader.join().is_err() {
-        eprintln!("the console's reader failed");
-    }
+    // Told or overdue, the machine has nothing more to say.
+    drop(machine);
     let seconds = started.elapsed().as_secs();
     match code {
         Some(0) => println!("Linux {}: all passed ({seconds} s)", kernel.name),
@@ -282,78 +245,9 @@ poweroff -f
     )
 }
 
-/// Loads the modules in the order they need each other, then hands over to the disk.
-fn initramfs(kernel: &Kernel) -> Result<Vec<u8>> {
-    let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
-    let mut cpio = Cpio::new();
-    for dir in ["bin", "dev", "m", "proc", "root", "sys"] {
-        cpio.dir(dir);
-    }
-    cpio.device("dev/console", 5, 1);
-    cpio.file("bin/busybox", 0o755, &std::fs::read(&busybox).context("read busybox")?);
-    cpio.symlink("bin/sh", "busybox");
-    let mut script = String::from("#!/bin/sh\n/bin/busybox mount -t devtmpfs dev /dev\n");
-    for (number, module) in module_order(&kernel.modules)?.iter().enumerate() {
-        let name = format!("m/{number:02}.ko");
-        cpio.file(&name, 0o644, &read_module(module)?);
-        script.push_str(&format!("/bin/busybox insmod /{name}\n"));
-    }
-    script.push_str(
-        "n=0; while [ ! -b /dev/vda ] && [ $n -lt 200 ]; do /bin/busybox usleep 50000; n=$((n+1)); done\n\
-         /bin/busybox mount -t ext4 /dev/vda /root || echo cannot mount the disk\n\
-         exec /bin/busybox switch_root /root /init\n",
-    );
-    cpio.file("init", 0o755, script.as_bytes());
-    Ok(cpio.finish())
-}
-
-/// The files of the wanted modules, each after what it depends on. What is built in needs none.
-fn module_order(dir: &Path) -> Result<Vec<PathBuf>> {
-    let table = std::fs::read_to_string(dir.join("modules.dep")).with_context(|| format!("read modules.dep of {}", dir.display()))?;
-    let depends: BTreeMap<&str, Vec<&str>> =
-        table.lines().filter_map(|line| line.split_once(':')).map(|(file, needs)| (file, needs.split_whitespace().collect())).collect();
-    let mut order: Vec<&str> = Vec::new();
-    for wanted in MODULES {
-        let Some((file, needs)) = depends.iter().find(|(file, _)| module_name(file) == *wanted) else {
-            continue;
-        };
-        // depmod lists the nearest need first, and all of them, so from the back is the order to load in.
-        for part in needs.iter().rev().chain([file]) {
-            if !order.contains(part) {
-                order.push(part);
-            }
-        }
-    }
-    Ok(order.into_iter().map(|file| dir.join(file)).collect())
-}
-
-fn module_name(file: &str) -> String {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.split(".ko").next().unwrap_or(name).replace('-', "_")
-}
-
-/// A module's bytes, unpacked where the kernel's package has it compressed.
-fn read_module(path: &Path) -> Result<Vec<u8>> {
-    if path.extension().is_some_and(|ending| ending == "xz") {
-        let output = command("xz", &["-dc"]).arg(path).output().context("run xz")?;
-        if !output.status.success() {
-            bail!("xz -dc {}: {}", path.display(), output.status);
-        }
-        return Ok(output.stdout);
-    }
-    std::fs::read(path).with_context(|| format!("read {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{module_name, second_stage};
-
-    #[test]
-    fn module_names_are_normalised() {
-        assert_eq!(module_name("kernel/drivers/block/virtio_blk.ko"), "virtio_blk");
-        assert_eq!(module_name("kernel/fs/overlayfs/overlay.ko.xz"), "overlay");
-        assert_eq!(module_name("kernel/arch/x86/crypto/crc32c-intel.ko"), "crc32c_intel");
-    }
+    use super::second_stage;
 
     #[test]
     fn a_filter_replaces_the_selection() {

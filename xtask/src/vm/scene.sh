@@ -1,0 +1,69 @@
+#!/bin/sh
+# What runs in the machine: first what systemd does with the engine, then things are made until the plug is pulled.
+exec </dev/null >/dev/ttyS0 2>&1
+PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+fail() {
+    echo "FAILED: $*"
+    systemctl status --no-pager dhow.socket dhow.service
+    journalctl --no-pager -n 40 -u dhow.service
+    echo "DHOW-VM-EXIT 1"
+    exit 1
+}
+word() { sed -n "s/.*dhow\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+pid() { dhow inspect -f '{{.State.Pid}} {{.State.Status}}' "$1"; }
+
+[ "$(systemctl is-active dhow.service)" = active ] || fail "the daemon was not started"
+boot=$(word boot)
+if [ "$boot" = 1 ]; then
+    dhow load -q -i /t/busybox.tar || fail load
+    dhow run -d --name web --log-driver journald busybox sh -c 'n=0; while :; do echo line $n; n=$((n+1)); sleep 1; done' || fail run
+    before=$(pid web) daemon=$(systemctl show -P MainPID dhow.service)
+    systemctl restart dhow.service || fail "restart"
+    [ "$(systemctl show -P MainPID dhow.service)" != "$daemon" ] || fail "the daemon is the same"
+    [ "$(pid web)" = "$before" ] || fail "after a restart: $(pid web), before: $before"
+    case $before in *running) ;; *) fail "before: $before" ;; esac
+    seen=$(dhow logs web | wc -l) tries=0
+    until [ "$(dhow logs web | wc -l)" -gt "$seen" ]; do
+        tries=$((tries+1)); [ $tries -lt 300 ] || fail "the log stands still"; sleep 0.1
+    done
+    echo "DONE restart"
+    journalctl --no-pager -o cat CONTAINER_NAME=web | grep -qx 'line 0' || fail "the journal has no lines"
+    echo "DONE journal"
+    # Stopped, it is started by whoever asks.
+    systemctl stop dhow.service || fail stop
+    [ "$(pid web)" = "$before" ] || fail "after a stop: $(pid web)"
+    [ "$(systemctl is-active dhow.service)" = active ] || fail "the socket started nothing"
+    echo "DONE activation"
+    systemctl reload dhow.service || fail reload
+    tries=0
+    until dhow events --since 1 --until "$(($(date +%s) + 1))" --filter type=daemon | grep -q reload; do
+        tries=$((tries+1)); [ $tries -lt 300 ] || fail "no reload was told"; sleep 0.1
+    done
+    [ "$(pid web)" = "$before" ] || fail "after a reload: $(pid web)"
+    echo "DONE reload"
+    dhow kill web && dhow rm web || fail "take away"
+fi
+
+# All that was answered with success before the plug was pulled is there, and is whole.
+for kept in $(word kept | tr , ' '); do
+    n=0
+    while [ $n -lt "${kept#*:}" ]; do
+        name=b${kept%:*}n$n
+        dhow volume inspect "$name" >/dev/null || fail "the volume $name is lost"
+        # The last one of each boot was started below, in the boot after it.
+        case "$(dhow inspect -f '{{.State.Status}}' "$name")" in created | exited) ;; *) fail "the container $name is lost" ;; esac
+        n=$((n+1))
+    done
+    [ "$(dhow start -a "$name")" = whole ] || fail "the container $name does not run"
+    [ "$(dhow run --rm -v "$name:/v" busybox sh -c 'echo x >/v/x; cat /v/x')" = x ] || fail "the volume $name is of no use"
+done
+echo "DHOW-VM-CHECKED $boot"
+[ "$(word last)" = yes ] && { echo "DHOW-VM-EXIT 0"; exit 0; }
+n=0
+while :; do
+    dhow volume create "b${boot}n$n" >/dev/null || fail "volume create"
+    dhow create --name "b${boot}n$n" busybox echo whole >/dev/null || fail create
+    echo "MADE $n"
+    n=$((n+1))
+done
