@@ -280,8 +280,8 @@ pub fn snapshots_live_and_die(make: Make<'_>) {
     let info = Archive::new().file("a", "1").apply(&*store, None);
     store.prepare(&key("one"), Some(&info.chain)).unwrap();
     assert!(matches!(store.prepare(&key("one"), None), Err(Error::Exists(_))));
-    store.persist(&key("one")).unwrap();
-    assert!(store.persist(&key("nobody")).is_err());
+    store.persist_snapshot(&key("one")).unwrap();
+    assert!(store.persist_snapshot(&key("nobody")).is_err());
     store.prepare(&key("two"), None).unwrap();
     let mut keys: Vec<_> = store.snapshots().unwrap().into_iter().map(|k| k.0).collect();
     keys.sort();

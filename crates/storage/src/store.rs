@@ -88,7 +88,7 @@ pub trait LayerStore: Send + Sync + std::fmt::Debug {
     /// Fast: makes directories only.
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()>;
     /// Makes a snapshot survive a power cut: that it is there, not what is written into it. Waits for the disk.
-    fn persist(&self, key: &SnapshotKey) -> Result<()>;
+    fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()>;
     /// How a snapshot is mounted, writable. Does not mount.
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay>;
     /// How a chain is mounted read-only. Does not mount, keeps no record.

@@ -133,7 +133,7 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         let durability = if container.request.auto_remove { Durability::Process } else { Durability::Power };
         if durability == Durability::Power {
             let (layers, key) = (parts.layers.clone(), key.clone());
-            let synced = tokio::task::spawn_blocking(move || layers.persist(&key)).await;
+            let synced = tokio::task::spawn_blocking(move || layers.persist_snapshot(&key)).await;
             synced.map_err(|e| Error::internal("sync the snapshot of", &container.id, e))??;
         }
         parts.store.insert(&container, durability).await

@@ -232,7 +232,7 @@ impl LayerStore for Store {
         made
     }
 
-    fn persist(&self, key: &SnapshotKey) -> Result<()> {
+    fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()> {
         self.index.snapshot(key)?;
         self.sync_snapshot(key)
     }

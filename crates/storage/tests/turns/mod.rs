@@ -65,8 +65,8 @@ impl LayerStore for Turns {
         self.now().0.prepare(key, parent)
     }
 
-    fn persist(&self, key: &SnapshotKey) -> Result<()> {
-        self.now().0.persist(key)
+    fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()> {
+        self.now().0.persist_snapshot(key)
     }
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay> {
         self.now().0.mount(key)
