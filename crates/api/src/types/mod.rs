@@ -10,6 +10,7 @@ mod wire;
 pub mod container;
 pub mod exec;
 pub mod files;
+pub mod gojson;
 pub mod image;
 pub mod inspect;
 pub mod list;

@@ -26,7 +26,10 @@ fn keys_in_any_case_of_their_letters() {
     assert_eq!((host.resources.memory, host.log_config.config.unwrap()["Max-Size"].as_str()), (5, "1"));
     assert_eq!(host.port_bindings.unwrap()["80/TCP"].as_ref().unwrap()[0].host_port, "1");
     let refused = serde_json::from_str::<CreateBody>(r#"{"HostConfig":[]}"#).unwrap_err().to_string();
-    assert_eq!(refused, "invalid type: sequence, expected struct HostConfig at line 1 column 14");
+    assert_eq!(
+        refused,
+        "json: cannot unmarshal array into Go struct field ContainerConfigWrapper.HostConfig of type container.HostConfig at line 1 column 14"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How a struct of Docker's goes over the wire: a macro that names each key once, and the helpers behind it.
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use super::gojson;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,20 +48,20 @@ macro_rules! wire {
         impl crate::types::wire::Keys for $name {
             const NAME: &'static str = stringify!($name);
 
-            fn take<'de, A: serde::de::MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+            fn take<'de, A: serde::de::MapAccess<'de>>(&mut self, of: &str, key: &str, map: &mut A) -> Result<bool, A::Error> {
                 $(
                     if key.eq_ignore_ascii_case($json) {
-                        self.$field = crate::types::wire::value(map)?;
+                        self.$field = crate::types::wire::value(of, $json, map)?;
                         return Ok(true);
                     }
                 )*
                 $(
-                    if self.$flat.take(key, map)? {
+                    if self.$flat.take(of, key, map)? {
                         return Ok(true);
                     }
                     $(
                         if key.eq_ignore_ascii_case($json2) {
-                            self.$field2 = crate::types::wire::value(map)?;
+                            self.$field2 = crate::types::wire::value(of, $json2, map)?;
                             return Ok(true);
                         }
                     )*
@@ -81,8 +82,8 @@ macro_rules! wire {
 pub(crate) trait Keys: Default {
     /// For error texts.
     const NAME: &'static str;
-    /// Takes the value of a key, if that is one of its own. Of several the last one counts.
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
+    /// Takes the value of a key, if that is one of its own. Of several the last one counts. `of` is whose keys they stand among.
+    fn take<'de, A: MapAccess<'de>>(&mut self, of: &str, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
 /// Reads such an object; keys that it does not know are skipped.
@@ -104,7 +105,7 @@ impl<'de, T: Keys> Visitor<'de> for Object<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut object = T::default();
         while let Some(Key(key)) = map.next_key()? {
-            if !object.take(&key, &mut map)? {
+            if !object.take(T::NAME, &key, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
             }
         }
@@ -134,13 +135,17 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-/// Null is the default value, as for Go.
-pub(crate) fn value<'de, A, T>(map: &mut A) -> Result<T, A::Error>
+/// Null is the default value, as for Go. What does not fit is refused in Go's words.
+pub(crate) fn value<'de, A, T>(of: &str, key: &str, map: &mut A) -> Result<T, A::Error>
 where
     A: MapAccess<'de>,
     T: Deserialize<'de> + Default,
 {
-    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
+    let explain = |error: A::Error| match gojson::explain(&error.to_string(), of, key, std::any::type_name::<T>()) {
+        Some(words) => A::Error::custom(words),
+        None => error,
+    };
+    Ok(map.next_value::<Option<T>>().map_err(explain)?.unwrap_or_default())
 }
 
 /// What `omitempty` leaves out.
@@ -195,8 +200,28 @@ impl<T> Empty for Option<T> {
 }
 
 /// `{}`: the value of Go's sets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Nothing {}
+
+impl<'de> Deserialize<'de> for Nothing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Nothing;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("struct {}")
+            }
+            fn visit_unit<E>(self) -> Result<Nothing, E> {
+                Ok(Nothing {})
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Nothing, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Nothing {})
+            }
+        }
+        deserializer.deserialize_any(Object)
+    }
+}
 
 /// A list of words that may come as one string (`Cmd`, `Entrypoint`, `CapAdd`, ...).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -205,16 +230,26 @@ pub struct Words(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Many(Vec<String>),
-            One(String),
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Words;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E>(self, word: &str) -> Result<Words, E> {
+                Ok(Words(vec![word.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                // Go tries a list, then a word, and complains of the latter.
+                let wrong = |_| A::Error::invalid_type(Unexpected::Seq, &"a string");
+                while let Some(word) = seq.next_element::<Option<String>>().map_err(wrong)? {
+                    words.push(word.unwrap_or_default());
+                }
+                Ok(Words(words))
+            }
         }
-        Ok(match Either::deserialize(deserializer)? {
-            Either::Many(words) => Self(words),
-            Either::One(word) => Self(vec![word]),
-        })
+        deserializer.deserialize_any(Either)
     }
 }
 

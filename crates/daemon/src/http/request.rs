@@ -69,7 +69,8 @@ pub(crate) async fn read(body: Asked) -> Result<bytes::Bytes> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = T::deserialize(&mut deserializer).map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
+    let words = |error: serde_json::Error| dhow_api::types::gojson::words(bytes, &error).unwrap_or_else(|| error.to_string());
+    let value = T::deserialize(&mut deserializer).map_err(|error| ApiError::invalid(format!("invalid JSON: {}", words(error))))?;
     deserializer.end().map_err(|_| ApiError::invalid("unexpected content after JSON"))?;
     Ok(value)
 }
@@ -100,7 +101,8 @@ mod tests {
         assert!(parse::<ExecStartBody>(b" {\"Detach\":true}\n").unwrap().detach);
         check("{", "invalid JSON: ");
         check("{} x", "unexpected content after JSON");
-        check("{\"Detach\":3}", "invalid JSON: ");
+        let expect = "invalid JSON: json: cannot unmarshal number into Go struct field ExecStartOptions.Detach of type bool";
+        check("{\"Detach\":3}", expect);
     }
 
     #[test]
