@@ -43,7 +43,8 @@ impl Bus {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let uid: String = rustix::process::geteuid().as_raw().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
-        stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        // All at once: systemd overlooks a call that it reads together with the end of a greeting in parts.
+        stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n") {
             let mut byte = [0];
@@ -56,7 +57,6 @@ impl Bus {
         if !answer.starts_with(b"OK ") {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "systemd does not know us"));
         }
-        stream.write_all(b"BEGIN\r\n")?;
         Ok(Self { stream, serial: 0, ended: Vec::new() })
     }
 
