@@ -5,7 +5,7 @@ use crate::args::{Order, Parsed, switch, value};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
 use crate::record::{Record, Status};
-use dhow_runtime::cgroup::{Cgroup, Io, Meter, Reading};
+use dhow_runtime::cgroup::{Account, Cgroup, Further, Io, Meter, Reading, Waiting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::os::fd::AsFd;
@@ -80,7 +80,30 @@ fn say(record: &Record, kind: &str, data: Option<Value>) -> Result<()> {
 
 fn stats(cgroup: &Cgroup, meter: &mut Meter) -> Result<Value> {
     let reading = meter.read().at("read statistics")?;
-    Ok(document(&reading, cgroup.oom_kills()?))
+    let mut document = document(&reading, cgroup.oom_kills()?);
+    add(&mut document, &cgroup.further());
+    Ok(document)
+}
+
+/// What only some hosts count.
+fn add(document: &mut Value, further: &Further) {
+    let account = |account: &Account| json!({"limit": account.limit.unwrap_or(u64::MAX), "usage": account.usage, "max": account.most, "failcnt": account.failures});
+    for (name, found) in [("swap", &further.swap), ("kernel", &further.kernel), ("kernelTCP", &further.kernel_tcp)] {
+        if let Some(found) = found {
+            document["memory"][name] = account(found);
+        }
+    }
+    for (size, found) in &further.huge_pages {
+        document["hugetlb"][size] = json!({"usage": found.usage, "max": found.most, "failcnt": found.failures});
+    }
+    let waiting = |w: &Waiting| {
+        let [short, middle, long] = w.average.map(|hundredths| hundredths as f64 / 100.0);
+        json!({"avg10": short, "avg60": middle, "avg300": long, "total": w.total})
+    };
+    for (name, [some, full]) in &further.pressure {
+        let group = if *name == "io" { "blkio" } else { *name };
+        document[group]["psi"] = json!({"some": waiting(some), "full": waiting(full)});
+    }
 }
 
 /// In the shape that callers know.
@@ -165,5 +188,24 @@ mod tests {
         assert_eq!(text["pids"], json!({"current": 4, "limit": 9}));
         assert_eq!(text["memory"]["usage"]["usage"], 77);
         assert_eq!(text["blkio"]["ioServiceBytesRecursive"][0], json!({"major": 8, "minor": 0, "op": "Read", "value": 5}));
+    }
+
+    #[test]
+    fn what_only_some_hosts_count() {
+        let mut text = document(&Reading::default(), 0);
+        add(&mut text, &Further::default());
+        assert_eq!((&text["hugetlb"], &text["memory"]["swap"]), (&json!({}), &Value::Null));
+        let account = Account { usage: 5, most: 6, failures: 7, limit: None };
+        let waiting = Waiting { average: [125, 50, 0], total: 9 };
+        let further = Further {
+            swap: Some(account.clone()),
+            huge_pages: [("2MB".to_owned(), account)].into(),
+            pressure: [("io", [waiting, Waiting::default()])].into(),
+            ..Further::default()
+        };
+        add(&mut text, &further);
+        assert_eq!(text["memory"]["swap"], json!({"limit": u64::MAX, "usage": 5, "max": 6, "failcnt": 7}));
+        assert_eq!(text["hugetlb"], json!({"2MB": {"usage": 5, "max": 6, "failcnt": 7}}));
+        assert_eq!(text["blkio"]["psi"]["some"], json!({"avg10": 1.25, "avg60": 0.5, "avg300": 0.0, "total": 9}));
     }
 }
