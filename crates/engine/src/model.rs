@@ -268,6 +268,8 @@ pub struct BindForm {
     pub writable_below: bool,
     /// It is an error where they cannot be made read-only.
     pub read_only_below: bool,
+    /// In a user namespace its files have the container's ids, as those of volumes have.
+    pub mapped: bool,
 }
 
 /// Kinds of mount.

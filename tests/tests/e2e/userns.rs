@@ -156,6 +156,15 @@ fn binds_are_not_shifted() {
     for made in ["new", "new/made", "new/made/x", "theirs/y"] {
         assert_eq!(owner(root.join(made)), (FIRST, FIRST), "{made}");
     }
+    // But for those that are told to be; they are as on the host where the container has the host's ids.
+    let mapped = bind("ours") + ":idmap";
+    let script = "stat -c '%u %g' /ours; touch /ours/z && chown 7:8 /ours/z; rm /ours/z";
+    for flags in [&[][..], &["--userns=host"]] {
+        assert_eq!(engine.dhow(["run", "--rm", "-v", &mapped]).args(flags).args(["busybox", "sh", "-c", script]).ok(), "0 0");
+    }
+    let read = bind("ours") + ":rro,idmap";
+    let script = "stat -c '%u %g' /ours; touch /ours/z 2>/dev/null || echo read-only";
+    assert_eq!(engine.dhow(["run", "--rm", "-v", &read, "busybox", "sh", "-c", script]).ok(), "0 0\nread-only");
     // The engine's own files are the container's.
     assert_eq!(
         engine

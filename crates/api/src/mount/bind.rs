@@ -25,8 +25,12 @@ pub struct Bind {
     pub target: String,
     /// As given.
     pub mode: String,
-    /// `ro` was given.
+    /// `ro` was given, or `rro`.
     pub read_only: bool,
+    /// `rro` was given: what is mounted below is read-only too, or it is an error.
+    pub read_only_below: bool,
+    /// `idmap` was given: its files have the container's ids.
+    pub mapped: bool,
     /// As given; empty: the default.
     pub propagation: String,
     /// Do not fill the volume from the image.
@@ -35,14 +39,15 @@ pub struct Bind {
 
 /// True where the mode holds known words, each sort at most once.
 pub fn valid_mode(mode: &str) -> bool {
-    let mut seen = [false; 5];
+    let mut seen = [false; 6];
     mode.is_empty()
         || mode.split(',').all(|word| {
             let sort = match word {
-                "rw" | "ro" => 0,
+                "rw" | "ro" | "rro" => 0,
                 "z" | "Z" => 1,
                 "nocopy" => 2,
                 "consistent" | "cached" | "delegated" => 3,
+                "idmap" => 5,
                 _ if PROPAGATIONS.contains(&word) => 4,
                 _ => return false,
             };
@@ -82,7 +87,9 @@ pub fn parse_bind(raw: &str) -> Result<Bind, MountError> {
         source: if kind == BindKind::Path { clean(source) } else { source.into() },
         target: clean(target),
         mode: mode.into(),
-        read_only: has("ro"),
+        read_only: has("ro") || has("rro"),
+        read_only_below: has("rro"),
+        mapped: has("idmap"),
         propagation: propagation.into(),
         no_copy: has("nocopy"),
     })
@@ -149,7 +156,9 @@ mod tests {
         let good = |raw: &str| parse_bind(raw).unwrap();
         assert_eq!(good("/a/../b:/c/").source, "/b");
         assert_eq!(good("/a:/c:ro,z,rslave").propagation, "rslave");
-        assert!(good("/a:/c:ro").read_only);
+        assert!(good("/a:/c:ro").read_only && !good("/a:/c:ro").read_only_below);
+        let both = good("/a:/c:rro,idmap");
+        assert!(both.read_only && both.read_only_below && both.mapped);
         assert_eq!(good("name:/c").kind, BindKind::Volume);
         assert_eq!(good("/c").kind, BindKind::Anonymous);
         let bad = |raw: &str, expect: &str| assert_eq!(parse_bind(raw).unwrap_err().0, expect);
@@ -158,6 +167,7 @@ mod tests {
         bad("/a:rw", "invalid volume specification: '/a:rw'");
         bad("/a:/b:rw:x", "invalid volume specification: '/a:/b:rw:x'");
         bad("/a:/b:bad", "invalid mode: bad");
+        bad("/a:/b:ro,rro", "invalid mode: ro,rro");
         bad("/a:/b:ro,rw", "invalid mode: ro,rw");
         bad(
             "/a:/",

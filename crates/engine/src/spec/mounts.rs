@@ -44,9 +44,9 @@ pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Pa
     all
 }
 
-/// Volumes hold a container's own ids, as layers do: in a user namespace they are mapped.
+/// Volumes hold a container's own ids, as layers do: in a user namespace they are mapped. So are the binds that say so.
 pub(crate) fn map_volumes(container: &Container, mounts: &mut [Mount]) {
-    let volumes = container.request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+    let volumes = container.request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Volume || mount.bind.mapped);
     let targets: Vec<_> = volumes.map(|mount| clean(&mount.target)).collect();
     for mount in mounts.iter_mut().filter(|mount| targets.contains(mount.destination())) {
         if let Some(options) = mount.options_mut() {
