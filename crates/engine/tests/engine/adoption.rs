@@ -79,6 +79,13 @@ fn a_closed_engine() {
     });
 }
 
+/// How many lines the longest log has.
+fn most_lines(containers: &std::path::Path) -> usize {
+    let dirs = std::fs::read_dir(containers).into_iter().flatten().flatten();
+    let logs = dirs.map(|dir| dir.path().join(format!("{}-json.log", dir.file_name().to_string_lossy())));
+    logs.map(|log| std::fs::read_to_string(log).unwrap_or_default().lines().count()).max().unwrap_or(0)
+}
+
 fn a_killed_engine() {
     let root = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new("/proc/self/exe").arg(DAEMON).arg(root.path()).spawn().unwrap();
@@ -87,6 +94,7 @@ fn a_killed_engine() {
         child.kill().unwrap();
         child.wait().unwrap();
         tokio::time::sleep(Duration::from_millis(800)).await;
+        eventually("what stays goes on talking", || most_lines(&root.path().join("data/containers")) > 60).await;
         let engine = Engine::open(options(root.path())).await.unwrap();
         assert_eq!(engine.container("stays").unwrap().state.status, Status::Running);
         eventually("its end is known", || engine.container("ends").unwrap().state.status == Status::Exited).await;
