@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|tidy`.
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|runtime-tools|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
 mod apt;
@@ -9,6 +9,7 @@ mod cpio;
 mod images;
 mod kernel;
 mod paths;
+mod runtime_tools;
 mod setup;
 mod shell;
 mod suites;
@@ -31,6 +32,9 @@ cargo xtask <name>
   clients [--only dhow] [SUITE[=DIR]...] [-- FILTER]
                              the tests of docker-py, bollard and dockerode and first steps with testcontainers, on docker
                              and on dhow, compared; a suite is the checkout DIR, else git fetches it
+  runtime-tools [--suite DIR] [FILTER]
+                             the validation programs of runtime-tools on runc and on dhow runtime, as a table; the suite is
+                             a checkout (--suite, DHOW_RUNTIME_TOOLS), else git fetches it; needs Go
   tidy                       the tests that hold the house in order
 ";
 
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
         "clients" => suites::run(&rest),
+        "runtime-tools" => runtime_tools::run(&rest),
         "tidy" => test::tidy(),
         _ => {
             print!("{HELP}");

@@ -251,10 +251,8 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
             if !source.is_absolute() {
                 return Err(Failure::invalid(field("source"), "must be an absolute path"));
             }
-            if let Some((key, _)) = own_data {
-                return Err(Failure::invalid(field("options"), format!("cannot honour {key:?} on a bind mount")));
-            }
-            // `ro` is the mount's own; only `rro` reaches those below it.
+            // Options of a filesystem say nothing about a bind of it: as for mount(2) they are skipped. `ro` is the mount's own; only `rro`
+            // reaches those below it.
             Source::Bind(source, recursive)
         }
         (None, "cgroup" | "cgroup2") => Source::Cgroup,
@@ -437,6 +435,14 @@ mod tests {
     }
 
     #[test]
+    fn options_of_a_filesystem_say_nothing_about_a_bind() {
+        let mount = serde_json::from_value(json!({"destination": "/x", "type": "bind", "source": "/a", "options": ["ro", "size=1"]}));
+        let plan = super::mount(0, &mount.unwrap()).unwrap();
+        assert!(matches!(plan.source, Source::Bind(..)));
+        assert_eq!(plan.set, dhow_sys::mount::RDONLY);
+    }
+
+    #[test]
     fn refusals_name_the_field() {
         refused("/linux/namespaces", json!([]), "linux.namespaces");
         refused("/linux/timeOffsets", json!({"monotonic": {"secs": 1}}), "linux.timeOffsets.monotonic");
@@ -457,7 +463,11 @@ mod tests {
         refused("/mounts", json!([{"destination": "/../", "type": "tmpfs"}]), "mounts[0].destination");
         refused("/mounts", json!([{"destination": "/x"}]), "mounts[0].type");
         refused("/mounts", json!([{"destination": "/x", "type": "bind", "source": "a"}]), "mounts[0].source");
-        refused("/mounts", json!([{"destination": "/x", "type": "bind", "source": "/a", "options": ["size=1"]}]), "mounts[0].options");
+        refused(
+            "/mounts",
+            json!([{"destination": "/x", "type": "bind", "source": "/a", "options": ["remount", "size=1"]}]),
+            "mounts[0].options",
+        );
         refused("/linux/devices", json!([{"path": "/dev/x", "type": "c", "major": -1}]), "linux.devices[0].major");
         refused("/linux/sysctl", json!({"kernel.panic": "1"}), "linux.sysctl.kernel.panic");
         refused("/linux/sysctl", json!({"kernel.sem": "1"}), "linux.sysctl.kernel.sem");
