@@ -22,8 +22,6 @@ const FILES: &[&str] = &[
     "api_network_test.py",
     "api_volume_test.py",
     "client_test.py",
-    "context_api_test.py",
-    "credentials/utils_test.py",
     "errors_test.py",
     "models_containers_test.py",
     "models_images_test.py",
