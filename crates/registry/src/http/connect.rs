@@ -37,18 +37,49 @@ impl Failed {
     }
 }
 
+/// The proxy on the way to an origin.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    pub(super) target: Target,
+    credentials: Option<String>,
+    /// How to speak TLS with it, where it wants that. The caller's to fill in.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+impl Proxy {
+    /// The one for an origin, if one is wanted.
+    pub(super) fn find(origin: &Origin, proxies: &Proxies) -> Result<Option<Self>, Failed> {
+        let Some(text) = proxy(origin, proxies) else { return Ok(None) };
+        let target = Target::parse(&text).ok_or_else(|| Failed::new(format!("invalid proxy {text:?}")))?;
+        Ok(Some(Self { target, credentials: credentials(&text), tls: None }))
+    }
+}
+
 /// Connects and starts the connection's task.
 pub(super) async fn open(
     origin: &Origin,
     tls: Option<Arc<ClientConfig>>,
     trust: Trust,
-    proxies: &Proxies,
+    proxy: Option<&Proxy>,
 ) -> Result<SendRequest<Body>, Failed> {
-    let proxy = proxy(origin, proxies).map(|text| Target::parse(&text).ok_or_else(|| Failed::new(format!("invalid proxy {text:?}"))));
-    let stream = match proxy.transpose()? {
-        None => dial(&origin.host, origin.port).await?,
-        Some(proxy) => through(&proxy, origin, proxies).await?,
-    };
+    let Some(proxy) = proxy else { return speak(dial(&origin.host, origin.port).await?, origin, tls, trust).await };
+    let at = &proxy.target.origin;
+    let unreachable = |error: Failed| Failed { message: format!("proxyconnect tcp: {}", error.message), ..error };
+    let stream = dial(&at.host, at.port).await.map_err(unreachable)?;
+    let Some(config) = proxy.tls.clone() else { return speak(through(stream, proxy, origin).await?, origin, tls, trust).await };
+    let name = ServerName::try_from(at.host.clone()).map_err(|error| unreachable(Failed::new(format!("tls: {error}"))))?;
+    let greeted = TlsConnector::from(config).connect(name, stream).await;
+    let stream = greeted.map_err(|error| unreachable(Failed::new(tls::explain(&error, &at.host).0)))?;
+    speak(through(stream, proxy, origin).await?, origin, tls, trust).await
+}
+
+/// HTTP over what leads to an origin, with TLS where it wants that.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    origin: &Origin,
+    tls: Option<Arc<ClientConfig>>,
+    trust: Trust,
+) -> Result<SendRequest<Body>, Failed> {
     let Some(config) = tls.filter(|_| origin.scheme == Scheme::Https) else { return handshake(stream).await };
     let name = ServerName::try_from(origin.host.clone()).map_err(|error| Failed::new(format!("tls: {error}")))?;
     match TlsConnector::from(config).connect(name, stream).await {
@@ -171,21 +202,16 @@ impl Network {
 }
 
 /// A tunnel. Plain HTTP goes through one as well: the proxy then sees no header of ours, and one way of writing requests is enough.
-async fn through(proxy: &Target, origin: &Origin, proxies: &Proxies) -> Result<TcpStream, Failed> {
-    if proxy.origin.scheme == Scheme::Https {
-        return Err(Failed::new("proxies that are reached by TLS are not supported by this release"));
-    }
-    let mut stream = dial(&proxy.origin.host, proxy.origin.port)
-        .await
-        .map_err(|error| Failed { message: format!("proxyconnect tcp: {}", error.message), ..error })?;
+async fn through<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, proxy: &Proxy, origin: &Origin) -> Result<S, Failed> {
     let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
     let mut request = format!("CONNECT {host}:{0} HTTP/1.1\r\nHost: {host}:{0}\r\n", origin.port);
-    if let Some(credentials) = proxy_credentials(origin, proxies) {
+    if let Some(credentials) = &proxy.credentials {
         request.push_str(&format!("Proxy-Authorization: Basic {credentials}\r\n"));
     }
     request.push_str("\r\n");
     let broken = |error: io::Error| Failed { temporary: true, ..Failed::new(format!("proxyconnect tcp: {error}")) };
     stream.write_all(request.as_bytes()).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         if answer.len() >= PROXY_ANSWER {
@@ -202,9 +228,8 @@ async fn through(proxy: &Target, origin: &Origin, proxies: &Proxies) -> Result<T
 }
 
 /// Name and password of a proxy stand in its address.
-fn proxy_credentials(origin: &Origin, proxies: &Proxies) -> Option<String> {
-    let text = proxy(origin, proxies)?;
-    let authority = text.split_once("://")?.1.split('/').next()?.to_owned();
+fn credentials(address: &str) -> Option<String> {
+    let authority = address.split_once("://")?.1.split('/').next()?.to_owned();
     let (user, _) = authority.rsplit_once('@')?;
     let plain: Vec<u8> = form_urlencoded::parse(user.replace('+', "%2B").as_bytes()).next()?.0.bytes().collect();
     Some(base64::engine::general_purpose::STANDARD.encode(plain))

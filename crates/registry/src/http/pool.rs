@@ -1,7 +1,7 @@
 //! Connections that are kept, and the sending of one request over one of them.
 
 use super::body::Body;
-use super::connect::{self, Failed, Network};
+use super::connect::{self, Failed, Network, Proxy};
 use super::settings::Settings;
 use super::target::{Origin, Scheme, Target, Trust};
 use super::{dns, tls};
@@ -81,8 +81,13 @@ impl Http {
             Scheme::Http => None,
             Scheme::Https => Some(self.tls(target, trust).await?),
         };
+        let mut proxy = Proxy::find(&target.origin, &self.settings.proxies).map_err(failed)?;
+        if let Some(proxy) = proxy.as_mut().filter(|proxy| proxy.target.origin.scheme == Scheme::Https) {
+            // Whoever the registry is, a proxy hears a password of its own.
+            proxy.tls = Some(self.tls(&proxy.target, Trust::Checked).await?);
+        }
         // A handshake's state is large, and would be part of every future above.
-        let opening = Box::pin(connect::open(&target.origin, config, trust, &self.settings.proxies));
+        let opening = Box::pin(connect::open(&target.origin, config, trust, proxy.as_ref()));
         match timeout(self.settings.connect_timeout, opening).await {
             Ok(opened) => opened.map_err(failed),
             Err(_) => Err(broken(method, target, "dial tcp: i/o timeout".into())),

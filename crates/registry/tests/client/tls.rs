@@ -9,13 +9,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 const CONFIG: &str = "[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n\
-                      [server]\nsubjectAltName=DNS:r.example\n[client]\nextendedKeyUsage=clientAuth\n";
+                      [server]\nsubjectAltName=DNS:r.example,IP:127.0.0.1\n[client]\nextendedKeyUsage=clientAuth\n";
 
 /// An authority `ca`, and two certificates that it signed: `server` and `client`.
 fn certificates(dir: &Path) {
@@ -42,6 +42,15 @@ struct Behind {
 }
 
 fn start(dir: &Path, identified: bool) -> Behind {
+    begin(dir, identified, false)
+}
+
+/// A proxy that is itself reached by TLS, with a certificate for `127.0.0.1`.
+fn start_secured(dir: &Path) -> Behind {
+    begin(dir, false, true)
+}
+
+fn begin(dir: &Path, identified: bool, secured: bool) -> Behind {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let builder = if identified {
@@ -61,14 +70,20 @@ fn start(dir: &Path, identified: bool) -> Behind {
         for stream in listener.incoming().flatten() {
             let (config, connects, asked) = (config.clone(), connects.clone(), asked.clone());
             // Handshakes that fail are part of the game.
-            std::thread::spawn(move || drop(serve(stream, config, &connects, &asked)));
+            std::thread::spawn(move || {
+                if !secured {
+                    return drop(serve(stream, config, &connects, &asked));
+                }
+                let connection = ServerConnection::new(config.clone()).unwrap();
+                drop(serve(StreamOwned::new(connection, stream), config, &connects, &asked));
+            });
         }
     });
     behind
 }
 
 fn serve(
-    mut stream: TcpStream,
+    mut stream: impl Read + Write,
     config: Arc<ServerConfig>,
     connects: &Mutex<Vec<String>>,
     asked: &Mutex<Vec<String>>,
@@ -81,6 +96,7 @@ fn serve(
     }
     connects.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    stream.flush()?;
     let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut reader = BufReader::new(StreamOwned::new(connection, stream));
     loop {
@@ -131,6 +147,31 @@ fn an_authority_of_ones_own() {
     assert_eq!(connects[0], "CONNECT r.example:443 HTTP/1.1\r\nHost: r.example:443\r\nProxy-Authorization: Basic bWU6cEBzcw==\r\n\r\n");
     let asked = behind.asked.lock().unwrap().join("").to_lowercase();
     assert!(asked.contains("get /v2/a/manifests/1") && !asked.contains("proxy-authorization"), "{asked}");
+}
+
+/// The proxy's certificate is looked at, by what `certs.d` has for the proxy.
+#[test]
+fn a_proxy_that_is_reached_by_tls() {
+    let dir = prepare(&[("ca.crt", "ca.crt")]);
+    let behind = start_secured(dir.path());
+    let certs = dir.path().join("certs");
+    let ask = || {
+        let settings = Settings {
+            proxies: Proxies { https: Some(format!("https://me:pw@{}", behind.proxy)), ..Proxies::default() },
+            certificates: vec![certs.clone()],
+            ..settings()
+        };
+        let name = Reference::parse("r.example/a:1").unwrap();
+        run(async { Client::new(settings).resolve(&name, &Credentials::default()).await }).map(drop).map_err(|error| error.to_string())
+    };
+    let expect = "proxyconnect tcp: tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    assert_eq!(ask().unwrap_err(), format!("Get \"https://r.example/v2/\": {expect}"));
+    assert!(behind.connects.lock().unwrap().is_empty());
+    std::fs::create_dir(certs.join(&behind.proxy)).unwrap();
+    std::fs::copy(dir.path().join("ca.crt"), certs.join(&behind.proxy).join("ca.crt")).unwrap();
+    ask().unwrap();
+    let connects = behind.connects.lock().unwrap().clone();
+    assert_eq!(connects[0], "CONNECT r.example:443 HTTP/1.1\r\nHost: r.example:443\r\nProxy-Authorization: Basic bWU6cHc=\r\n\r\n");
 }
 
 #[test]
