@@ -4,7 +4,6 @@ use crate::blobs::{Blobs, Spooled, unreadable};
 use crate::error::{Error, Result, io};
 use dhow_archive::compress::{self, Form};
 use dhow_storage::{LayerStore, Staged};
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -13,10 +12,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Bytes that are handed on at once.
-const PIECE: usize = 256 * 1024;
-/// Pieces that wait for a thread.
-const PIECES: usize = 8;
 /// Smaller ones are not worth a thread.
 const SMALL: u64 = 4096;
 
@@ -29,41 +24,20 @@ pub(crate) struct Early<'a> {
     layers: &'a Arc<dyn LayerStore>,
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
-    streams: VecDeque<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
 
 /// A member that was received.
 pub(crate) enum Received {
     Now(Spooled),
-    /// A thread is still at its end.
-    Later(Later),
+    /// A layer, taken in, or why it is none. That counts only where an image names it.
+    Layer(Box<Plain>),
 }
 
-/// See [`Received::Later`].
-pub(crate) struct Later {
+/// See [`Received::Layer`].
+pub(crate) struct Plain {
     size: u64,
-    end: Receiver<Result<Staged>>,
-}
-
-/// What is handed on, piece by piece.
-struct Pieces {
-    pieces: Receiver<Vec<u8>>,
-    piece: Vec<u8>,
-    at: usize,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        if self.at == self.piece.len() {
-            self.piece = self.pieces.recv().unwrap_or_default();
-            self.at = 0;
-        }
-        let count = out.len().min(self.piece.len() - self.at);
-        out[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
-        self.at += count;
-        Ok(count)
-    }
+    staged: Result<Staged>,
 }
 
 fn cores() -> usize {
@@ -78,15 +52,16 @@ fn join(thread: JoinHandle<()>) {
 
 impl<'a> Early<'a> {
     pub(crate) fn new(blobs: &'a Blobs, layers: &'a Arc<dyn LayerStore>) -> Self {
-        Self { blobs, layers, jobs: None, threads: Vec::new(), streams: VecDeque::new(), stop: Arc::default() }
+        Self { blobs, layers, jobs: None, threads: Vec::new(), stop: Arc::default() }
     }
 
-    /// Receives one member that begins so. What looks like a layer is taken in as one by a thread: where the store keeps tars, a plain one is
-    /// written once, while it comes; others when they are here.
+    /// Receives one member that begins so. What looks like a layer is taken in as one: where the store keeps tars, a plain one is written once,
+    /// while it comes; others by a thread, when they are here.
     pub(crate) fn receive(&mut self, content: &mut dyn Read, size: u64, head: &[u8]) -> Result<Received> {
         let is_tar = head.get(257..262) == Some(b"ustar") && size.is_multiple_of(512);
         if is_tar && self.layers.form() != "dir" {
-            return self.stream(content, size).map(Received::Later);
+            let staged = self.layers.stage(content, None).map_err(Error::from);
+            return Ok(Received::Layer(Box::new(Plain { size, staged })));
         }
         let spooled = self.blobs.spool(content, size)?;
         let packed = matches!(compress::detect(head), Form::Gzip | Form::Zstd | Form::Xz);
@@ -96,35 +71,11 @@ impl<'a> Early<'a> {
         Ok(Received::Now(spooled))
     }
 
-    /// The content of what was received later.
-    pub(crate) fn settle(&self, later: Later) -> Result<Spooled> {
-        let staged = later.end.recv().unwrap_or(Err(Error::Aborted))?;
-        match self.blobs.spool_layer(staged, later.size)? {
+    /// The content of a layer that was taken in.
+    pub(crate) fn settle(&self, plain: Plain) -> Result<Spooled> {
+        match self.blobs.spool_layer(plain.staged?, plain.size)? {
             Some(spooled) => Ok(spooled),
             None => Err(Error::Invalid("the layer store keeps no tar".into())),
-        }
-    }
-
-    /// Hands content on to a thread that takes it in. The end of one layer, which waits for the disk, is not waited for by the next one.
-    fn stream(&mut self, content: &mut dyn Read, size: u64) -> Result<Later> {
-        while self.streams.len() >= cores() {
-            self.streams.pop_front().into_iter().for_each(join);
-        }
-        let (sender, pieces) = mpsc::sync_channel(PIECES);
-        let (tell, end) = mpsc::channel();
-        let layers = self.layers.clone();
-        self.streams.push_back(std::thread::spawn(move || {
-            let mut plain = Pieces { pieces, piece: Vec::new(), at: 0 };
-            // Who asked may have gone; then what was made goes too.
-            let _gone = tell.send(layers.stage(&mut plain, None).map_err(Error::from));
-        }));
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            content.take(PIECE as u64).read_to_end(&mut piece).map_err(|error| unreadable(&error))?;
-            // A thread that has seen enough has said why.
-            if piece.is_empty() || sender.send(piece).is_err() {
-                return Ok(Later { size, end });
-            }
         }
     }
 
@@ -149,7 +100,7 @@ impl Drop for Early<'_> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.jobs = None;
-        self.threads.drain(..).chain(self.streams.drain(..)).for_each(join);
+        self.threads.drain(..).for_each(join);
     }
 }
 

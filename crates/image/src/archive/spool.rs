@@ -51,7 +51,7 @@ impl Members {
                     late.remove(&name);
                     match early.receive(&mut Content(&mut tar), member.size, &head)? {
                         Received::Now(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
-                        Received::Later(later) => drop(late.insert(name, later)),
+                        Received::Layer(plain) => drop(late.insert(name, plain)),
                     }
                 }
                 Kind::Symlink => drop(members.links.insert(name.clone(), beside(&name, &member.link)?)),
@@ -62,8 +62,8 @@ impl Members {
         }
         // To the end of the stream: a compressed one has its check sum there.
         tar.finish()?;
-        for (name, later) in late {
-            match early.settle(later) {
+        for (name, plain) in late {
+            match early.settle(*plain) {
                 Ok(spooled) => drop(members.files.insert(name, Arc::new(spooled))),
                 // Nothing may ask for it.
                 Err(Error::Archive(reason)) => {

@@ -4,7 +4,7 @@ use super::index::{Begin, Turn};
 use super::staged::{Data, Room, Staged};
 use super::{Store, record};
 use crate::form::directory::{self, Contents, Files};
-use crate::form::index::{self, Kept, TAR};
+use crate::form::index::{self, TAR};
 use crate::form::{Form, mounts};
 use crate::id::{ChainId, DiffId};
 use crate::layer::{Layer, Sink};
@@ -50,7 +50,7 @@ impl Store {
             Form::Index => {
                 let file = index::make(&room.dir, TAR)?;
                 let mut places = room.places()?;
-                let (layer, digest, length) = Layer::read(&mut Kept::new(tar, &file), self.limits, &mut places)?;
+                let (layer, digest, length) = index::read(tar, &file, self.limits, &mut places)?;
                 (layer, digest, Data::Tar { tar: file, length, places })
             }
         };

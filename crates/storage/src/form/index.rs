@@ -2,13 +2,14 @@
 
 use super::sparse;
 use crate::layer::{Layer, Sink};
-use crate::store::{Error, Result};
+use crate::store::{Error, Limits, Result};
 use crate::tarball::{Member, Reader};
 use crate::tree::{Context, copy, open_file};
 use dhow_erofs::{BLOCK, Extent, File, NodeId, Unfit};
 use rustix::fs::{self, Mode, OFlags, Stat};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 /// The layer's tar, byte by byte as it came.
 pub(crate) const TAR: &str = "layer.tar";
@@ -17,27 +18,86 @@ pub(crate) const INDEX: &str = "index.erofs";
 /// What no block of the tar can be. Most layers have none.
 pub(crate) const SIDE: &str = "side.data";
 
-/// Reads a stream and keeps what it reads in a file.
-#[derive(Debug)]
-pub(crate) struct Kept<'a, R: ?Sized> {
-    stream: &'a mut R,
-    file: &'a OwnedFd,
+/// Bytes that are handed on at once.
+const PIECE: usize = 128 * 1024;
+/// Pieces on their way.
+const PIECES: usize = 4;
+
+/// Part of a stream, and how much of it counts; or why there is no more.
+type Piece = io::Result<(Vec<u8>, usize)>;
+
+/// Reads a layer's tar, and keeps it in a file. What is read is written by the caller's thread and looked at by another one, since hashing takes
+/// about as long as the rest.
+pub(crate) fn read(stream: &mut dyn Read, file: &OwnedFd, limits: Limits, places: &mut Places) -> Result<(Layer, [u8; 32], u64)> {
+    let (give, pieces) = sync_channel(PIECES);
+    let (back, empty) = channel();
+    std::thread::scope(|scope| {
+        let look = move || Layer::read(&mut Pieces { pieces, back, piece: Vec::new(), at: 0, end: 0 }, limits, places);
+        let looking = std::thread::Builder::new().name("layer".to_owned()).spawn_scoped(scope, look).on("start", b"thread")?;
+        feed(stream, file, &give, &empty);
+        drop(give);
+        looking.join().unwrap_or_else(|_| Err(io::Error::other("panic")).on("read", TAR.as_bytes()))
+    })
 }
 
-impl<'a, R: Read + ?Sized> Kept<'a, R> {
-    pub(crate) fn new(stream: &'a mut R, file: &'a OwnedFd) -> Self {
-        Self { stream, file }
+/// Writes a stream to a file, and hands it on piece by piece until nobody wants it.
+fn feed(stream: &mut dyn Read, file: &OwnedFd, give: &SyncSender<Piece>, empty: &Receiver<Vec<u8>>) {
+    loop {
+        let mut piece = empty.try_recv().unwrap_or_else(|_| vec![0; PIECE]);
+        let count = fill(stream, &mut piece).and_then(|count| write_all(file, &piece[..count]).map(|()| count));
+        let last = !matches!(count, Ok(PIECE));
+        if give.send(count.map(|count| (piece, count))).is_err() || last {
+            return;
+        }
     }
 }
 
-impl<R: Read + ?Sized> Read for Kept<'_, R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(out)?;
-        let mut rest = &out[..count];
-        while !rest.is_empty() {
-            let written = rustix::io::retry_on_intr(|| rustix::io::write(self.file, rest))?;
-            rest = &rest[written..];
+/// As much as there is, or as has room.
+fn fill(stream: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match stream.read(&mut piece[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
+    }
+    Ok(filled)
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, bytes))?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// The other end of [`feed`].
+struct Pieces {
+    pieces: Receiver<Piece>,
+    back: Sender<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+    end: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.end {
+            let done = std::mem::take(&mut self.piece);
+            if !done.is_empty() {
+                // At the end nobody needs it.
+                let _over = self.back.send(done);
+            }
+            (self.at, self.end) = (0, 0);
+            let Ok(piece) = self.pieces.recv() else { return Ok(0) };
+            (self.piece, self.end) = piece?;
+        }
+        let count = out.len().min(self.end - self.at);
+        out[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
         Ok(count)
     }
 }

@@ -2,7 +2,6 @@
 
 use super::index::{self, INDEX, TAR};
 use super::mounts;
-use crate::layer::Layer;
 use crate::store::{Limits, Result};
 use crate::tarball::{Kind, Member, Writer};
 use crate::tree::Context;
@@ -25,7 +24,7 @@ pub(crate) fn works(dir: &OwnedFd, path: &Path) -> Result<()> {
     let file = index::make(dir, TAR)?;
     let mut stream = &tar[..];
     let mut places = index::Places::new(dir.try_clone().on("open", b"probe")?);
-    let (layer, _, length) = Layer::read(&mut index::Kept::new(&mut stream, &file), Limits::default(), &mut places)?;
+    let (layer, _, length) = index::read(&mut stream, &file, Limits::default(), &mut places)?;
     index::write(&layer, length, None, &[1; 16], dir)?;
     // Not synced, as with a layer: what is read past the cache must be what was written all the same.
     let mount = mounts::attach(dir).on("mount", INDEX.as_bytes())?;
