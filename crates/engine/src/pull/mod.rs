@@ -35,8 +35,7 @@ pub(crate) async fn pull(parts: &Arc<Parts>, request: PullRequest, tell: &Tell) 
         return one(parts, &client, &request, tell).await;
     }
     let failed = |error| errors::translate(error, &request.name);
-    let repository = client.repository(&request.name, &request.credentials, dhow_registry::Access::Pull).await.map_err(failed)?;
-    for tag in repository.tags().await.map_err(failed)? {
+    for tag in client.tags(&request.name, &request.credentials).await.map_err(failed)? {
         let name = request.name.with_tag(&tag).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
         one(parts, &client, &PullRequest { name, ..request.clone() }, tell).await?;
     }

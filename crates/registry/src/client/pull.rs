@@ -1,6 +1,6 @@
 //! Reading a repository: manifests, tags, blobs.
 
-use super::endpoint;
+use super::endpoint::{self, Base};
 use super::{Access, Blob, Client, Credentials, Repository};
 use crate::error::{Error, Result};
 use crate::http::Target;
@@ -37,25 +37,60 @@ pub struct Fetched {
 impl Client {
     /// The manifest of a name, by its digest where it has one, else by its tag, from the first server that has it: mirrors come first.
     pub async fn resolve(&self, name: &Reference, credentials: &Credentials) -> Result<(Repository, Fetched)> {
-        let bases = endpoint::bases(name, &self.http.settings, self.http.is_insecure(name.domain()).await, Access::Pull)?;
         let wanted = name.digest().or(name.tag()).unwrap_or(DEFAULT_TAG);
-        let mut last = None;
-        for base in &bases {
-            let opened = self.open(base, name, credentials, Access::Pull).await;
-            let found = match opened {
+        let mut tried = Tried::default();
+        for base in self.readable(name).await? {
+            let found = match self.open(&base, name, credentials, Access::Pull).await {
                 Ok(repository) => repository.manifest(wanted).await.map(|found| (repository, found)),
                 Err(error) => Err(error),
             };
             match found {
                 Ok(found) => return Ok(found),
-                Err(error) if base.answered(&error) => return Err(error),
-                Err(error) => {
-                    tracing::debug!(%error, server = %base.target, "the next server is asked");
-                    last = Some(error);
-                }
+                Err(error) => tried.note(&base, error)?,
             }
         }
-        Err(last.unwrap_or_else(|| Error::Invalid(format!("{} names no registry", name.familiar_name()))))
+        Err(tried.end(name))
+    }
+
+    /// Every tag of a repository, from the first server that has it: mirrors come first.
+    pub async fn tags(&self, name: &Reference, credentials: &Credentials) -> Result<Vec<String>> {
+        let mut tried = Tried::default();
+        for base in self.readable(name).await? {
+            let found = match self.open(&base, name, credentials, Access::Pull).await {
+                Ok(repository) => repository.tags().await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(tags) => return Ok(tags),
+                Err(error) => tried.note(&base, error)?,
+            }
+        }
+        Err(tried.end(name))
+    }
+
+    /// The servers from which a name may come, in order.
+    async fn readable(&self, name: &Reference) -> Result<Vec<Base>> {
+        endpoint::bases(name, &self.http.settings, self.http.is_insecure(name.domain()).await, Access::Pull)
+    }
+}
+
+/// Why the servers that were asked so far gave nothing.
+#[derive(Default)]
+struct Tried(Option<Error>);
+
+impl Tried {
+    /// Fails where nobody else can say better.
+    fn note(&mut self, base: &Base, error: Error) -> Result<()> {
+        if base.answered(&error) {
+            return Err(error);
+        }
+        tracing::debug!(%error, server = %base.target, "the next server is asked");
+        self.0 = Some(error);
+        Ok(())
+    }
+
+    fn end(self, name: &Reference) -> Error {
+        self.0.unwrap_or_else(|| Error::Invalid(format!("{} names no registry", name.familiar_name())))
     }
 }
 

@@ -91,6 +91,15 @@ fn a_mirror_goes_before_the_hub_and_gets_no_credentials() {
 }
 
 #[test]
+fn a_mirror_is_asked_for_all_tags() {
+    let mirror = always(Answer::new(200, "", r#"{"tags":["1","2"]}"#));
+    let settings = Settings { mirrors: vec![format!("http://{}/hub", mirror.address)], ..settings() };
+    let name = dhow_reference::Reference::parse("busybox").unwrap();
+    assert_eq!(run(async { Client::new(settings).tags(&name, &crate::user()).await }).unwrap(), ["1", "2"]);
+    assert!(mirror.asked().iter().all(|asked| asked.header("authorization").is_none()));
+}
+
+#[test]
 fn the_name_is_asked_for() {
     let server = always(typed(media::OCI_INDEX, EMPTY));
     run(async { Client::new(settings()).resolve(&name(&server), &Credentials::default()).await }).unwrap();

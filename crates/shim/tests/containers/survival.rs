@@ -192,11 +192,13 @@ fn hostile_peers() {
             r#"{"kind":"request","seq":2,"op":"kill"}"#,
             r#"{"kind":"request","seq":3,"op":"attach","stdout":true}"#,
             r#"{"kind":"request","seq":4,"op":"exec","id":5}"#,
-            r#"{"kind":"request","seq":5,"op":"resize","height":1,"width":2}"#,
+            r#"{"kind":"request","seq":5,"op":"resize","height":"tall","width":2}"#,
             r#"{"kind":"request","seq":6}"#,
         ] {
             assert!(answer(body).contains("\"outcome\":\"failed\""), "{body}");
         }
+        // Without a terminal there is nothing to resize, and nothing wrong with it.
+        assert!(answer(r#"{"kind":"request","seq":5,"op":"resize","height":1,"width":2}"#).contains("\"outcome\":\"ok\""));
         // From a newer daemon: skipped, and the rest still works.
         dhow_sys::fdpass::send(&socket, br#"{"kind":"weather","sun":true}"#, &[]).unwrap();
         assert!(answer(r#"{"kind":"request","seq":7,"op":"sync","new":1}"#).contains("\"outcome\":\"ok\""));
