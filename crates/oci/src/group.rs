@@ -56,7 +56,7 @@ fn not_allowed(errno: i32) -> bool {
     matches!(errno, nix::libc::EACCES | nix::libc::EPERM | nix::libc::EROFS)
 }
 
-/// The group's path within the hierarchies.
+/// The group's path within the hierarchies; a relative one is below the caller's own group.
 fn path(systemd: bool, given: &str, id: &str) -> Result<String> {
     if systemd {
         return systemd_path(given, id);
@@ -64,7 +64,8 @@ fn path(systemd: bool, given: &str, id: &str) -> Result<String> {
     match given.trim_matches('/') {
         "" if given.is_empty() => Ok(format!("/{}/{id}", crate::NAME)),
         "" => Err(Error::new("linux.cgroupsPath: the root cannot be a container's")),
-        path => Ok(format!("/{path}")),
+        path if given.starts_with('/') => Ok(format!("/{path}")),
+        path => Ok(path.to_owned()),
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
         let check = |systemd: bool, given: &str, expect: &str| assert_eq!(path(systemd, given, "box").unwrap(), expect, "{given}");
         check(false, "", "/dhow-runtime/box");
         check(false, "/docker/abc", "/docker/abc");
-        check(false, "a/b", "/a/b");
+        check(false, "a/b/", "a/b");
         check(true, "", "/system.slice/dhow-runtime-box.scope");
         check(true, "system.slice:docker:abc", "/system.slice/docker-abc.scope");
         check(true, "kubepods-pod1.slice:cri:x", "/kubepods.slice/kubepods-pod1.slice/cri-x.scope");

@@ -5,10 +5,10 @@ use crate::args::{Order, Parsed, switch, value};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
 use crate::record::{Record, Status};
-use dhow_runtime::cgroup::{Account, Cgroup, Further, Io, Meter, Reading, Waiting};
+use dhow_runtime::cgroup::{Account, Cgroup, Further, Io, Meter, Notice, Reading, Waiting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 pub(super) const COMMAND: Command = Command {
@@ -25,8 +25,6 @@ pub(super) const COMMAND: Command = Command {
 };
 
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How often the count of kills is looked at: the old hierarchies tell of them to nobody who has not the rights to register.
-const LOOK: Duration = Duration::from_millis(250);
 
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let interval = parsed.text("interval").map_or(Ok(INTERVAL), duration)?;
@@ -45,7 +43,7 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
 /// Until the container has ended.
 fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> {
     let Some(init) = live(record)? else { return Ok(()) };
-    let mut kills = record.cgroup.oom_kills()?;
+    let mut kills = Kills::watch(&record.cgroup)?;
     let mut due = Instant::now();
     loop {
         if due <= Instant::now() {
@@ -55,18 +53,70 @@ fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> 
             }
             due = Instant::now() + interval;
         }
-        let wait = LOOK.min(due.saturating_duration_since(Instant::now()));
-        let wait = Timespec { tv_sec: 0, tv_nsec: wait.as_nanos().try_into().unwrap_or(0) };
-        let mut fds = [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN)];
-        let ended = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&wait))).at("wait for the container")? > 0;
-        let now = record.cgroup.oom_kills().unwrap_or(kills);
-        for _ in kills..now {
+        let wait = Timespec::try_from(due.saturating_duration_since(Instant::now())).ok();
+        let (notice, events) = kills.descriptor().unwrap_or((init.as_fd(), PollFlags::IN));
+        let mut fds = [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(notice, events)];
+        rustix::io::retry_on_intr(|| poll(&mut fds, wait.as_ref())).at("wait for the container")?;
+        let ended = !fds[0].revents().is_empty();
+        for _ in 0..kills.news(&record.cgroup, ended)? {
             say(record, "oom", None)?;
         }
-        kills = now.max(kills);
         if ended {
             return Ok(());
         }
+    }
+}
+
+/// What the kernel tells of kills for lack of memory.
+struct Kills {
+    notice: Option<Notice>,
+    /// As the group counts them, and how many of those were told.
+    counted: u64,
+    told: u64,
+}
+
+impl Kills {
+    fn watch(cgroup: &Cgroup) -> Result<Self> {
+        let notice = cgroup.oom_notice().at("watch the memory controller")?;
+        Ok(Self { notice, counted: cgroup.oom_kills()?, told: 0 })
+    }
+
+    fn descriptor(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        Some(match self.notice.as_ref()? {
+            Notice::Counter(fd) => (fd.as_fd(), PollFlags::IN),
+            Notice::File(fd) => (fd.as_fd(), PollFlags::PRI),
+        })
+    }
+
+    /// How many to tell of. The notice of v1 comes before the kernel counts, so its own number holds as long as the container lives.
+    fn news(&mut self, cgroup: &Cgroup, ended: bool) -> Result<u64> {
+        let noticed = match &self.notice {
+            Some(Notice::Counter(fd)) => noticed(fd)?,
+            Some(Notice::File(fd)) => {
+                // A file that was read tells of later changes.
+                rustix::io::pread(fd, &mut [0; 512], 0).ok();
+                0
+            }
+            None => 0,
+        };
+        let counts = ended || matches!(self.notice, Some(Notice::File(_)));
+        // A group that is gone has nothing more to tell.
+        let counted = if counts { cgroup.oom_kills().unwrap_or(self.counted).saturating_sub(self.counted) } else { 0 };
+        let rest = counted.saturating_sub(self.told);
+        // The end of the group is noticed, too.
+        let news = if ended { rest } else { noticed.max(rest) };
+        self.told += news;
+        Ok(news)
+    }
+}
+
+/// Takes what an eventfd has counted.
+fn noticed(fd: &OwnedFd) -> Result<u64> {
+    let mut number = [0; 8];
+    match rustix::io::read(fd, &mut number) {
+        Ok(_) => Ok(u64::from_ne_bytes(number)),
+        Err(rustix::io::Errno::AGAIN) => Ok(0),
+        Err(error) => Err(error).at("read the notice"),
     }
 }
 

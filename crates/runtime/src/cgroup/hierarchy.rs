@@ -30,6 +30,8 @@ pub(crate) struct Hierarchy {
     pub(crate) controllers: String,
     /// Where it is mounted.
     pub(crate) mount: PathBuf,
+    /// The group that is seen there.
+    pub(crate) root: PathBuf,
 }
 
 impl Hierarchy {
@@ -99,7 +101,8 @@ pub(crate) fn parse(mountinfo: &str) -> Layout {
 fn parse_line(line: &str) -> Option<(Hierarchy, bool)> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ').skip(3);
-    let whole = left.next()? == "/";
+    let root = unescape(left.next()?);
+    let whole = root == Path::new("/");
     let mount = unescape(left.next()?);
     let mut right = right.split(' ');
     let controllers = match right.next()? {
@@ -112,7 +115,7 @@ fn parse_line(line: &str) -> Option<(Hierarchy, bool)> {
         }
         _ => return None,
     };
-    Some((Hierarchy { controllers, mount }, whole))
+    Some((Hierarchy { controllers, mount, root }, whole))
 }
 
 /// Blanks and the like stand in octal.

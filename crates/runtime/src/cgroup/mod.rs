@@ -13,6 +13,7 @@ mod further;
 mod hierarchy;
 mod meter;
 mod notice;
+mod own;
 mod plan;
 mod remove;
 pub mod systemd;
@@ -28,7 +29,7 @@ pub use notice::{Level, Notice};
 pub use warnings::warnings;
 
 use crate::error::{Failure, Kind, Result, Step};
-use hierarchy::layout;
+use hierarchy::{Hierarchy, layout};
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -80,8 +81,8 @@ pub struct Usage {
 }
 
 impl Cgroup {
-    /// Makes `path` (absolute within the hierarchies, as in `linux.cgroupsPath`) in every hierarchy and applies the limits. On an error
-    /// the directories that were made are removed again.
+    /// Makes `path` (as in `linux.cgroupsPath`: absolute within the hierarchies, or relative as in [`Cgroup::at`]) in every hierarchy and
+    /// applies the limits. On an error the directories that were made are removed again.
     ///
     /// With resources given, devices are closed except for the rules given and the basic devices of every container; without
     /// (`None`) nothing is limited. An empty directory that is there already is made anew; one with processes is refused.
@@ -112,22 +113,24 @@ impl Cgroup {
         }
     }
 
-    /// The directories that `path` has, or would have. Touches nothing.
+    /// The directories that `path` has, or would have. A relative one is below the caller's own group, on v2 beside it, where groups with
+    /// limits may be made. Touches nothing.
     pub fn at(path: &str) -> Result<Self> {
         let layout = layout();
         if layout.hierarchies.is_empty() {
             return Err(invalid(path, "no cgroup file system is mounted"));
         }
         let relative = relative(path)?;
-        let dirs = layout.hierarchies.iter().map(|h| (h.controllers.clone(), h.mount.join(relative))).collect();
+        let own = if path.starts_with('/') { own::Groups::default() } else { own::Groups::read()? };
+        let dir = |h: &Hierarchy| h.mount.join(own.base(h, layout.mode())).join(relative);
+        let dirs = layout.hierarchies.iter().map(|h| (h.controllers.clone(), dir(h))).collect();
         Ok(Self { mode: layout.mode(), dirs })
     }
 
-    /// Applies changed limits.
+    /// Applies changed limits. What is not given stays as it is.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
-        let memory_limit = usage::memory_limit(self);
         self.check_memory(resources)?;
-        let plan = plan::plan(resources, layout(), State::InUse { memory_limit })?;
+        let plan = plan::plan(resources, layout(), State::InUse(self.present()))?;
         self.apply(&plan)
     }
 
@@ -177,9 +180,9 @@ pub fn mode() -> Mode {
 
 /// A path that leads out of the hierarchy, or nowhere, is refused.
 fn relative(path: &str) -> Result<&Path> {
-    let relative = path.strip_prefix('/').filter(|relative| !relative.is_empty());
+    let relative = Some(path.strip_prefix('/').unwrap_or(path)).filter(|relative| !relative.is_empty());
     let clean = relative.filter(|relative| relative.split('/').all(|part| !matches!(part, "" | "." | "..")) && !relative.contains('\0'));
-    clean.map(Path::new).ok_or_else(|| invalid(path, "a cgroup path is absolute, not the root, and has no empty part, . or .."))
+    clean.map(Path::new).ok_or_else(|| invalid(path, "a cgroup path is not the root, and has no empty part, . or .."))
 }
 
 /// A failure that is the caller's.

@@ -26,7 +26,7 @@ pub(crate) fn plan(resources: &LinuxResources, layout: &Layout, state: State) ->
     if let Some(memory) = resources.memory() {
         let writes = match need(layout, "memory") {
             Ok(Dialect::V1) => v1::memory(memory, state)?,
-            Ok(Dialect::V2) => v2::memory(memory)?,
+            Ok(Dialect::V2) => v2::memory(memory, state.present())?,
             Err(missing) if *memory != Default::default() => return Err(missing),
             Err(_) => Vec::new(),
         };
@@ -35,7 +35,7 @@ pub(crate) fn plan(resources: &LinuxResources, layout: &Layout, state: State) ->
     if let Some(cpu) = resources.cpu() {
         let (time, sets) = (v1::asks_time(cpu), v1::asks_sets(cpu));
         if time {
-            plan.writes.extend(pick(layout, "cpu", || v1::cpu(cpu), || v2::cpu(cpu))?);
+            plan.writes.extend(pick(layout, "cpu", || v1::cpu(cpu), || v2::cpu(cpu, state.present()))?);
         }
         if sets {
             need(layout, "cpuset")?;

@@ -1,6 +1,7 @@
 //! Resources as JSON against the writes they become, as `controller/file=value` lines.
 
 use super::super::hierarchy::{Hierarchy, Layout};
+use super::super::write::Present;
 use super::*;
 
 fn v1() -> Layout {
@@ -10,7 +11,7 @@ fn v2() -> Layout {
     layout(&[""])
 }
 fn layout(names: &[&str]) -> Layout {
-    let hierarchy = |name: &&str| Hierarchy { controllers: (*name).to_owned(), mount: "/x".into() };
+    let hierarchy = |name: &&str| Hierarchy { controllers: (*name).to_owned(), mount: "/x".into(), root: "/".into() };
     Layout { hierarchies: names.iter().map(hierarchy).collect() }
 }
 
@@ -56,13 +57,33 @@ fn memory_on_v1() {
 #[test]
 fn the_order_of_memory_and_swap_on_v1_follows_the_direction() {
     let order = |json: &str, limit: u64| {
-        let lines = lines(json, &v1(), State::InUse { memory_limit: Some(limit) }).unwrap();
+        let lines = lines(json, &v1(), State::InUse(Present { memory: Some(limit), ..Present::default() })).unwrap();
         lines[0].contains("memsw")
     };
     assert!(order(r#"{"memory":{"limit":200,"swap":400}}"#, 100), "raising: the sum first");
     assert!(!order(r#"{"memory":{"limit":50,"swap":60}}"#, 100), "lowering: memory first");
     assert!(order(r#"{"memory":{"limit":-1,"swap":-1}}"#, 100), "lifting: the sum first");
     assert!(order(r#"{"memory":{"limit":-1}}"#, 100), "lifting memory alone lifts both");
+}
+
+#[test]
+fn what_is_not_given_stays_as_it_is() {
+    let present = Present { memory: Some(100), quota: Some(50_000), period: Some(200_000) };
+    let check = |json: &str, layout: &Layout, expect: &[&str]| {
+        assert_eq!(lines(json, layout, State::InUse(present)).unwrap(), expect, "{json}");
+    };
+    check(r#"{"cpu":{"quota":20000}}"#, &v2(), &["cpu/cpu.max=20000 200000"]);
+    check(r#"{"cpu":{"period":90000}}"#, &v2(), &["cpu/cpu.max=50000 90000"]);
+    check(r#"{"cpu":{"quota":-1}}"#, &v2(), &["cpu/cpu.max=max 200000"]);
+    check(r#"{"cpu":{"shares":1024}}"#, &v2(), &["cpu/cpu.weight=100"]);
+    check(r#"{"cpu":{"period":90000}}"#, &v1(), &["cpu/cpu.cfs_period_us=90000"]);
+    check(r#"{"memory":{"swap":150}}"#, &v2(), &["memory/memory.swap.max=50?"]);
+    check(r#"{"memory":{"swap":-1}}"#, &v2(), &["memory/memory.swap.max=max?"]);
+    check(r#"{"memory":{"limit":120}}"#, &v2(), &["memory/memory.max=120"]);
+    check(r#"{"memory":{"limit":120,"swap":0}}"#, &v2(), &["memory/memory.max=120"]);
+    check(r#"{"memory":{"swap":150}}"#, &v1(), &["memory/memory.memsw.limit_in_bytes=150?"]);
+    check(r#"{"memory":{"disableOOMKiller":false}}"#, &v1(), &["memory/memory.oom_control=0"]);
+    check(r#"{"memory":{"reservation":7}}"#, &v2(), &["memory/memory.low=7"]);
 }
 
 #[test]
@@ -181,7 +202,7 @@ fn devices_are_closed_unless_opened() {
     let one = plan(&resources, &v1(), State::Fresh).unwrap();
     assert_eq!(one.writes[0], Write::new("devices", "devices.deny", "a"));
     assert!(plan(&resources, &v2(), State::Fresh).unwrap().program.is_some());
-    let in_use = State::InUse { memory_limit: None };
+    let in_use = State::InUse(Present::default());
     assert_eq!(plan(&resources, &v1(), in_use).unwrap(), Plan::default());
     let open: LinuxResources = serde_json::from_str(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#).unwrap();
     assert_eq!(plan(&open, &v1(), State::Fresh).unwrap(), Plan::default());

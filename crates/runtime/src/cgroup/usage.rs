@@ -1,5 +1,6 @@
 //! What a container used.
 
+use super::write::Present;
 use super::{Cgroup, Usage, refused};
 use crate::error::Result;
 use std::fs;
@@ -50,8 +51,18 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// The limits with which changed ones have to agree.
+    pub(super) fn present(&self) -> Present {
+        // Without v1's controller it is the unified hierarchy's, if it is there at all.
+        let text = self.v1_dir("cpu").map_or_else(|| read(self.unified_dir(), "cpu.max").unwrap_or_default(), |_| String::new());
+        let mut words = text.split_whitespace().map(|word| word.parse().ok());
+        Present { memory: memory_limit(self), quota: words.next().flatten(), period: words.next().flatten() }
+    }
+}
+
 /// The limit on memory, if there is one. v1 writes "none" as the largest number of whole pages.
-pub(super) fn memory_limit(cgroup: &Cgroup) -> Option<u64> {
+fn memory_limit(cgroup: &Cgroup) -> Option<u64> {
     let text = match cgroup.v1_dir("memory") {
         Some(dir) => read(Some(dir), "memory.limit_in_bytes"),
         None => read(cgroup.unified_dir(), "memory.max"),

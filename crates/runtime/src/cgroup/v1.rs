@@ -27,8 +27,10 @@ pub(super) fn memory(memory: &LinuxMemory, state: State) -> Result<Vec<Write>> {
     writes.extend(reservation.map(|bytes| Write::new("memory", "memory.soft_limit_in_bytes", bytes)));
     let tcp = memory.kernel_tcp().filter(|tcp| *tcp != 0);
     writes.extend(tcp.map(|bytes| Write::new("memory", "memory.kmem.tcp.limit_in_bytes", bytes)));
-    if memory.disable_oom_killer() == Some(true) {
-        writes.push(Write::new("memory", "memory.oom_control", 1));
+    match memory.disable_oom_killer() {
+        Some(true) => writes.push(Write::new("memory", "memory.oom_control", 1)),
+        Some(false) if state != State::Fresh => writes.push(Write::new("memory", "memory.oom_control", 0)),
+        _ => {}
     }
     if let Some(swappiness) = memory.swappiness() {
         if swappiness > 100 {
@@ -42,7 +44,7 @@ pub(super) fn memory(memory: &LinuxMemory, state: State) -> Result<Vec<Write>> {
 fn sum_first(swap: Option<i64>, state: State) -> bool {
     match (swap, state) {
         (_, State::Fresh) | (None, _) => false,
-        (Some(swap), State::InUse { memory_limit }) => swap < 0 || memory_limit.is_some_and(|limit| swap as u64 >= limit),
+        (Some(swap), State::InUse(present)) => swap < 0 || present.memory.is_some_and(|limit| swap as u64 >= limit),
     }
 }
 

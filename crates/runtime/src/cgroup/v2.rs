@@ -1,7 +1,7 @@
 //! Limits in the words of cgroup v2. OCI speaks v1, so most numbers are converted.
 
 use super::invalid;
-use super::write::Write;
+use super::write::{Present, Write};
 use crate::error::Result;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxResources};
 
@@ -26,11 +26,12 @@ pub(super) fn refuse(resources: &LinuxResources, unified: impl Fn(&str) -> bool)
     if io.is_some_and(leaf) { no("blkio", "leafWeight") } else { Ok(()) }
 }
 
-pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
+pub(super) fn memory(memory: &LinuxMemory, present: Present) -> Result<Vec<Write>> {
     let limit = memory.limit().filter(|limit| *limit != 0);
     let mut writes = Vec::new();
     // Swap goes first: lowering memory may have to move pages there. The file is missing where swap is not accounted.
-    let swap = swap_alone(limit, memory.swap().unwrap_or(0))?;
+    let in_force = limit.or(present.memory.and_then(|limit| i64::try_from(limit).ok()));
+    let swap = swap_alone(in_force, memory.swap().unwrap_or(0)).map(|swap| swap.filter(|_| memory.swap().is_some() || limit.is_some()))?;
     writes.extend(swap.map(|swap| Write::new("memory", "memory.swap.max", number(swap)).optional()));
     writes.extend(limit.map(|limit| Write::new("memory", "memory.max", number(limit))));
     let reservation = memory.reservation().filter(|reservation| *reservation != 0);
@@ -53,7 +54,7 @@ fn number(value: i64) -> String {
     if value < 0 { "max".to_owned() } else { value.to_string() }
 }
 
-pub(super) fn cpu(cpu: &LinuxCpu) -> Vec<Write> {
+pub(super) fn cpu(cpu: &LinuxCpu, present: Present) -> Vec<Write> {
     let mut writes = Vec::new();
     writes.extend(cpu.idle().map(|idle| Write::new("cpu", "cpu.idle", idle)));
     // An idle group refuses a weight.
@@ -62,8 +63,10 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Vec<Write> {
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
     if quota.is_some() || period.is_some() {
-        let quota = quota.filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
-        let value = format!("{quota} {}", period.unwrap_or(DEFAULT_PERIOD));
+        // One file has both: what is not given stays.
+        let quota = quota.map_or(present.quota, |quota| u64::try_from(quota).ok());
+        let quota = quota.map_or("max".to_owned(), |quota| quota.to_string());
+        let value = format!("{quota} {}", period.or(present.period).unwrap_or(DEFAULT_PERIOD));
         writes.push(Write::new("cpu", "cpu.max", value).retried());
     }
     writes.extend(cpu.burst().map(|burst| Write::new("cpu", "cpu.max.burst", burst).retried()));

@@ -36,6 +36,27 @@ impl Write {
 pub(crate) enum State {
     /// Just made: no limit but the parent's.
     Fresh,
-    /// In use, with this memory limit (v1 wants to know: memory never above memory and swap).
-    InUse { memory_limit: Option<u64> },
+    /// In use, with these limits.
+    InUse(Present),
+}
+
+/// The limits in force with which others are written in one, or compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// Bytes, if there is a limit: memory is never above memory and swap.
+    pub(crate) memory: Option<u64>,
+    /// Of v2, microseconds in a period, if there is a limit.
+    pub(crate) quota: Option<u64>,
+    /// Of v2, microseconds.
+    pub(crate) period: Option<u64>,
+}
+
+impl State {
+    /// Nothing is in force in a directory that was just made.
+    pub(crate) fn present(self) -> Present {
+        match self {
+            Self::Fresh => Present::default(),
+            Self::InUse(present) => present,
+        }
+    }
 }
