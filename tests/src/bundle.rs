@@ -91,10 +91,11 @@ impl Bundle {
         self.state(id)["status"].as_str().expect("a status").to_owned()
     }
 
-    /// Control groups, mounts and states that are there of it, in words.
+    /// Control groups, mounts, processes and states that are there of it, in words.
     pub fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = leaks::cgroups(&self.cgroup()).iter().map(|dir| format!("cgroup {}", dir.display())).collect();
         left.extend(leaks::mounts(self.dir()).iter().map(|mount| format!("mount {mount}")));
+        left.extend(leaks::processes(self.dir()).iter().map(|process| format!("process {process:?}")));
         let states = std::fs::read_dir(self.dir().join("state")).into_iter().flatten().flatten();
         let states = states.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| !name.starts_with('@'));
         left.extend(states.map(|name| format!("state {name}")));

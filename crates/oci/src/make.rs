@@ -8,6 +8,7 @@ use crate::record::Record;
 use crate::store::{Place, write_whole};
 use crate::{group, inherit, seal, tty};
 use dhow_runtime::hooks::{Hooks, Moment};
+use dhow_runtime::hostmounts;
 use dhow_runtime::{Create, Created, Failure, Listener, Manner, Rdt, Root, Stdio};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::os::fd::{AsFd, OwnedFd};
@@ -77,7 +78,7 @@ pub(crate) fn make(context: &Context<'_>, parsed: &Parsed, until: Until, detach:
         Ok(created) => created,
         Err(error) => return Err(undo(context, place, &record, hooks.as_ref(), error)),
     };
-    (record.pid, record.start_time) = (created.pid, created.start_time);
+    (record.pid, record.start_time, record.mount) = (created.pid, created.start_time, created.shared_root);
     let Created { pidfd, console: master, .. } = created;
     match tell(&place, &record, parsed, &pidfd, master, console.as_ref()) {
         Ok(console) => Ok(Made { place, record, hooks, pidfd, console }),
@@ -135,6 +136,7 @@ fn record(bundle: &Bundle, id: &str, cgroup: dhow_runtime::cgroup::Cgroup) -> Re
         cgroup,
         unit: None,
         rdt: None,
+        mount: None,
         user_namespace: namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User),
         pid_namespace: own(LinuxNamespaceType::Pid),
     }
@@ -199,7 +201,7 @@ fn undo(context: &Context<'_>, place: Place, record: &Record, hooks: Option<&Hoo
 
 /// Ends whatever runs of a container, and forgets it. Goes on after errors, and tells the first.
 pub(crate) fn destroy(context: &Context<'_>, place: Place, record: &Record, hooks: Option<&Hooks>) -> Result<()> {
-    let killed = end(record);
+    let killed = end(record).and(unmount(record));
     let removed = group::remove(record);
     forget_class(context, record.rdt.as_ref());
     if let Some(Err(failure)) = hooks.map(|hooks| hooks.run(Moment::Poststop, 0)) {
@@ -207,6 +209,12 @@ pub(crate) fn destroy(context: &Context<'_>, place: Place, record: &Record, hook
         context.log.warn(&Error::from(failure).message);
     }
     killed.and(removed).and_then(|()| place.remove())
+}
+
+/// Takes off what a container without a mount namespace of its own has mounted.
+fn unmount(record: &Record) -> Result<()> {
+    let Some(id) = record.mount else { return Ok(()) };
+    Ok(hostmounts::find(&record.rootfs, id)?.as_ref().map_or(Ok(()), hostmounts::take_off)?)
 }
 
 /// A class of service that stays disturbs nobody but those who look.

@@ -34,6 +34,9 @@ pub(crate) struct Record {
     /// The class of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rdt: Option<Rdt>,
+    /// Its root among the caller's mounts, where it has no mount namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<u64>,
     /// In a user namespace of its own.
     pub(crate) user_namespace: bool,
     /// In a pid namespace of its own: its processes end with the first.
@@ -151,6 +154,7 @@ mod tests {
             cgroup: Cgroup { mode: Mode::V2, dirs: Vec::new() },
             unit: None,
             rdt: None,
+            mount: None,
             user_namespace: false,
             pid_namespace: true,
         };

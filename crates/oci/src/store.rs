@@ -220,6 +220,7 @@ mod tests {
             cgroup: Cgroup { mode: cgroup::Mode::V2, dirs: Vec::new() },
             unit: None,
             rdt: None,
+            mount: None,
             user_namespace: false,
             pid_namespace: true,
         }

@@ -35,6 +35,8 @@ pub(crate) struct Luggage<'a> {
     pub(crate) manner: &'a Manner,
     /// User namespaces of the mounts with mappings of their own.
     pub(crate) owners: &'a [Option<OwnedFd>],
+    /// Where the root is put among the caller's mounts, which are the container's, too.
+    pub(crate) place: Option<&'a Path>,
 }
 
 impl Luggage<'_> {
@@ -65,6 +67,8 @@ impl Luggage<'_> {
         let prepared = mounts::prepare(self.plan, given, self.owners)?;
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         match self.plan.joins_mounts() {
+            // The caller's own, about which nothing is changed.
+            _ if self.plan.shares_mounts => {}
             true => othermounts::enter(self.join.iter().find(|(kind, _)| *kind == NEWNS).map(|(_, namespace)| namespace))?,
             false => mount::propagate_root(true, Propagation::Private).at(Step::Root, "propagation of /")?,
         }
@@ -124,7 +128,8 @@ impl Luggage<'_> {
     fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
         let plan = self.plan;
         // Nobody looks for it but hooks, who were told where.
-        let place = self.hooks.filter(|_| !plan.joins_mounts()).map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
+        let hooked = || self.hooks.filter(|_| !plan.joins_mounts()).map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
+        let place = self.place.map_or_else(hooked, Path::to_owned);
         let below = mount::open_path(&place).at_path(Step::Root, &place)?;
         mount::attach(root, &below).at(Step::Root, "attach")?;
         drop(below);

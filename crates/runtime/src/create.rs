@@ -13,7 +13,7 @@ use crate::stdio::{Stdio, agree};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
-use crate::{enter, idmount, labels, netdevices, nsnames, spawn, timens, userns};
+use crate::{enter, hostmounts, idmount, labels, netdevices, nsnames, spawn, timens, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
@@ -94,6 +94,8 @@ pub struct Created {
     pub root: OwnedFd,
     /// Layers of the root that somebody else held mounted, too: kept open, they can be found here when that process is gone.
     pub layers: Vec<OwnedFd>,
+    /// Of a container without a mount namespace of its own, what its root among the caller's mounts is known by: see [`hostmounts::find`].
+    pub shared_root: Option<u64>,
     /// The network namespace that the process lives in.
     pub netns: OwnedFd,
     /// How long each phase took, in microseconds: the caller's (`plan`, `clone`, `overlay`), then the child's, from `namespaces` on. The
@@ -144,6 +146,7 @@ impl Create<'_> {
         let compiled = self.compile()?;
         let filter = self.seccomp.or(compiled.as_ref());
         let listener = listener::agree(filter, self.manner.listener.as_ref())?;
+        let place = hostmounts::place(&plan, &self.root)?;
         let (join, pid_namespace) = open_namespaces(&plan)?;
         let cgroup = enter::for_clone(self.cgroup)?;
         let owners = idmount::namespaces(&plan)?;
@@ -158,20 +161,24 @@ impl Create<'_> {
             drop(ours);
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
-            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners };
+            let luggage =
+                Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners, place };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
         clock.mark("clone");
         let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener };
-        match self.accompany(&child, start, &mut clock) {
+        let mut shared = None;
+        match self.accompany(&child, start, &mut clock, &mut shared) {
             Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
                 let gate = (!start && self.manner.gate.is_none()).then_some(ours);
-                Ok(Created { pid, pidfd, start_time, console, root, layers, netns, timings: clock.phases, gate })
+                let shared_root = shared.map(|(_, id)| id);
+                Ok(Created { pid, pidfd, start_time, console, root, layers, netns, shared_root, timings: clock.phases, gate })
             }
-            Err(failure) => Err(sync::bury(&pidfd, failure)),
+            // Only now nobody puts it there any more.
+            Err(failure) => Err(hostmounts::undo(shared.map(|(root, _)| root), sync::bury(&pidfd, failure))),
         }
     }
 
@@ -190,6 +197,7 @@ impl Create<'_> {
         child: &Child<'_>,
         start: bool,
         clock: &mut Clock,
+        shared: &mut Option<(OwnedFd, u64)>,
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
         let Child { plan, pid, socket, .. } = *child;
         let attend = |ns| userns::attend(ns, plan, pid, self.cgroup, socket, child.owners);
@@ -200,6 +208,9 @@ impl Create<'_> {
             self.hooks.map_or(Ok(()), |hooks| hooks.run(Moment::CreateRuntime, pid))?;
         }
         let (root, layers) = self.root.mount(attended.as_ref())?;
+        if plan.shares_mounts {
+            *shared = Some((root.try_clone().at(Step::Root, "root")?, hostmounts::id(&root)?));
+        }
         clock.mark("overlay");
         // Where the child has failed meanwhile, its own words follow below.
         let mut sent = fdpass::send(socket, b"root", &[root.as_fd()]);

@@ -11,7 +11,7 @@ use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
 use crate::stdio::{Stdio, agree};
 use crate::timens::NEWTIME;
-use crate::{enter, labels, spawn, sync, userns};
+use crate::{enter, hostmounts, labels, spawn, sync, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process, sched};
 use oci_spec::runtime::Process;
@@ -41,6 +41,8 @@ pub struct Exec<'a> {
     pub keep: Keep,
     /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
     pub listener: Option<&'a Listener>,
+    /// The root of a container without a mount namespace of its own.
+    pub root: Option<&'a OwnedFd>,
 }
 
 /// A process that is now running its program.
@@ -149,6 +151,7 @@ impl Exec<'_> {
         if self.user_namespace {
             userns::join(self.init)?;
         }
+        self.root.map_or(Ok(()), hostmounts::enter)?;
         rustix::process::umask(Mode::empty());
         let root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         rustix::process::setsid().at(Step::Io, "session")?;

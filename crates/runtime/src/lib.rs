@@ -17,6 +17,7 @@ pub mod features;
 mod foreign;
 pub mod gate;
 pub mod hooks;
+pub mod hostmounts;
 pub mod idmap;
 mod idmount;
 pub mod init;

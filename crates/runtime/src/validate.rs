@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) new_cgroup: bool,
     /// Namespaces that exist: kind and path.
     pub(crate) join: Vec<(u64, PathBuf)>,
+    /// There is no mount namespace but the caller's.
+    pub(crate) shares_mounts: bool,
     /// The user namespace; `None`: the host's.
     pub(crate) userns: Option<UserNamespace>,
     pub(crate) mounts: Vec<MountPlan>,
@@ -51,7 +53,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The mount namespace is somebody else's.
+    /// The mount namespace is somebody else's, or the caller's.
     pub(crate) fn joins_mounts(&self) -> bool {
         self.new & NEWNS == 0
     }
@@ -125,7 +127,7 @@ const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
 pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     let linux = spec.linux().as_ref().ok_or_else(|| Failure::invalid("linux", "is missing"))?;
     let process = spec.process().as_ref().ok_or_else(|| Failure::invalid("process", "is missing"))?;
-    let Namespaces { new, new_cgroup, join, user, new_time } = namespaces(linux)?;
+    let Namespaces { new, new_cgroup, join, user, new_time, shares_mounts } = namespaces(linux)?;
     let process = procplan::plan(process)?;
     let own = |kind: u64| new & kind != 0 || join.iter().any(|(joined, _)| *joined == kind);
     for (field, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
@@ -143,6 +145,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
     Ok(Plan {
         new,
         new_cgroup,
+        shares_mounts,
         devices: devices(linux.devices().as_deref().unwrap_or_default())?,
         masked: paths("linux.maskedPaths", linux.masked_paths())?,
         readonly: paths("linux.readonlyPaths", linux.readonly_paths())?,
@@ -172,6 +175,7 @@ struct Namespaces {
     join: Vec<(u64, PathBuf)>,
     user: Option<Option<PathBuf>>,
     new_time: bool,
+    shares_mounts: bool,
 }
 
 fn namespaces(linux: &Linux) -> Result<Namespaces> {
@@ -192,12 +196,14 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
             (_, None) => new |= kind,
         }
     }
-    if seen & NEWNS == 0 {
-        return Err(Failure::invalid("linux.namespaces", "a mount namespace is needed"));
+    let shares_mounts = seen & NEWNS == 0;
+    if shares_mounts && user.is_some() {
+        // Its root may mount nothing among the host's mounts.
+        return Err(Failure::invalid("linux.namespaces", "a user namespace needs a mount namespace beside it"));
     }
     let cgroup = LinuxNamespaceType::Cgroup as u64;
     let apart = cgroup | NEWTIME;
-    Ok(Namespaces { new: new & !apart, new_cgroup: new & cgroup != 0, join, user, new_time: new & NEWTIME != 0 })
+    Ok(Namespaces { new: new & !apart, new_cgroup: new & cgroup != 0, join, user, new_time: new & NEWTIME != 0, shares_mounts })
 }
 
 /// Absolute, with `.` and `..` taken out by name, as in the specification's own meaning of a destination.
@@ -444,7 +450,8 @@ mod tests {
 
     #[test]
     fn refusals_name_the_field() {
-        refused("/linux/namespaces", json!([]), "linux.namespaces");
+        refused("/linux/namespaces", json!([]), "hostname");
+        refused("/linux/namespaces", json!([{"type": "user"}, {"type": "uts"}]), "linux.namespaces");
         refused("/linux/timeOffsets", json!({"monotonic": {"secs": 1}}), "linux.timeOffsets.monotonic");
         refused("/linux/timeOffsets", json!({"realtime": {"secs": 1}}), "linux.timeOffsets.realtime");
         refused("/linux/netDevices", json!({"a/b": {}}), "linux.netDevices.a/b");

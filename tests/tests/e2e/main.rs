@@ -64,6 +64,8 @@ mod running;
 mod runtime;
 mod runtime_callers;
 mod runtime_input;
+mod runtime_limits;
+mod runtime_shared;
 mod runtimes;
 mod services;
 mod stats;

@@ -8,7 +8,7 @@ use crate::foreground::{self, Program};
 use crate::record::{Record, Status};
 use crate::{bundle, inherit, json, make, seal, tty};
 use dhow_runtime::cgroup::Cgroup;
-use dhow_runtime::{Exec, ExecStarted, Listener, Stdio, tolerance};
+use dhow_runtime::{Exec, ExecStarted, Listener, Stdio, hostmounts, tolerance};
 use dhow_sys::signal::Signals;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,6 +82,7 @@ fn start(parsed: &Parsed, spec: &Spec, process: &Process, record: &Record, init:
     let size = || process.console_size().and_then(|size| Some((u16::try_from(size.height()).ok()?, u16::try_from(size.width()).ok()?)));
     let stdio = if process.terminal().unwrap_or(false) { Stdio::Terminal { size: size() } } else { inherit::stdio()? };
     let listener = Listener::of(spec, &record.id, &record.bundle).map(|listener| listener.running(record.pid));
+    let root = root(record)?;
     let exec = Exec {
         process,
         init: init.as_fd(),
@@ -92,8 +93,16 @@ fn start(parsed: &Parsed, spec: &Spec, process: &Process, record: &Record, init:
         stdio,
         keep: inherit::keep(parsed)?,
         listener: listener.as_ref(),
+        root: root.as_ref(),
     };
     exec.run().map_err(|failure| Error::from(failure).within("unable to start container process"))
+}
+
+/// The root of a container without a mount namespace of its own: only there its further programs may be.
+fn root(record: &Record) -> Result<Option<OwnedFd>> {
+    let Some(id) = record.mount else { return Ok(None) };
+    let root = hostmounts::find(&record.rootfs, id)?;
+    root.map(Some).ok_or_else(|| Error::new(format!("the container's root is not mounted at {} any more", record.rootfs.display())))
 }
 
 /// Tells all who want to know. Returns the terminal's master where nobody else got it.

@@ -191,6 +191,7 @@ impl Place {
             stdio,
             keep: dhow_runtime::Keep::default(),
             listener: self.listener.as_ref(),
+            root: None,
         }
         .run()
     }

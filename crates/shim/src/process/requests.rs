@@ -296,6 +296,7 @@ impl Shim {
             stdio,
             keep: dhow_runtime::Keep::default(),
             listener: None,
+            root: None,
         }
         .run()?;
         Ok((started, ends))
