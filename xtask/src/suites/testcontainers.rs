@@ -6,6 +6,7 @@ use crate::paths::cached;
 use crate::shell::{command, find, output};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 const PYTHON: &str = include_str!("first.py");
 const NODE: &str = include_str!("first.mjs");
@@ -59,7 +60,7 @@ pub(crate) fn run(stage: &Stage, tools: &Tools) -> Result<Ends> {
     for (name, steps) in STEPS {
         let own = home.join(name);
         std::fs::create_dir(&own).context("a directory for the run")?;
-        let said = match (name, &tools.python, &tools.node) {
+        let (ended, said) = match (name, &tools.python, &tools.node) {
             ("python", Some(python), _) => start(stage, python, &own, "first.py", PYTHON, &own)?,
             ("node", _, Some(dir)) => start(stage, &find("node").context("node is not installed")?, &own, "first.mjs", NODE, dir)?,
             _ => continue,
@@ -67,19 +68,38 @@ pub(crate) fn run(stage: &Stage, tools: &Tools) -> Result<Ends> {
         let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("PASSED ")).collect();
         ends.extend(passed.iter().map(|step| ((*step).to_owned(), ("PASSED".to_owned(), String::new()))));
         if passed.len() < steps {
-            let why = said.lines().rev().find(|line| line.contains("Error")).unwrap_or_default();
-            ends.insert(format!("{name}: step {}", passed.len() + 1), ("FAILED".to_owned(), why.to_owned()));
+            ends.insert(format!("{name}: step {}", passed.len() + 1), ("FAILED".to_owned(), why(ended, &said)));
         }
     }
     Ok(ends)
 }
 
-fn start(stage: &Stage, program: &Path, home: &Path, file: &str, text: &str, dir: &Path) -> Result<String> {
+/// The last error that it told of, or how it ended and its last line.
+fn why(ended: ExitStatus, said: &str) -> String {
+    let error = said.lines().rev().find(|line| line.contains("Error"));
+    error.map_or_else(|| format!("{ended}; last it said {:?}", said.lines().next_back().unwrap_or_default()), str::to_owned)
+}
+
+fn start(stage: &Stage, program: &Path, home: &Path, file: &str, text: &str, dir: &Path) -> Result<(ExitStatus, String)> {
     // Modules are looked for beside the script.
     let script = dir.join(file);
     std::fs::write(&script, text).context("write a script")?;
     let (mut run, said) = stage.program(program, home)?;
     run.arg(script).env("TESTCONTAINERS_RYUK_DISABLED", "true").env("PYTHONDONTWRITEBYTECODE", "1").env_remove("PYTHONPATH");
-    run.status().context("run a script")?;
-    std::fs::read_to_string(&said).with_context(|| format!("read {}", said.display()))
+    let ended = run.status().context("run a script")?;
+    Ok((ended, std::fs::read_to_string(&said).with_context(|| format!("read {}", said.display()))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::why;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    #[test]
+    fn a_failure_says_something() {
+        let quiet = ExitStatus::from_raw(0);
+        assert_eq!(why(quiet, "PASSED a\nTypeError: b\n  at c\n"), "TypeError: b");
+        assert_eq!(why(quiet, "PASSED a\n"), "exit status: 0; last it said \"PASSED a\"");
+    }
 }
