@@ -1,6 +1,7 @@
 //! Who is measured: each with roots of its own in the scratch directory, ended by process id.
 
 use super::netns::Netns;
+use super::remains::Remains;
 use crate::shell::{command, find, output, quiet};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -71,16 +72,17 @@ impl Candidate for Floor {
     }
 }
 
-/// A daemon of ours, ended when dropped.
+/// A daemon of ours, ended when dropped, with all that outlives it.
 struct Daemon {
     child: Child,
     socket: PathBuf,
+    remains: Remains,
 }
 
 impl Daemon {
-    fn start(mut command: Command, socket: PathBuf, log: &Path) -> Result<Self> {
+    fn start(mut command: Command, socket: PathBuf, log: &Path, remains: Remains) -> Result<Self> {
         let file = std::fs::File::create(log).with_context(|| format!("make {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command.args(["--cgroup-parent", &remains.cgroup_parent()]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let shown = format!("{command:?}");
         let mut child = command.spawn().with_context(|| format!("run {shown}"))?;
         let end = Instant::now() + Duration::from_secs(30);
@@ -93,7 +95,7 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Self { child, socket })
+        Ok(Self { child, socket, remains })
     }
 
     fn pid(&self) -> i32 {
@@ -112,6 +114,9 @@ impl Drop for Daemon {
         }
         let _killed = self.child.kill();
         let _status = self.child.wait();
+        if let Err(error) = self.remains.clear() {
+            eprintln!("left behind: {error:#}");
+        }
     }
 }
 
@@ -147,7 +152,7 @@ impl Dhow {
         let socket = scratch.join("dhow.sock");
         command.arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
         command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
-        let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"))?;
+        let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"), Remains::new(scratch, "dd"))?;
         let dhow = Self { program: program.into(), daemon, name };
         load(&dhow, archive)?;
         Ok(dhow)
@@ -208,7 +213,7 @@ impl Docker {
         command.arg("--config-file").arg(config).arg("--data-root").arg(scratch.join("od")).arg("--exec-root").arg(scratch.join("ox"));
         command.arg("--pidfile").arg(scratch.join("op")).arg("-H").arg(format!("unix://{}", socket.display()));
         command.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
-        let daemon = Daemon::start(command, socket, &scratch.join("docker.log"))?;
+        let daemon = Daemon::start(command, socket, &scratch.join("docker.log"), Remains::new(scratch, "od"))?;
         let docker = Self { program, daemon };
         load(&docker, archive)?;
         Ok(docker)

@@ -8,6 +8,7 @@ mod memory;
 pub(crate) mod netns;
 mod networks;
 pub(crate) mod registry;
+mod remains;
 mod report;
 mod stats;
 mod transfers;
