@@ -74,7 +74,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     if failed { bail!("tests failed in the virtual machine") } else { Ok(()) }
 }
 
-/// As part of `cargo xtask test`: every kernel, unless there is no emulator or no kernel to be had.
+/// As part of `cargo xtask test`: every kernel, then systemd, unless there is no emulator or no kernel to be had.
 pub(crate) fn run_all(dhow: &Path, images: &Path) -> Result<()> {
     if find("qemu-system-x86_64").is_none() {
         println!("SKIPPED: virtual machines: qemu-system-x86_64 is not installed");
@@ -92,7 +92,16 @@ pub(crate) fn run_all(dhow: &Path, images: &Path) -> Result<()> {
             Err(error) => println!("SKIPPED: virtual machine with Linux {name}: {error:#}"),
         }
     }
-    if failed.is_empty() { Ok(()) } else { bail!("tests failed in the virtual machine with Linux {}", failed.join(", ")) }
+    if !failed.is_empty() {
+        bail!("tests failed in the virtual machine with Linux {}", failed.join(", "));
+    }
+    match get(systemd::KERNEL) {
+        Ok(kernel) => systemd::run(&kernel, dhow, images),
+        Err(error) => {
+            println!("SKIPPED: virtual machine with systemd: {error:#}");
+            Ok(())
+        }
+    }
 }
 
 /// What goes into the machine, and where.

@@ -12,8 +12,24 @@ fail() {
 }
 word() { sed -n "s/.*dhow\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 pid() { dhow inspect -f '{{.State.Pid}} {{.State.Status}}' "$1"; }
+# Tries a command again until it succeeds: `within MESSAGE COMMAND...`. Each try takes a while under emulation.
+within() {
+    message=$1 tries=0
+    shift
+    until "$@"; do
+        tries=$((tries+1))
+        [ $tries -lt 300 ] || fail "$message"
+        sleep 0.1
+    done
+}
+active() { [ "$(systemctl is-active dhow.service)" = active ]; }
+whole() {
+    # Images that are not made for this have no sums.
+    [ "$(dhow run --rm "$1" sh -c '[ ! -e /data ] || { cd /data && sha256sum -c -s sums; } && echo whole')" = whole ] ||
+        fail "the image $1 is not whole"
+}
 
-[ "$(systemctl is-active dhow.service)" = active ] || fail "the daemon was not started"
+active || fail "the daemon was not started"
 boot=$(word boot)
 if [ "$boot" = 1 ]; then
     dhow load -q -i /t/busybox.tar || fail load
@@ -23,23 +39,21 @@ if [ "$boot" = 1 ]; then
     [ "$(systemctl show -P MainPID dhow.service)" != "$daemon" ] || fail "the daemon is the same"
     [ "$(pid web)" = "$before" ] || fail "after a restart: $(pid web), before: $before"
     case $before in *running) ;; *) fail "before: $before" ;; esac
-    seen=$(dhow logs web | wc -l) tries=0
-    until [ "$(dhow logs web | wc -l)" -gt "$seen" ]; do
-        tries=$((tries+1)); [ $tries -lt 300 ] || fail "the log stands still"; sleep 0.1
-    done
+    seen=$(dhow logs web | wc -l)
+    grows() { [ "$(dhow logs web | wc -l)" -gt "$seen" ]; }
+    within "the log stands still" grows
     echo "DONE restart"
-    journalctl --no-pager -o cat CONTAINER_NAME=web | grep -qx 'line 0' || fail "the journal has no lines"
+    journal() { journalctl --no-pager -o cat CONTAINER_NAME=web | grep -qx 'line 0'; }
+    within "the journal has no lines" journal
     echo "DONE journal"
     # Stopped, it is started by whoever asks.
     systemctl stop dhow.service || fail stop
     [ "$(pid web)" = "$before" ] || fail "after a stop: $(pid web)"
-    [ "$(systemctl is-active dhow.service)" = active ] || fail "the socket started nothing"
+    within "the socket started nothing" active
     echo "DONE activation"
     systemctl reload dhow.service || fail reload
-    tries=0
-    until dhow events --since 1 --until "$(($(date +%s) + 1))" --filter type=daemon | grep -q reload; do
-        tries=$((tries+1)); [ $tries -lt 300 ] || fail "no reload was told"; sleep 0.1
-    done
+    reloaded() { dhow events --since 1 --until "$(($(date +%s) + 1))" --filter type=daemon | grep -q reload; }
+    within "no reload was told" reloaded
     [ "$(pid web)" = "$before" ] || fail "after a reload: $(pid web)"
     echo "DONE reload"
     dhow kill web && dhow rm web || fail "take away"
@@ -58,12 +72,22 @@ for kept in $(word kept | tr , ' '); do
     [ "$(dhow start -a "$name")" = whole ] || fail "the container $name does not run"
     [ "$(dhow run --rm -v "$name:/v" busybox sh -c 'echo x >/v/x; cat /v/x')" = x ] || fail "the volume $name is of no use"
 done
+# An image is there whole or not at all, whatever was done to it when the plug was pulled, and can be loaded (again).
+images=$(dhow images -aq --no-trunc) || fail "images"
+for image in $images; do whole "$image"; done
+echo "DHOW-VM-IMAGES $(echo "$images" | wc -l)"
+for archive in /t/cut*.tar; do
+    dhow load -q -i "$archive" >/dev/null || fail "load $archive"
+done
+for image in 0 1 2 3; do whole "cut:$image"; done
 echo "DHOW-VM-CHECKED $boot"
 [ "$(word last)" = yes ] && { echo "DHOW-VM-EXIT 0"; exit 0; }
 n=0
 while :; do
     dhow volume create "b${boot}n$n" >/dev/null || fail "volume create"
     dhow create --name "b${boot}n$n" busybox echo whole >/dev/null || fail create
+    dhow rmi "cut:$((n%4))" >/dev/null || fail rmi
+    dhow load -q -i "/t/cut$((n%4)).tar" >/dev/null || fail load
     echo "MADE $n"
     n=$((n+1))
 done

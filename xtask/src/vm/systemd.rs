@@ -1,12 +1,14 @@
-//! Debian's systemd as the first process, our units, and a plug that is pulled: a restart of the daemon leaves containers running, and what
-//! `volume create` and `create` have answered is there after a power cut.
+//! Debian's systemd as the first process, our units, and a plug that is pulled: a restart of the daemon leaves containers running, what
+//! `volume create` and `create` have answered is there after a power cut, and an image is there whole or not at all.
 
 use super::machine::{Machine, initramfs};
+use crate::archive::{self, Layer};
 use crate::images;
 use crate::kernel::Kernel;
 use crate::paths::{Scratch, root};
 use crate::shell::{command, quiet};
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +18,11 @@ pub(super) const KERNEL: &str = "6.12";
 /// How often the plug is pulled.
 const CUTS: u64 = 2;
 /// The longest that one boot may take.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(600);
+/// Images that are loaded and removed until the plug is pulled.
+const CUT_IMAGES: usize = 4;
+/// For the kernel's command line: quiet, and as patient as an emulator needs.
+const WORDS: &str = "systemd.show_status=no systemd.default_timeout_start_sec=500";
 /// Services that do nothing here but take time under emulation.
 const MASKED: &[&str] = &[
     "apt-daily.timer",
@@ -50,12 +56,12 @@ pub(super) fn run(kernel: &Kernel, dhow: &Path, images: &Path) -> Result<()> {
     let mut kept: Vec<String> = Vec::new();
     for boot in 1..=CUTS + 1 {
         let last = if boot > CUTS { "yes" } else { "no" };
-        let words = format!("systemd.show_status=no dhow.boot={boot} dhow.last={last} dhow.kept={}", kept.join(","));
+        let words = format!("{WORDS} dhow.boot={boot} dhow.last={last} dhow.kept={}", kept.join(","));
         println!("Linux {} with systemd: boot {boot}", kernel.name);
         // Flushes of the machine reach the disk, and nothing else is sure to.
         let machine = Machine::boot(kernel, &initrd, &disk, &words, "writeback")?;
         let deadline = Instant::now() + DEADLINE;
-        let enough = 5 + chance(20);
+        let enough = 5 + chance(12);
         let mut made = 0;
         loop {
             let Some(line) = machine.line(deadline) else { bail!("boot {boot}: the machine says nothing any more") };
@@ -101,6 +107,7 @@ fn make_disk(scratch: &Path, dhow: &Path, images: &Path) -> Result<PathBuf> {
         std::fs::create_dir_all(tree.join(dir)).with_context(|| format!("make {dir}"))?;
     }
     std::fs::copy(images.join("busybox.tar"), tree.join("t/busybox.tar")).context("copy the image")?;
+    cut_images(&images.join("busybox.tar"), &tree.join("t"))?;
     // Without what only a debugger reads: the disk is smaller.
     quiet(command("objcopy", &["--strip-debug"]).arg(dhow).arg(tree.join("usr/local/bin/dhow")))?;
     for unit in ["dhow.service", "dhow.socket"] {
@@ -131,4 +138,27 @@ fn make_disk(scratch: &Path, dhow: &Path, images: &Path) -> Result<PathBuf> {
     quiet(&mut command("mke2fs", &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "1G"]))?;
     std::fs::remove_dir_all(&tree).context("remove the disk's tree")?;
     Ok(disk)
+}
+
+/// Images of two layers beside busybox's, each with the sums of its files: `cut:0` and so on, as `cut0.tar` and so on.
+fn cut_images(busybox: &Path, target: &Path) -> Result<()> {
+    let base = archive::layers(busybox).context("read busybox's layers")?;
+    for image in 0..CUT_IMAGES {
+        let (mut all, mut sums) = (base.clone(), String::new());
+        for part in 0..2 {
+            let mut layer = Layer::new();
+            layer.dir("data", 0o755)?;
+            for file in 0..60 {
+                let content = format!("{image} {part} {file}\n").repeat(file * 30 + 1);
+                layer.file(&format!("data/{part}-{file}"), 0o644, content.as_bytes())?;
+                sums += &format!("{}  {part}-{file}\n", hex::encode(Sha256::digest(&content)));
+            }
+            if part == 1 {
+                layer.file("data/sums", 0o644, sums.as_bytes())?;
+            }
+            all.push(layer.finish()?);
+        }
+        archive::write_all(&target.join(format!("cut{image}.tar")), &format!("cut:{image}"), &all, &["sh"])?;
+    }
+    Ok(())
 }
