@@ -1,7 +1,8 @@
 //! Programs that people run in containers, from Debian's packages: their data outlives them, and what is mapped into them is what they read.
 
+use dhow_tests::command::Cmd;
 use dhow_tests::engine::{self, Options};
-use dhow_tests::{Engine, until};
+use dhow_tests::{Engine, paths, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -74,8 +75,38 @@ fn slow_redis_keeps_its_data_and_it_moves() {
 }
 
 #[test]
+fn slow_nginx_keeps_its_pages() {
+    let engine = with_services(false);
+    // As Debian has set it up: the volume begins with the pages of the image.
+    let up = || {
+        engine.dhow(["run", "-d", "--name", "web", "-v", "pages:/var/www/html", "services", "nginx", "-g", "daemon off;"]).ok();
+    };
+    let ask = "exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET %s HTTP/1.0\r\n\r\n' \"$1\" >&3 && cat <&3";
+    let get = |path: &str| engine.dhow(["exec", "web", "bash", "-c", ask, "get", path]).run().stdout();
+    up();
+    until("it serves Debian's page", || get("/").contains("Welcome to nginx"));
+    engine.dhow(["exec", "web", "sh", "-c", "echo kept > /var/www/html/mine"]).ok();
+    assert!(get("/mine").ends_with("\r\n\r\nkept\n"), "{}", get("/mine"));
+    kill(&engine, "web");
+    up();
+    until("it serves the page of before", || get("/mine").ends_with("\r\n\r\nkept\n"));
+    kill(&engine, "web");
+    engine.ok("volume rm pages");
+    engine.finish();
+}
+
+#[test]
 fn slow_the_tutorial_with_nginx() {
     let engine = with_services(true);
+    tutorial(&engine, &|words| engine.dhow(words));
+    if let Some(docker) = paths::program("docker") {
+        tutorial(&engine, &|words| engine.client(&docker).args(words));
+    }
+    engine.finish();
+}
+
+/// The tutorial by one client's commands.
+fn tutorial(engine: &Engine, say: &dyn Fn(&[&str]) -> Cmd) {
     let (pages, config) = (engine.scratch("pages"), engine.scratch("config").join("nginx.conf"));
     std::fs::write(pages.join("index.html"), "a page\n").expect("a page");
     let text = "events {}\nhttp {\n  access_log /dev/stdout;\n  server { listen 80; root /pages; add_header X-Mapped yes; }\n}\n";
@@ -83,7 +114,7 @@ fn slow_the_tutorial_with_nginx() {
     let (pages_at, config_at) = (format!("{}:/pages:ro", pages.display()), format!("{}:/etc/nginx/nginx.conf:ro", config.display()));
     let words =
         ["run", "-d", "--name", "web", "-p", "8080:80", "-v", &pages_at, "-v", &config_at, "services", "nginx", "-g", "daemon off;"];
-    engine.dhow(words).ok();
+    say(&words).ok();
     let get = || {
         engine.host().run(|| {
             let mut stream = TcpStream::connect("127.0.0.1:8080").ok()?;
@@ -98,11 +129,10 @@ fn slow_the_tutorial_with_nginx() {
     assert!(answer.contains("X-Mapped: yes") && answer.ends_with("\r\n\r\na page\n"), "{answer}");
     std::fs::write(pages.join("index.html"), "another page\n").expect("a page");
     assert!(get().expect("an answer").ends_with("another page\n"));
-    until("its log tells", || engine.ok("logs web").contains("\"GET / HTTP/1.0\" 200"));
-    assert_eq!(engine.ok("exec web cat /pages/index.html"), "another page");
-    assert_eq!(engine.ok("port web"), "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080");
-    engine.dhow(["exec", "web", "nginx", "-s", "quit"]).ok();
-    assert_eq!(engine.ok("wait web"), "0");
-    engine.ok("rm web");
-    engine.finish();
+    until("its log tells", || say(&["logs", "web"]).ok().contains("\"GET / HTTP/1.0\" 200"));
+    assert_eq!(say(&["exec", "web", "cat", "/pages/index.html"]).ok(), "another page");
+    assert_eq!(say(&["port", "web"]).ok(), "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080");
+    say(&["exec", "web", "nginx", "-s", "quit"]).ok();
+    assert_eq!(say(&["wait", "web"]).ok(), "0");
+    say(&["rm", "web"]).ok();
 }
