@@ -1,11 +1,13 @@
-//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|runtime-tools|tidy`.
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|runtime-tools|contest|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
 mod apt;
 mod archive;
 mod bench;
 mod build;
+mod contest;
 mod cpio;
+mod findings;
 mod images;
 mod kernel;
 mod paths;
@@ -25,8 +27,9 @@ cargo xtask <name>
   setup [--peers]            install from Debian what the tests use (with --peers: docker, podman, runc, crun)
   images                     make the test images (busybox, debian) in the cache
   test [FILTER...]           setup, images, then every test; FILTER goes to the test runner
-  vm [--systemd | --kernel 6.1|6.12] [-- FILTER...]
-                             the end-to-end tests in a virtual machine with pure cgroup v2, or our units under systemd
+  vm [--systemd | --runtimes | --kernel 6.1|6.12] [-- FILTER...]
+                             the end-to-end tests in a virtual machine with pure cgroup v2, our units under
+                             systemd, or `dhow runtime` beside crun and runc; writes bench/RUNTIMES.md
   bench [--samples N] [--containers N] [--watched N] [--only PART,...]
                              side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
   clients [--only dhow] [SUITE[=DIR]...] [-- FILTER]
@@ -35,6 +38,9 @@ cargo xtask <name>
   runtime-tools [--suite DIR] [FILTER]
                              the validation programs of runtime-tools on runc and on dhow runtime, as a table; the suite is
                              a checkout (--suite, DHOW_RUNTIME_TOOLS), else git fetches it; needs Go
+  contest [--suite DIR] [--vm] [GROUP...]
+                             youki's contest on runc and on dhow runtime, as a table, here or in a virtual machine with
+                             cgroup v2; the suite is a checkout (--suite, DHOW_CONTEST), else git fetches it
   tidy                       the tests that hold the house in order
 ";
 
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
         "clients" => suites::run(&rest),
+        "contest" => contest::run(&rest),
         "runtime-tools" => runtime_tools::run(&rest),
         "tidy" => test::tidy(),
         _ => {

@@ -28,13 +28,18 @@ const PACKAGES: &[&str] = &[
 /// Peers to measure and compare with.
 const PEERS: &[&str] = &["buildah", "crun", "docker-compose", "docker-registry", "docker.io", "podman", "runc", "skopeo"];
 
-/// Installs what is missing.
+/// Installs what the tests use.
 fn run_packages(peers: bool) -> Result<()> {
     let mut wanted: Vec<&str> = PACKAGES.to_vec();
     if peers {
         wanted.extend(PEERS);
     }
-    let missing: Vec<&str> = wanted.into_iter().filter(|package| !installed(package)).collect();
+    packages(&wanted)
+}
+
+/// Installs those that are missing.
+pub(crate) fn packages(wanted: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }

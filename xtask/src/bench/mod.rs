@@ -10,6 +10,7 @@ mod networks;
 pub(crate) mod registry;
 mod remains;
 mod report;
+pub(crate) mod runtimes;
 mod stats;
 mod transfers;
 
@@ -31,7 +32,7 @@ pub(crate) struct Amount {
 }
 
 /// What can be measured.
-const PARTS: [&str; 7] = ["speed", "exits", "logs", "stats", "memory", "transfers", "networks"];
+const PARTS: [&str; 8] = ["speed", "runtimes", "exits", "logs", "stats", "memory", "transfers", "networks"];
 
 /// `cargo xtask bench`.
 pub(crate) fn run(words: &[String]) -> Result<()> {
@@ -76,6 +77,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
     let results = report::Results {
         speed: if wanted("speed") { measure::all(&all, amount.samples)? } else { Vec::new() },
+        runtimes: if wanted("runtimes") { Some(runtimes::all(scratch.path(), &dhow, &floor, &archive, amount.samples)?) } else { None },
         exits: if wanted("exits") { exits::all(&all, scratch.path())? } else { Vec::new() },
         logs: if wanted("logs") { logs::all(&all)? } else { Vec::new() },
         stats: if wanted("stats") { stats::all(&all, amount.watched)? } else { Vec::new() },

@@ -7,6 +7,7 @@ use super::logs::Logs;
 use super::measure::{Row, percentile};
 use super::memory::Memory;
 use super::networks::Networks;
+use super::runtimes::Runtimes;
 use super::transfers::Transfers;
 use crate::shell::{command, output};
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use std::fmt::Write;
 /// What was measured, by candidate where it is a list; empty where it was not.
 pub(crate) struct Results {
     pub(crate) speed: Vec<Row>,
+    pub(crate) runtimes: Option<Runtimes>,
     pub(crate) exits: Exits,
     pub(crate) logs: Vec<Option<Logs>>,
     pub(crate) stats: Vec<Option<u64>>,
@@ -39,6 +41,9 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results, missing
     }
 
     speed(&mut page, candidates, &results.speed);
+    if let Some(measured) = &results.runtimes {
+        runtimes(&mut page, measured);
+    }
     exits(&mut page, candidates, &results.exits);
     logs(&mut page, candidates, &results.logs);
     stats(&mut page, candidates, &results.stats, amount);
@@ -79,6 +84,19 @@ fn speed(page: &mut String, candidates: &[Box<dyn Candidate>], speed: &[Row]) {
                     millis(p95)
                 );
             }
+        }
+    }
+}
+
+fn runtimes(page: &mut String, measured: &Runtimes) {
+    page.push_str(
+        "\n## OCI runtime\n\n`run` of `true` from a bundle, the runtime's own command.\n\n| who | median | p95 | times dhow runtime | times the bare kernel |\n| --- | ---: | ---: | ---: | ---: |\n",
+    );
+    let median = |at: usize| measured.row.samples.get(at).and_then(|samples| percentile(samples, 50)).unwrap_or(1).max(1) as f64;
+    for (name, samples) in measured.names.iter().zip(&measured.row.samples) {
+        if let (Some(middle), Some(p95)) = (percentile(samples, 50), percentile(samples, 95)) {
+            let (floor, own) = (middle as f64 / median(0), middle as f64 / median(1));
+            let _ok = writeln!(page, "| {name} | {} | {} | {own:.2} | {floor:.2} |", millis(middle), millis(p95));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The end-to-end tests in a virtual machine: Debian's cloud kernels, pure cgroup v2, software emulation, no network.
 
 mod machine;
+mod runtimes;
 mod systemd;
 
 use crate::build::{build, executable};
@@ -10,6 +11,7 @@ use crate::shell::{command, find, quiet};
 use crate::{images, setup};
 use anyhow::{Context, Result, bail};
 use machine::{Machine, initramfs};
+pub(crate) use runtimes::contest;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,10 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         [flag] if flag == "--systemd" => {
             setup::run(false)?;
             return systemd::run(&get(systemd::KERNEL)?, &build(&["-p", "dhow"], "dhow")?, &images::run()?);
+        }
+        [flag] if flag == "--runtimes" => {
+            setup::run(true)?;
+            return runtimes::bench();
         }
         other => bail!("I do not understand {other:?}: see `cargo xtask`"),
     };
@@ -134,7 +140,11 @@ impl Programs {
 fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String]) -> Result<bool> {
     let started = Instant::now();
     let scratch = Scratch::new("dhow-vm")?;
-    let disk = make_disk(scratch.path(), programs, images, filters).context("make the machine's disk")?;
+    let mut files: Vec<(&Path, &str)> = programs.0.iter().map(|(from, to)| (from.as_path(), *to)).collect();
+    let archive = images.join("busybox.tar");
+    files.push((&archive, "t/images/busybox.tar"));
+    let others = PROGRAMS.iter().map(|name| find(name).with_context(|| format!("{name} is not installed"))).collect::<Result<Vec<_>>>()?;
+    let disk = make_disk(scratch.path(), &files, &others, &second_stage(filters)).context("make the machine's disk")?;
     let initrd = scratch.path().join("initrd");
     std::fs::write(&initrd, initramfs(kernel, "/init")?).context("write the initial RAM file system")?;
     println!("Linux {}: booting", kernel.name);
@@ -163,26 +173,25 @@ fn boot(kernel: &Kernel, programs: &Programs, images: &Path, filters: &[String])
     Ok(code == Some(0))
 }
 
-/// The machine's disk is its root filesystem: ext4, so that overlays lie on what servers use.
-fn make_disk(scratch: &Path, programs: &Programs, images: &Path, filters: &[String]) -> Result<PathBuf> {
+/// The machine's disk is its root filesystem: ext4, so that overlays lie on what servers use. It has these files, programs with their
+/// libraries, and a script to begin with.
+fn make_disk(scratch: &Path, files: &[(&Path, &str)], programs: &[PathBuf], init: &str) -> Result<PathBuf> {
     let tree = scratch.join("tree");
     for dir in ["bin", "dev", "etc", "proc", "root", "run", "sbin", "sys", "t", "t/images", "tmp", "usr/bin", "usr/sbin", "var/lib"] {
         std::fs::create_dir_all(tree.join(dir)).with_context(|| format!("make {dir}"))?;
     }
     let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
-    let others = [(busybox, "bin/busybox"), (images.join("busybox.tar"), "t/images/busybox.tar")];
-    for (from, to) in programs.0.iter().chain(&others) {
+    for (from, to) in files.iter().chain(&[(busybox.as_path(), "bin/busybox")]) {
         std::fs::copy(from, tree.join(to)).with_context(|| format!("copy {}", from.display()))?;
     }
-    for program in PROGRAMS {
-        let path = find(program).with_context(|| format!("{program} is not installed"))?;
-        copy_with_libraries(&path, &tree)?;
+    for program in programs {
+        copy_with_libraries(program, &tree)?;
     }
     std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").context("write passwd")?;
     std::fs::write(tree.join("etc/group"), "root:x:0:\n").context("write group")?;
     std::fs::write(tree.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").context("write resolv.conf")?;
     std::fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n").context("write hosts")?;
-    write_script(&tree.join("init"), &second_stage(filters))?;
+    write_script(&tree.join("init"), init)?;
     let disk = scratch.join("disk");
     quiet(&mut command("mke2fs", &["-q", "-t", "ext4", "-d", &tree.to_string_lossy(), &disk.to_string_lossy(), "3G"]))?;
     std::fs::remove_dir_all(&tree).context("remove the disk's tree")?;
@@ -211,7 +220,7 @@ fn write_script(path: &Path, text: &str) -> Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).with_context(|| format!("chmod {}", path.display()))
 }
 
-/// The first process after the disk is the root: mounts what a distribution mounts, runs the tests, says how it went.
+/// The first process after the disk is the root: runs the tests, says how it went.
 fn second_stage(filters: &[String]) -> String {
     let runtime = filters.is_empty() || filters == [RUNTIME];
     let e2e = filters != [RUNTIME];
@@ -224,7 +233,19 @@ fn second_stage(filters: &[String]) -> String {
     }
     let words: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', ""))).collect();
     format!(
-        "#!/bin/busybox sh
+        "{BEGIN}export DHOW_BIN=/t/dhow DHOW_ATTACKER=/t/attacker DHOW_IMAGES=/t/images DHOW_SLOW=10 RUST_BACKTRACE=0
+bad=0
+{}{}echo {MARKER} $bad
+sync
+poweroff -f
+",
+        if runtime { EACH_ALONE } else { "" },
+        if e2e { format!("/t/e2e {} || bad=$?\n", words.join(" ")) } else { String::new() }
+    )
+}
+
+/// What a distribution mounts.
+const BEGIN: &str = "#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/bin:/sbin:/usr/bin HOME=/root
 mount -t proc -o nosuid,nodev,noexec proc /proc
@@ -236,23 +257,14 @@ mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
 mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
 mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
 mkdir /sys/fs/cgroup/init.scope && echo 1 > /sys/fs/cgroup/init.scope/cgroup.procs
-for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo \"+$c\" > /sys/fs/cgroup/cgroup.subtree_control; done
+for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$c > /sys/fs/cgroup/cgroup.subtree_control; done
 mount --make-rshared /
 ln -s /run /var/run
 ip link set lo up
 hostname machine
 chmod 1777 /tmp
 cd /t
-export DHOW_BIN=/t/dhow DHOW_ATTACKER=/t/attacker DHOW_IMAGES=/t/images DHOW_SLOW=10 RUST_BACKTRACE=0
-bad=0
-{}{}echo {MARKER} $bad
-sync
-poweroff -f
-",
-        if runtime { EACH_ALONE } else { "" },
-        if e2e { format!("/t/e2e {} || bad=$?\n", words.join(" ")) } else { String::new() }
-    )
-}
+";
 
 #[cfg(test)]
 mod tests {
