@@ -3,6 +3,8 @@
 use crate::args::Parsed;
 use crate::error::{Error, Result};
 use dhow_runtime::{Keep, Stdio};
+use oci_spec::runtime::Process;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is kept: those of `--preserve-fds`, and those that a service manager passed (`LISTEN_FDS`), which come first. All must be open:
@@ -22,8 +24,27 @@ fn listening() -> u32 {
     std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// What tells a program of descriptors from a service manager.
-pub(crate) fn environment() -> Vec<String> {
+/// Adds to a process's environment what tells it of descriptors from a service manager. Of several values of a name the last one counts.
+pub(crate) fn environment(process: &mut Process) {
+    let given = process.env().clone().unwrap_or_default();
+    let settled = settled(given.iter().cloned().chain(activation()).collect());
+    if settled != given {
+        process.set_env(Some(settled));
+    }
+}
+
+/// The last of each name.
+fn settled(mut env: Vec<String>) -> Vec<String> {
+    let name = |entry: &str| entry.split_once('=').map(|(name, _)| name.to_owned());
+    let mut seen = HashSet::new();
+    env.reverse();
+    // What is no setting at all is told of by its place.
+    env.retain(|entry| name(entry).is_none_or(|name| seen.insert(name)));
+    env.reverse();
+    env
+}
+
+fn activation() -> Vec<String> {
     match listening() {
         0 => Vec::new(),
         count => {
@@ -43,4 +64,16 @@ pub(crate) fn stdio() -> Result<Stdio> {
         stdout: copy(rustix::stdio::stdout().as_fd())?,
         stderr: copy(rustix::stdio::stderr().as_fd())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settled;
+
+    #[test]
+    fn the_last_value_counts() {
+        let of = |env: &[&str]| settled(env.iter().map(|entry| (*entry).to_owned()).collect());
+        assert_eq!(of(&["A=1", "B=2", "A=3", "A=", "odd", "odd"]), ["B=2", "A=", "odd", "odd"]);
+        assert_eq!(of(&["A=1", "B=2"]), ["A=1", "B=2"]);
+    }
 }

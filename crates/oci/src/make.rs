@@ -57,7 +57,9 @@ pub(crate) fn make(context: &Context<'_>, parsed: &Parsed, until: Until, detach:
     let mut bundle = Bundle::open(Path::new(parsed.text("bundle").unwrap_or(".")))?;
     bundle.warnings.iter().for_each(|warning| context.log.warn(warning));
     let keep = inherit::keep(parsed)?;
-    add_environment(&mut bundle.spec);
+    if let Some(process) = bundle.spec.process_mut() {
+        inherit::environment(process);
+    }
     let console = console(parsed, terminal(&bundle.spec), detach)?;
     let place = context.store.claim(id)?;
     let hooks = Hooks::of(&bundle.spec, id, &bundle.dir).map(|hooks| hooks.map(|hooks| hooks.at_leisure(&bundle.rootfs)));
@@ -109,15 +111,6 @@ fn begin(place: &Place, bundle: &Bundle, record: &Record, hooks: Option<&Hooks>,
 fn size(spec: &Spec) -> Option<(u16, u16)> {
     let size = spec.process().as_ref()?.console_size()?;
     Some((u16::try_from(size.height()).ok()?, u16::try_from(size.width()).ok()?))
-}
-
-fn add_environment(spec: &mut Spec) {
-    let more = inherit::environment();
-    if let Some(process) = spec.process_mut().as_mut().filter(|_| !more.is_empty()) {
-        let mut env = process.env().clone().unwrap_or_default();
-        env.extend(more);
-        process.set_env(Some(env));
-    }
 }
 
 fn record(bundle: &Bundle, id: &str, cgroup: dhow_runtime::cgroup::Cgroup) -> Record {

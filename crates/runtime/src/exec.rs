@@ -11,10 +11,10 @@ use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
 use crate::stdio::{Stdio, agree};
 use crate::timens::NEWTIME;
-use crate::{enter, hostmounts, labels, spawn, sync, userns};
+use crate::{enter, hostmounts, labels, spawn, sync, userns, validate};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process, sched};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use rustix::fs::Mode;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,6 +41,8 @@ pub struct Exec<'a> {
     pub keep: Keep,
     /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
     pub listener: Option<&'a Listener>,
+    /// The execution domain (`linux.personality`), checked by [`personality`].
+    pub personality: Option<u32>,
     /// The root of a container without a mount namespace of its own.
     pub root: Option<&'a OwnedFd>,
 }
@@ -58,6 +60,11 @@ pub struct ExecStarted {
 
 /// All that a container's process lives in, but for the pid namespace, in which one must be born.
 const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u64;
+
+/// The execution domain of a container's processes.
+pub fn personality(spec: &Spec) -> Result<Option<u32>> {
+    spec.linux().as_ref().and_then(|linux| linux.personality().as_ref()).map(validate::personality).transpose()
+}
 
 impl Exec<'_> {
     /// Joins all the container's namespaces (setns by pidfd), its cgroup and its root, and executes. Returns after the exec succeeded.
@@ -152,6 +159,7 @@ impl Exec<'_> {
             userns::join(self.init)?;
         }
         self.root.map_or(Ok(()), hostmounts::enter)?;
+        self.personality.map_or(Ok(()), |domain| process::personality(domain).map(drop)).at(Step::User, "personality")?;
         rustix::process::umask(Mode::empty());
         let root = mount::open_path(Path::new("/")).at(Step::Root, "/")?;
         rustix::process::setsid().at(Step::Io, "session")?;

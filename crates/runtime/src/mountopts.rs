@@ -113,7 +113,9 @@ fn attribute(option: &str) -> Option<(Attr, Attr)> {
         // The way of access times is one value in several bits: all are cleared, then the wanted one is set.
         "relatime" | "atime" | "nostrictatime" => (mount::RELATIME, mount::ATIME),
         "noatime" => (mount::NOATIME, mount::ATIME & !mount::NOATIME),
-        "strictatime" | "norelatime" => (mount::STRICTATIME, mount::ATIME & !mount::STRICTATIME),
+        "strictatime" => (mount::STRICTATIME, mount::ATIME & !mount::STRICTATIME),
+        // It asks for what the kernel does by itself, which is relatime.
+        "norelatime" => (0, 0),
         _ => return None,
     })
 }

@@ -183,8 +183,13 @@ fn target(root: BorrowedFd<'_>, plan: &MountPlan, prepared: Option<&OwnedFd>) ->
         }
         _ => false,
     };
-    let target =
-        if is_file { path::ensure_file(root, place, links) } else { path::ensure_dir(root, place, links) }.at_path(Step::Mount, place)?;
+    let target = if is_file { path::ensure_file(root, place, links) } else { path::ensure_dir(root, place, links) };
+    let target = target.at_path(Step::Mount, place).map_err(|failure| match (&plan.source, failure.errno) {
+        (Source::Filesystem { kind, .. }, libc::ELOOP) if links == Links::Refuse => {
+            Failure { message: format!("filesystem {kind:?} must be mounted on ordinary directory"), ..failure }
+        }
+        _ => failure,
+    })?;
     let is_procfs = |fd: BorrowedFd<'_>| Ok(mount::magic(fd).at_path(Step::Mount, place)? == procfs::MAGIC);
     let covered = is_procfs(target.as_fd())?;
     let allowed = bound && COVERABLE.iter().any(|name| place == Path::new(name));

@@ -228,7 +228,8 @@ fn clean(field: impl Fn() -> String, path: &Path) -> Result<PathBuf> {
 }
 
 fn paths(field: &str, paths: &Option<Vec<String>>) -> Result<Vec<PathBuf>> {
-    let convert = |(n, path): (usize, &String)| clean(|| format!("{field}[{n}]"), Path::new(path));
+    // Relative ones are the root's, as for runc, which is there when it looks for them.
+    let convert = |(n, path): (usize, &String)| clean(|| format!("{field}[{n}]"), &Path::new("/").join(path));
     paths.as_deref().unwrap_or_default().iter().enumerate().map(convert).collect()
 }
 
@@ -277,7 +278,7 @@ fn mount(n: usize, mount: &Mount) -> Result<MountPlan> {
     Ok(MountPlan { destination, source, set, clear, below, propagation: options.propagation, mapped, map, copy_up, tree: None })
 }
 
-fn personality(wanted: &LinuxPersonality) -> Result<u32> {
+pub(crate) fn personality(wanted: &LinuxPersonality) -> Result<u32> {
     if wanted.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
         return Err(Failure::invalid("linux.personality.flags", "there are none that may be set"));
     }
@@ -465,7 +466,8 @@ mod tests {
         refused("/linux/namespaces", json!([{"type": "mount"}, {"type": "mount"}]), "linux.namespaces.mnt");
         refused("/linux/namespaces", json!([{"type": "mount"}]), "hostname");
         refused("/hostname", json!("x".repeat(65)), "hostname");
-        refused("/linux/maskedPaths", json!(["/a", "b"]), "linux.maskedPaths[1]");
+        refused("/linux/maskedPaths", json!(["/a", "b\0"]), "linux.maskedPaths[1]");
+        assert_eq!(with("/linux/readonlyPaths", json!(["a/../b"])).unwrap().readonly, [Path::new("/b")]);
         refused("/linux/rootfsPropagation", json!("odd"), "linux.rootfsPropagation");
         refused("/mounts", json!([{"destination": "/../", "type": "tmpfs"}]), "mounts[0].destination");
         refused("/mounts", json!([{"destination": "/x"}]), "mounts[0].type");

@@ -1,11 +1,12 @@
 //! `delete`: forgets a container that has ended, or ends it first.
 
-use super::{Command, start};
+use super::{Command, live, start};
 use crate::args::{Order, Parsed, switch};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::make;
-use crate::record::Status;
+use crate::record::{Record, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(super) const COMMAND: Command = Command {
     name: "delete",
@@ -16,6 +17,9 @@ pub(super) const COMMAND: Command = Command {
     words: (1, 1),
     run,
 };
+
+/// A program that has done its work needs a moment to be gone, and its caller may be quicker.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (id, force) = (&parsed.rest[0], parsed.is("force"));
@@ -31,7 +35,10 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
             return Ok(0);
         }
     };
-    let status = place.status(&record);
+    let mut status = place.status(&record);
+    if status == Status::Running && !force && ends(&record)? {
+        status = place.status(&record);
+    }
     match status {
         Status::Stopped | Status::Created | Status::Creating => {}
         _ if force => {}
@@ -47,4 +54,11 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     };
     make::destroy(context, place, &record, hooks.as_ref())?;
     Ok(0)
+}
+
+/// Whether the container ends just now.
+fn ends(record: &Record) -> Result<bool> {
+    let Some(init) = live(record)? else { return Ok(true) };
+    let mut fds = [PollFd::new(&init, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&MOMENT))).at("wait for the container")? > 0)
 }

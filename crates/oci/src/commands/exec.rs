@@ -94,6 +94,7 @@ fn start(parsed: &Parsed, spec: &Spec, process: &Process, record: &Record, init:
         keep: inherit::keep(parsed)?,
         listener: listener.as_ref(),
         root: root.as_ref(),
+        personality: dhow_runtime::exec::personality(spec)?,
     };
     exec.run().map_err(|failure| Error::from(failure).within("unable to start container process"))
 }
@@ -137,12 +138,7 @@ fn process(parsed: &Parsed, spec: &Spec) -> Result<Process> {
     if parsed.is("tty") {
         process.set_terminal(Some(true));
     }
-    let more = inherit::environment();
-    if !more.is_empty() {
-        let mut env = process.env().clone().unwrap_or_default();
-        env.extend(more);
-        process.set_env(Some(env));
-    }
+    inherit::environment(&mut process);
     Ok(process)
 }
 
@@ -248,10 +244,11 @@ mod tests {
 
     #[test]
     fn flags_change_the_containers_own_process() {
-        let parsed = flags(&["-e", "B=b", "--cwd", "/x", "-u", "5:6", "-g", "7,8", "--cap", "CAP_SYS_ADMIN", "box", "ls", "-l"]);
+        let parsed =
+            flags(&["-e", "B=b", "-e", "A=c", "--cwd", "/x", "-u", "5:6", "-g", "7,8", "--cap", "CAP_SYS_ADMIN", "box", "ls", "-l"]);
         let process = process(&parsed, &spec()).unwrap();
         assert_eq!(process.args().clone().unwrap(), ["ls", "-l"]);
-        assert_eq!(process.env().clone().unwrap(), ["A=a", "B=b"]);
+        assert_eq!(process.env().clone().unwrap(), ["B=b", "A=c"]);
         assert_eq!((process.cwd().to_str(), process.terminal()), (Some("/x"), Some(false)));
         let user = process.user();
         assert_eq!((user.uid(), user.gid(), user.additional_gids().clone().unwrap()), (5, 6, vec![7, 8]));

@@ -7,8 +7,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::record::{Record, Status};
 use crate::store::Place;
-use dhow_runtime::Kind;
 use dhow_runtime::hooks::{Hooks, Moment};
+use dhow_runtime::{Kind, Step};
 
 pub(super) const COMMAND: Command = Command {
     name: "start",
@@ -33,14 +33,26 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
         Err(failure) if failure.kind == Kind::NotRunning && live(&record)?.is_none() => {
             return Err(Error::new("cannot start a container that has stopped"));
         }
-        Err(failure) => return Err(Error::from(failure).within("unable to start container process").within("runc start failed")),
+        Err(failure) => {
+            // The program was on its way, so those who look after it are told: runc does so, and its callers count on it.
+            if failure.step == Step::Hook {
+                poststart(context, &place, &record)?;
+            }
+            return Err(Error::from(failure).within("unable to start container process").within("runc start failed"));
+        }
     }
-    if let Some(hooks) = hooks(&place, &record)?
+    poststart(context, &place, &record)?;
+    Ok(0)
+}
+
+/// Hooks that fail now are only told of.
+fn poststart(context: &Context<'_>, place: &Place, record: &Record) -> Result<()> {
+    if let Some(hooks) = hooks(place, record)?
         && let Err(failure) = hooks.run(Moment::Poststart, record.pid)
     {
         context.log.warn(&Error::from(failure).message);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The container's hooks, from the specification as it was at the creation. Of one that has none the text is not even read as a whole.

@@ -198,10 +198,10 @@ fn device_programs_of_the_unified_hierarchy_work() {
 
 #[test]
 fn bad_paths_are_refused() {
-    for path in ["", "/", "relative", "/a/../b", "/a//b", "/a/.", "/a/"] {
+    for path in ["", "/", "a/../b", "../b", "/a/../b", "/a//b", "/a/.", "/a/"] {
         assert_eq!(relative(path).unwrap_err().kind, Kind::Invalid, "{path:?}");
     }
-    assert_eq!(relative("/a/b").unwrap(), Path::new("a/b"));
+    assert_eq!((relative("/a/b").unwrap(), relative("a/b").unwrap()), (Path::new("a/b"), Path::new("a/b")));
 }
 
 /// Not an assertion on speed, a place to look: `cargo test -p dhow-runtime cgroup::tests::speed -- --nocapture`.

@@ -192,6 +192,7 @@ impl Place {
             keep: dhow_runtime::Keep::default(),
             listener: self.listener.as_ref(),
             root: None,
+            personality: None,
         }
         .run()
     }

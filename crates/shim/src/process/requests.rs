@@ -297,6 +297,7 @@ impl Shim {
             keep: dhow_runtime::Keep::default(),
             listener: None,
             root: None,
+            personality: None,
         }
         .run()?;
         Ok((started, ends))
