@@ -32,7 +32,8 @@ impl App {
             log_driver: settings.log_driver.clone(),
             bridged: settings.network.bridge.is_some(),
             runtimes: Current::new(settings.runtimes.clone()),
-            containers: settings.containers.clone(),
+            containers: Current::new(settings.containers.clone()),
+            data_root: settings.data_root.clone(),
         };
         let live = Current::new(Live::of(&settings));
         Ok(Self { engine, facts, settings, live, activity: Notify::new() })

@@ -1,7 +1,9 @@
 //! The flags of `dhow daemon`: dockerd's names.
 
+use crate::file_keys::Given;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -48,6 +50,9 @@ pub(crate) struct Args {
     /// Keep containers running when the daemon stops
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) live_restore: Option<bool>,
+    /// Set the default shutdown timeout (default 15)
+    #[arg(long, value_name = "int", allow_negative_numbers = true)]
+    pub(crate) shutdown_timeout: Option<i64>,
     /// Attach containers to a network bridge ("none": containers that name no network have none)
     #[arg(short, long, value_name = "string")]
     pub(crate) bridge: Option<String>,
@@ -92,6 +97,9 @@ pub(crate) struct Args {
     /// Leave the caller's session and cgroups and write the log to EXEC_ROOT/daemon.log
     #[arg(long, hide = true)]
     pub(crate) background: bool,
+    /// All flags that were given, word for word.
+    #[arg(skip)]
+    pub(crate) given: Given,
 }
 
 /// What to print instead of running, and the exit code.
@@ -104,11 +112,22 @@ pub(crate) struct Instead {
 /// Parses what follows `dhow daemon`.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Instead> {
     let words = std::iter::once(OsString::from("dhow daemon")).chain(args);
-    let args = Args::try_parse_from(words).map_err(|error| explain(&error))?;
+    let matches = Args::command().try_get_matches_from(words).map_err(|error| explain(&error))?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| explain(&error))?;
+    args.given = given(&matches);
     if args.version {
         return Err(Instead { text: format!("dhow version {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
     }
     Ok(args)
+}
+
+/// The flags on the command line by their long names, those without a value with none.
+fn given(matches: &ArgMatches) -> Given {
+    let command = Args::command();
+    let flags = command.get_arguments().filter_map(|flag| Some((flag.get_id().as_str(), flag.get_long()?)));
+    let given = flags.filter(|(id, _)| matches.value_source(id) == Some(ValueSource::CommandLine));
+    let values = |id: &str| matches.get_raw(id).map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect());
+    given.map(|(id, long)| (long.to_owned(), values(id).unwrap_or_default())).collect()
 }
 
 fn explain(error: &clap::Error) -> Instead {
@@ -147,6 +166,8 @@ mod tests {
         assert_eq!(args.data_root, Some("/d".into()));
         assert_eq!(args.hosts, ["unix:///a", "tcp://:1"]);
         assert_eq!((args.debug, args.live_restore), (true, Some(false)));
+        let given: Vec<String> = args.given.iter().map(|(flag, values)| format!("{flag}={}", values.join(","))).collect();
+        assert_eq!(given, ["data-root=/d", "debug=true", "exec-root=/e", "host=unix:///a,tcp://:1", "live-restore=false"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
+use crate::file_keys::{self, Given};
 use crate::http::address::Address;
 use crate::registries::{self, Registries};
 use crate::runtimes::{self, Runtimes};
@@ -20,6 +21,9 @@ pub(crate) const EXEC_ROOT: &str = "/run/dhow";
 pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const CONFIG_FILE: &str = "/etc/dhow/daemon.json";
 
+/// Docker's, in seconds.
+const SHUTDOWN_TIMEOUT: i64 = 15;
+
 /// Everything that flags and file decide.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -37,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) log_opts: BTreeMap<String, String>,
     pub(crate) cgroup_parent: String,
     pub(crate) live_restore: bool,
+    pub(crate) shutdown_timeout: i64,
     /// Of the engine.
     pub(crate) labels: Vec<String>,
     pub(crate) group: Option<String>,
@@ -77,6 +82,7 @@ struct File {
     userns_remap: Option<String>,
     storage_opts: Vec<String>,
     debug: bool,
+    shutdown_timeout: Option<i64>,
     #[serde(flatten)]
     tls: tls::Keys,
     #[serde(flatten)]
@@ -93,28 +99,19 @@ impl Settings {
     /// Reads the file, if there is one, and puts the flags over it.
     pub(crate) fn load(args: Args) -> Result<Self> {
         let path = args.config_file.clone().unwrap_or_else(|| CONFIG_FILE.into());
-        let file = read(&path, args.config_file.is_some())?;
+        let file = read(&path, args.config_file.is_some(), &args.given)?;
         Self::merge(args, file, path)
     }
 
     /// The same flags over the file as it is now.
     pub(crate) fn again(&self) -> Result<Self> {
         let args = self.args.clone();
-        let file = read(&self.config_file, args.config_file.is_some())?;
+        let file = read(&self.config_file, args.config_file.is_some(), &args.given)?;
         Self::merge(args, file, self.config_file.clone())
     }
 
     fn merge(args: Args, file: File, config_file: PathBuf) -> Result<Self> {
         let kept = args.clone();
-        if !args.hosts.is_empty() && file.hosts.is_some() {
-            bail!(
-                "unable to configure the daemon with file {}: the following directives are specified both as a flag and in the \
-                 configuration file: hosts: (from flag: [{}], from file: [{}])",
-                config_file.display(),
-                args.hosts.join(" "),
-                file.hosts.unwrap_or_default().join(" ")
-            );
-        }
         let given = crate::network_config::File::of(&args)?;
         let data_root = absolute(args.data_root.or(file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
         let exec_root = absolute(args.exec_root.or(file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
@@ -136,8 +133,9 @@ impl Settings {
         let log_driver = args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into());
         let log = dhow_engine::model::Log { driver: log_driver.clone(), options: log_opts.clone() };
         dhow_engine::check_log(&log).map_err(|error| anyhow::anyhow!("failed to set log opts: {error}"))?;
+        let unread = file_keys::unread(file.others.iter()).with_context(|| unusable(&config_file))?;
         let mut warnings: Vec<String> =
-            file.others.keys().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
+            unread.iter().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
         warnings.extend(hosts.iter().filter_map(|host| open_to(host, tls.as_ref())));
         let default_runtime = args.default_runtime.or(file.default_runtime);
         let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
@@ -154,6 +152,7 @@ impl Settings {
             log_opts,
             cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
             live_restore: args.live_restore.or(file.live_restore).unwrap_or(true),
+            shutdown_timeout: args.shutdown_timeout.or(file.shutdown_timeout).unwrap_or(SHUTDOWN_TIMEOUT),
             labels: crate::labels::merge(args.labels, file.labels)?,
             group: args.group.or(file.group),
             runtimes,
@@ -184,16 +183,27 @@ pub(crate) fn open_to(host: &Address, tls: Option<&tls::Files>) -> Option<String
     }
 }
 
-fn read(path: &Path, must_exist: bool) -> Result<File> {
+fn unusable(path: &Path) -> String {
+    format!("unable to configure the daemon with file {}", path.display())
+}
+
+/// What the file says, and no flag with it. An empty one says nothing.
+fn read(path: &Path, must_exist: bool, given: &Given) -> Result<File> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(File::default()),
-        Err(error) => return Err(error).with_context(|| format!("unable to configure the daemon with file {}", path.display())),
+        Err(error) => return Err(error).with_context(|| unusable(path)),
     };
-    if text.trim().is_empty() {
+    // Some editors begin a file with a mark that says in which order its bytes are.
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
         return Ok(File::default());
     }
-    serde_json::from_str(&text).with_context(|| format!("unable to configure the daemon with file {}", path.display()))
+    let parse = || -> Result<File> {
+        file_keys::conflicts(given, &serde_json::from_str(text)?)?;
+        Ok(serde_json::from_str(text)?)
+    };
+    parse().with_context(|| unusable(path))
 }
 
 /// The daemon changes its directory, so paths are made absolute first.
@@ -261,7 +271,10 @@ mod tests {
     #[test]
     fn refusals() {
         assert!(merge(Args { log_level: Some("loud".into()), ..Args::default() }, "{}").is_err());
-        assert!(merge(Args { hosts: vec!["unix:///a".into()], ..Args::default() }, r#"{"hosts":["unix:///b"]}"#).is_err());
+        let unknown = format!("{:#}", merge(Args::default(), r#"{"bogus":1}"#).unwrap_err());
+        let named = "unable to configure the daemon with file /etc/dhow/daemon.json: the following directives don't match any \
+                     configuration option: bogus";
+        assert_eq!(unknown, named);
         assert!(merge(Args { bridge: Some("a name that is too long".into()), ..Args::default() }, "{}").is_err());
         assert!(merge(Args::default(), r#"{"bip":"10.0.0.1"}"#).is_err());
     }

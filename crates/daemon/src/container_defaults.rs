@@ -93,6 +93,8 @@ pub(crate) struct Defaults {
     pub(crate) seccomp: Seccomp,
     pub(crate) init: bool,
     pub(crate) cdi_dirs: Vec<PathBuf>,
+    /// As given.
+    pub(crate) features: BTreeMap<String, bool>,
 }
 
 /// Puts the flags over the file.
@@ -134,6 +136,7 @@ pub(crate) fn merge(flags: Flags, keys: Keys) -> Result<Defaults> {
         seccomp: seccomp(&flags.seccomp_profile.or(keys.seccomp_profile).unwrap_or_default())?,
         init: flags.init.or(keys.init).unwrap_or(false),
         cdi_dirs,
+        features: keys.features,
     })
 }
 
@@ -164,6 +167,12 @@ fn check_ulimit(limit: Ulimit) -> Result<Ulimit> {
 }
 
 impl Defaults {
+    /// The same with what may change while the engine runs.
+    pub(crate) fn reloaded(&self, new: &Self) -> Self {
+        let Self { shm_size, ipc_mode, cgroupns_mode, .. } = new.clone();
+        Self { shm_size, ipc_mode, cgroupns_mode, ..self.clone() }
+    }
+
     /// Fills what a container leaves open, before Docker's own defaults.
     pub(crate) fn fill(&self, host: &mut HostConfig) {
         if host.shm_size == 0 {

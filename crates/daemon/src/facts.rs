@@ -4,6 +4,7 @@ use crate::container_defaults::Defaults;
 use crate::current::Current;
 use crate::runtimes::Runtimes;
 use crate::system::host::HostFacts;
+use std::path::PathBuf;
 
 /// What conversions need to know.
 #[derive(Debug, Clone, Default)]
@@ -20,5 +21,7 @@ pub(crate) struct Facts {
     /// OCI runtimes, which may change after all.
     pub(crate) runtimes: Current<Runtimes>,
     /// For containers that say nothing themselves.
-    pub(crate) containers: Defaults,
+    pub(crate) containers: Current<Defaults>,
+    /// Where the engine keeps its data.
+    pub(crate) data_root: PathBuf,
 }

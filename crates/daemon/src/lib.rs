@@ -12,6 +12,7 @@ mod distribution;
 mod error;
 mod exec;
 mod facts;
+mod file_keys;
 mod http;
 mod images;
 mod labels;

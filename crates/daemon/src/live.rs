@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::registries::Registries;
+use std::collections::BTreeMap;
 use tracing::Level;
 
 /// What is in force now.
@@ -11,6 +12,10 @@ pub(crate) struct Live {
     pub(crate) level: Level,
     pub(crate) live_restore: bool,
     pub(crate) registries: Registries,
+    /// Seconds for containers to end when the engine ends them; negative: as long as they like.
+    pub(crate) shutdown_timeout: i64,
+    /// Switched on or off by name.
+    pub(crate) features: BTreeMap<String, bool>,
 }
 
 impl Live {
@@ -20,6 +25,8 @@ impl Live {
             level: settings.level,
             live_restore: settings.live_restore,
             registries: settings.registries.clone(),
+            shutdown_timeout: settings.shutdown_timeout,
+            features: settings.containers.features.clone(),
         }
     }
 

@@ -144,6 +144,18 @@ async fn listen_all(app: &Arc<App>) -> Result<Vec<Served>> {
     Ok(bound.into_iter().map(serve).collect())
 }
 
+/// How long containers may take to end: as long as is set, but no shorter than any of them may take on its own and somewhat more; `None`: as
+/// long as they like. As with Docker.
+fn patience(set: i64, own: impl Iterator<Item = Option<i64>>) -> Option<Duration> {
+    const USUAL: i64 = 10;
+    const GRACE: i64 = 5;
+    let mut longest = set;
+    for seconds in own.map(|own| own.unwrap_or(USUAL)) {
+        longest = if longest < 0 || seconds < 0 { -1 } else { longest.max(seconds.saturating_add(GRACE)) };
+    }
+    u64::try_from(longest).ok().map(Duration::from_secs)
+}
+
 async fn leave(app: &App, listeners: Vec<Served>, stay: bool) {
     tracing::info!(containers_stay = stay, "the daemon is leaving");
     process::notify("STOPPING=1");
@@ -152,10 +164,35 @@ async fn leave(app: &App, listeners: Vec<Served>, stay: bool) {
         listener.remove();
     }
     if !stay {
-        app.engine.stop_all().await;
+        let all = app.engine.containers();
+        let limit = patience(app.live.get().shutdown_timeout, all.iter().map(|container| container.request.stop_timeout));
+        match limit {
+            None => app.engine.stop_all().await,
+            Some(limit) if tokio::time::timeout(limit, app.engine.stop_all()).await.is_err() => {
+                tracing::warn!(seconds = limit.as_secs(), "not all containers have ended, and nobody waits for them any longer");
+            }
+            Some(_) => {}
+        }
     }
     app.engine.close().await;
     if let Err(error) = std::fs::remove_file(&app.settings.pidfile) {
         tracing::debug!(%error, "the pid file was not removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_for_a_shutdown() {
+        let check = |set: i64, own: &[Option<i64>], expect: Option<u64>| {
+            assert_eq!(patience(set, own.iter().copied()), expect.map(Duration::from_secs), "{set} {own:?}");
+        };
+        check(15, &[], Some(15));
+        check(15, &[None, Some(30), Some(1)], Some(35));
+        check(-1, &[None], None);
+        check(60, &[None, Some(-1), Some(3)], None);
+        check(1, &[None], Some(15));
     }
 }

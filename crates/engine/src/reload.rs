@@ -1,5 +1,7 @@
 //! What a front end may change while the engine runs, and see of its own listeners.
 
+use crate::container::command::Command;
+use crate::container::machine::is_active;
 use crate::engine::Engine;
 use crate::options::Live;
 use std::collections::BTreeMap;
@@ -19,6 +21,18 @@ impl Engine {
             *self.parts.uploads.write().unwrap_or_else(PoisonError::into_inner) = turns;
         }
         *self.parts.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
+    /// Has the logs of all that runs opened anew whose files somebody else has moved away. What cannot be opened goes on where it was.
+    pub async fn follow_logs(&self) {
+        let active = self.parts.registry.all().into_iter().filter(|slot| is_active(slot.get().state.status));
+        let all = active.filter(|slot| slot.get().log_path.ends_with(".log")).map(|slot| async move {
+            let Ok(shim) = slot.ask(Command::Shim).await else { return };
+            if let Err(error) = shim.reopen_log().await {
+                tracing::warn!(container = slot.id, %error, "its log was not opened anew");
+            }
+        });
+        futures_util::future::join_all(all).await;
     }
 
     /// How many listen to events now.

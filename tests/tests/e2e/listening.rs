@@ -180,11 +180,22 @@ fn a_configuration_is_looked_at_without_a_start() {
         Cmd::new(paths::dhow()).args(["daemon", "--validate", "--config-file"]).args([&file]).args(flags).run()
     };
     assert_eq!(check(r#"{"labels":["a=b"],"hosts":["tcp://127.0.0.1:0"]}"#, "").ok(), "configuration OK");
+    // What Docker knows and has no meaning here; a mark of its editor's; nothing.
+    assert_eq!(check(r#"{"iptables":false,"storage-driver":"overlay2","features":{}}"#, "").ok(), "configuration OK");
+    assert_eq!((check("\u{feff}{}", "").ok().as_str(), check(" ", "").ok().as_str()), ("configuration OK", "configuration OK"));
     let named = format!("unable to configure the daemon with file {}", file.display());
     for (text, flags, expect) in [
         ("{", "", named.as_str()),
         (r#"{"labels":["a"]}"#, "", "a"),
         (r#"{"hosts":["unix:///a"]}"#, "-H unix:///b", "hosts: (from flag: [unix:///b], from file: [unix:///a])"),
+        (
+            r#"{"debug":true,"mtu":1400,"labels":["a=b"]}"#,
+            "-D --mtu 1500 --label c=d",
+            "the following directives are specified both as a flag and in the configuration file: debug: (from flag: true, from file: \
+             true), labels: (from flag: [c=d], from file: [a=b]), mtu: (from flag: 1500, from file: 1400)",
+        ),
+        (r#"{"bogus":1,"other":2}"#, "", "the following directives don't match any configuration option: bogus, other"),
+        (r#"{"authorization-plugins":["who"]}"#, "", "authorization-plugins: there are no plugins"),
         (r#"{"log-driver":"journald","log-opts":{"max-size":"1m"}}"#, "", "failed to set log opts: unknown log opt 'max-size'"),
         (r#"{"tls":true,"tlscert":"/nonexistent","tlskey":"/nonexistent"}"#, "", "/nonexistent"),
     ] {

@@ -157,3 +157,35 @@ fn a_local_log_is_bounded_and_compressed() {
     assert!(refused.code == 125 && refused.stderr().contains("unknown log opt 'labels' for log driver local"), "{refused}");
     engine.finish();
 }
+
+/// Somebody else rotates: by moving the file away and SIGHUP, or by a copy that is followed by a truncation.
+#[test]
+fn others_may_rotate() {
+    let engine = Engine::new();
+    engine.ok("run -d --name web busybox sleep 1000");
+    let say = |word: &str| engine.dhow(["exec", "web", "sh", "-c", &format!("echo {word} > /proc/1/fd/1")]).ok();
+    let path = log_path(&engine, "web");
+    say("one");
+    until("it is written", || engine.ok("logs web") == "one");
+    let moved = path.with_extension("moved");
+    std::fs::rename(&path, &moved).expect("move the log away");
+    say("two");
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    until("it goes where the file is", || text(&moved).contains("two"));
+    dhow_tests::engine::kill(engine.pid(), 1);
+    until("the log is opened anew", || path.exists());
+    say("three");
+    until("it is in the new file", || engine.ok("logs web") == "three");
+    assert!(text(&moved).lines().count() == 2 && text(&path).lines().count() == 1);
+    // Nothing to do: what is in the file stays where it is, and another line comes behind it.
+    dhow_tests::engine::kill(engine.pid(), 1);
+    until("it is read again", || engine.log().matches("configuration read again").count() == 2);
+    say("four");
+    until("both are there", || engine.ok("logs web") == "three\nfour");
+    std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).expect("truncate the log");
+    say("five");
+    until("only what came later is there", || engine.ok("logs web") == "five");
+    assert!(text(&path).starts_with("{\"log\":\"five\\n\""), "no hole is left");
+    engine.ok("rm -f web");
+    engine.finish();
+}

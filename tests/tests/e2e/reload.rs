@@ -50,7 +50,7 @@ fn what_changes_in_a_running_daemon() {
     assert!(refused.contains("/opt/other"), "the default runtime is another one now: {refused}");
 
     // What cannot be used changes nothing, and nobody is told.
-    for bad in [r#"{"labels":["a"]}"#, "{", r#"{"default-runtime":"nosuch"}"#] {
+    for bad in [r#"{"labels":["a"]}"#, "{", r#"{"default-runtime":"nosuch"}"#, r#"{"nosuchkey":1}"#, r#"{"bridge":"x"}"#] {
         config(bad);
         let before = engine.log().matches("configuration not read again").count();
         engine::kill(engine.pid(), 1);
@@ -64,5 +64,42 @@ fn what_changes_in_a_running_daemon() {
     until("it is told", || reloads(&engine).len() == 2);
     assert_eq!(engine.ok("run --rm busybox echo ours"), "ours");
     assert_eq!(engine.ok("exec box echo lives"), "lives");
+    engine.finish();
+}
+
+/// Defaults of containers, each key that Docker reads again.
+#[test]
+fn containers_that_are_made_after_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("daemon.json");
+    let config = |text: &str| std::fs::write(&file, text).expect("a configuration");
+    config("{}");
+    let flags = vec!["--config-file".to_owned(), file.to_string_lossy().into_owned()];
+    let engine = Engine::with(Options { flags, ..Options::default() });
+    let made = || {
+        let id = engine.ok("create busybox true");
+        let host = engine.inspect(&id)["HostConfig"].clone();
+        ["ShmSize", "IpcMode", "CgroupnsMode", "NetworkMode"].map(|key| host[key].to_string()).join(" ")
+    };
+    assert_eq!(made(), r#"67108864 "private" "private" "bridge""#);
+    let all = r#""default-shm-size":"1m","default-ipc-mode":"shareable","default-cgroupns-mode":"host""#;
+    let more = r#""debug":true,"max-concurrent-uploads":2,"max-download-attempts":3,"shutdown-timeout":7,"features":{"cdi":false}"#;
+    config(&format!("{{{all},{more}}}"));
+    engine::kill(engine.pid(), 1);
+    until("it is told", || reloads(&engine).len() == 1);
+    assert_eq!(made(), r#"1048576 "shareable" "host" "bridge""#);
+    let told = reloads(&engine).remove(0)["Actor"]["Attributes"].clone();
+    for (key, value) in [
+        ("default-shm-size", "1048576"),
+        ("default-ipc-mode", "shareable"),
+        ("default-cgroupns-mode", "host"),
+        ("debug", "true"),
+        ("max-concurrent-uploads", "2"),
+        ("max-download-attempts", "3"),
+        ("shutdown-timeout", "7"),
+        ("features", "map[cdi:false]"),
+    ] {
+        assert_eq!(told[key], value, "{key}");
+    }
     engine.finish();
 }

@@ -27,7 +27,7 @@ pub(crate) fn host_config(host: &mut HostConfig, facts: &Facts) {
     if matches!(host.network_mode.as_str(), "" | "default") {
         host.network_mode = "bridge".into();
     }
-    facts.containers.fill(host);
+    facts.containers.get().fill(host);
     let fill = |field: &mut String, value: &str| {
         if field.is_empty() {
             *field = value.into();

@@ -160,8 +160,18 @@ impl Log {
         Ok(())
     }
 
-    /// Opens the path anew: somebody else has renamed the file.
-    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+    /// Opens the path anew where somebody else has moved the file away.
+    pub(crate) fn follow(&mut self) -> io::Result<()> {
+        let same = |a: rustix::fs::Stat, b: rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+        match rustix::fs::lstat(&self.path) {
+            Ok(found) if same(found, rustix::fs::fstat(&self.file)?) => Ok(()),
+            Ok(_) | Err(rustix::io::Errno::NOENT) => self.reopen(),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Opens the path anew: the file was renamed.
+    fn reopen(&mut self) -> io::Result<()> {
         (self.file, self.size) = open(&self.path)?;
         self.generation += 1;
         Ok(())

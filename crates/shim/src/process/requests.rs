@@ -226,7 +226,7 @@ impl Shim {
 
     fn reopen_log(&mut self) -> Result<(), Failure> {
         match self.sessions.get_mut(&0).and_then(Session::log_mut) {
-            Some(log) => log.reopen().map_err(|e| fail(Step::Io, "log", &e)),
+            Some(log) => log.follow().map_err(|e| fail(Step::Io, "log", &e)),
             None => Ok(()),
         }
     }
