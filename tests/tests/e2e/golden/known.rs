@@ -8,7 +8,21 @@ pub(super) const CHANGES: &[(&str, &str, &str)] = &[
     ("create-exec", "/containers/box/exec", r#"{"Cmd":["true"]}"#),
     ("wait", "/containers/ended/wait", ""),
     ("tag-again", "/images/busybox/tag?repo=busybox", ""),
+    // What a prune removes, and when there is nothing.
+    ("create-container", "/containers/create", r#"{"Image":"busybox","Labels":{"old":"1"},"HostConfig":{"NetworkMode":"none"}}"#),
+    ("prune-containers", PRUNE_CONTAINERS, ""),
+    ("prune-containers", PRUNE_CONTAINERS, ""),
+    ("create-old-volume", "/volumes/create", r#"{"Labels":{"old":"1","com.docker.volume.anonymous":""}}"#),
+    ("prune-volumes", PRUNE_VOLUMES, ""),
+    ("prune-volumes", PRUNE_VOLUMES, ""),
+    ("prune-images", "/images/prune?filters=%7B%22label%22%3A%5B%22old%22%5D%7D", ""),
+    ("prune-networks", "/networks/prune?filters=%7B%22label%22%3A%5B%22old%22%5D%7D", ""),
+    ("prune-builds", "/build/prune", ""),
 ];
+
+/// Of what is labelled so.
+const PRUNE_CONTAINERS: &str = "/containers/prune?filters=%7B%22label%22%3A%5B%22old%22%5D%7D";
+const PRUNE_VOLUMES: &str = "/volumes/prune?filters=%7B%22label%22%3A%5B%22old%22%5D%7D";
 
 /// Values that the request or Docker's defaults settle.
 pub(super) fn is_settled(path: &str) -> bool {
@@ -18,9 +32,14 @@ pub(super) fn is_settled(path: &str) -> bool {
     settled.iter().any(|begin| path.starts_with(begin)) && !CHANGING.contains(&path)
 }
 
-/// What `info` says of the machine: only on some of them.
-pub(super) fn is_of_the_host(path: &str) -> bool {
-    ["Warnings", "HttpProxy", "HttpsProxy", "NoProxy"].iter().any(|begin| path.starts_with(begin))
+/// What an answer says of the machine: only on some of them, or only now and then.
+pub(super) fn is_of_the_host(name: &str, path: &str) -> bool {
+    let parts: &[&str] = match name {
+        "info" => &["Warnings", "HttpProxy", "HttpsProxy", "NoProxy"],
+        "stats" => &["memory_stats.stats.", "blkio_stats."],
+        _ => &[],
+    };
+    parts.iter().any(|begin| path.starts_with(begin))
 }
 
 /// Differences from the recorded answers, and why. A star fits anything.
