@@ -13,11 +13,16 @@ pub(crate) fn or_not_found(segments: &[&str]) -> Option<Result<Reply>> {
         return Some(Err(Failure(ApiError::new(503, "This node is not part of a swarm"))));
     }
     if matches!(segments.first(), Some(&("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"))) {
-        let message = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm \
-                       and try again.";
-        return Some(Err(Failure(ApiError::new(503, message))));
+        return Some(Err(not_a_manager()));
     }
     None
+}
+
+/// The answer to whatever only a cluster can do.
+pub(crate) fn not_a_manager() -> Failure {
+    let message = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm \
+                   and try again.";
+    Failure(ApiError::new(503, message))
 }
 
 /// The answer to a change of a volume: there are only those of a cluster that may be changed.

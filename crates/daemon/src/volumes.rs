@@ -3,6 +3,7 @@
 use crate::convert::volumes::shown;
 use crate::error::Result;
 use crate::http::{Cx, Reply, reply};
+use crate::swarm;
 use crate::system::prune::Wanted;
 use dhow_api::types::{PruneVolumes, VolumeBody, VolumeList};
 use dhow_api::{ApiVersion, Filters};
@@ -36,7 +37,11 @@ pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
 /// `POST /volumes/create`.
 pub(crate) async fn create(cx: Cx) -> Result<Reply> {
     let engine = cx.app.engine.clone();
+    let cluster = cx.since(42);
     let body: VolumeBody = cx.json().await?;
+    if cluster && body.cluster.is_some() {
+        return Err(swarm::not_a_manager());
+    }
     let wish = Wish { name: body.name, driver: body.driver, labels: body.labels, options: body.driver_opts };
     reply::json_with(StatusCode::CREATED, &shown(&*engine.create_volume(wish).await?))
 }

@@ -160,8 +160,8 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
         let lower = overlay.upper.into_iter().map(Lower::Dir).chain(overlay.lower).collect();
         overlay = Overlay { lower, upper: None, work: None, volatile: false };
     }
-    let Ready { sources, mounted } = volumes::ready(parts, &container).await?;
-    let place = Place::Resting { overlay, binds: mounts::binds(&container, &sources) };
+    let Ready { sources, mounted, read_only } = volumes::ready(parts, &container).await?;
+    let place = Place::Resting { overlay, binds: mounts::binds(&container, &sources, &read_only) };
     Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None, _volumes: mounted } })
 }
 

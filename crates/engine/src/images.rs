@@ -122,13 +122,20 @@ pub(crate) async fn tag(parts: &Arc<Parts>, source: &str, name: Reference) -> Re
 
 /// Which containers use which image.
 fn users(parts: &Parts) -> Vec<User> {
-    let user = |c: Arc<crate::model::Container>| User {
+    let user = |c: &crate::model::Container, image: &str, reference: &str| User {
         container: c.id.clone(),
         running: is_active(c.state.status),
-        image: c.image_id.clone(),
-        reference: Some(c.request.image.clone()),
+        image: image.to_owned(),
+        reference: Some(reference.to_owned()),
     };
-    parts.registry.all().iter().map(|slot| user(slot.get())).collect()
+    let mut all = Vec::new();
+    for container in parts.registry.all().iter().map(|slot| slot.get()) {
+        all.push(user(&container, &container.image_id, &container.request.image));
+        // It may have others mounted.
+        let mounted = container.request.host.mounts.iter().filter_map(|mount| mount.image.as_ref());
+        all.extend(mounted.map(|image| user(&container, &image.id, &image.reference)));
+    }
+    all
 }
 
 pub(crate) async fn remove(parts: &Arc<Parts>, name: &str, force: bool, prune: bool) -> Result<Vec<Removed>> {

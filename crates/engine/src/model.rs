@@ -253,6 +253,9 @@ pub struct Mount {
     /// The volume behind it; `source` is then where its data is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<volume::VolumeUse>,
+    /// The image behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<volume::ImageUse>,
     /// Taken over from another container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inherited: bool,
@@ -282,6 +285,8 @@ pub enum MountKind {
     Tmpfs,
     /// A volume.
     Volume,
+    /// What an image has, read-only.
+    Image,
 }
 
 /// Limits, in the kernel's units; 0 or `None` means none.

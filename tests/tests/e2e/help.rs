@@ -72,7 +72,12 @@ const COMMANDS: &[&str] = &[
     "image tag",
     "system events",
     "system info",
+    "volume create",
+    "volume inspect",
+    "volume ls",
     "volume prune",
+    "volume rm",
+    "volume update",
 ];
 
 /// Flags that only one side shows, with the reason.

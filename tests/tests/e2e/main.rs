@@ -36,6 +36,7 @@ mod hello;
 mod help;
 mod hooks;
 mod hostile_registry;
+mod image_mounts;
 mod image_verbs;
 mod images;
 mod inherited;

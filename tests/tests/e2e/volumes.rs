@@ -172,3 +172,22 @@ fn events_of_a_volume() {
     assert_eq!(shown.replace("<no value>", ""), expect);
     engine.finish();
 }
+
+/// What a volume's own options forbid is no wish of the container's: inspect shows the wish, the kernel the rest.
+#[test]
+fn a_volume_that_is_read_only_by_itself() {
+    let engine = Engine::new();
+    let host = engine.dir().join("h/kept");
+    std::fs::create_dir(&host).expect("a directory of the host");
+    let device = format!("device={}", host.display());
+    engine.dhow(["volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", &device, "still"]).ok();
+    engine.run("create --name user -v still:/s busybox touch /s/x").ok();
+    assert_eq!(engine.ok("inspect user --format {{range.Mounts}}{{.RW}}{{end}}"), "true");
+    assert!(engine.run("start -a user").stderr().contains("Read-only file system"));
+    let tar = dhow_tests::archive::Tar::new().file("y", 0o644, b"y").finish();
+    assert!(engine.dhow(["cp", "-", "user:/s"]).input(tar).run().code != 0);
+    assert_eq!(std::fs::read_dir(&host).expect("the directory").count(), 0);
+    engine.run("rm user").ok();
+    engine.run("volume rm still").ok();
+    engine.finish();
+}

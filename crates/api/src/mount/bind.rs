@@ -82,6 +82,9 @@ pub fn parse_bind(raw: &str) -> Result<Bind, MountError> {
     if kind != BindKind::Path && !propagation.is_empty() {
         return fail(format!("{}: invalid mount config for type \"{word}\": field BindOptions must not be specified", spec()));
     }
+    if kind == BindKind::Path && has("nocopy") {
+        return fail(format!("{}: invalid mount config for type \"bind\": field VolumeOptions must not be specified", spec()));
+    }
     Ok(Bind {
         kind,
         source: if kind == BindKind::Path { clean(source) } else { source.into() },
@@ -166,6 +169,10 @@ mod tests {
         bad(":/c", "invalid volume specification: ':/c'");
         bad("/a:rw", "invalid volume specification: '/a:rw'");
         bad("/a:/b:rw:x", "invalid volume specification: '/a:/b:rw:x'");
+        bad(
+            "/a:/b:nocopy",
+            "invalid volume specification: '/a:/b:nocopy': invalid mount config for type \"bind\": field VolumeOptions must not be specified",
+        );
         bad("/a:/b:bad", "invalid mode: bad");
         bad("/a:/b:ro,rro", "invalid mode: ro,rro");
         bad("/a:/b:ro,rw", "invalid mode: ro,rw");

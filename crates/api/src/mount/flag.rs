@@ -10,12 +10,18 @@ pub fn parse_mount(text: &str, directory: &Path) -> Result<Mount, MountError> {
     let mut mount = Mount { kind: "volume".into(), ..Mount::default() };
     for field in split_csv(text)? {
         match field.split_once('=') {
-            None => set_bare(&mut mount, &field)?,
-            Some((key, value)) => set(&mut mount, key, value, &field, directory)?,
+            None => set_bare(&mut mount, &field.to_lowercase(), &field)?,
+            Some((key, value)) => set(&mut mount, &key.to_lowercase(), value, &field, directory)?,
         }
     }
     check(&mount)?;
     Ok(mount)
+}
+
+/// Whether `--mount` has a field that there is a newer one for.
+pub fn is_outdated(text: &str) -> bool {
+    let outdated = |field: &String| field.split_once('=').is_some_and(|(key, _)| key.eq_ignore_ascii_case("bind-nonrecursive"));
+    split_csv(text).is_ok_and(|fields| fields.iter().any(outdated))
 }
 
 /// Reads `--tmpfs`: path and options.
@@ -29,7 +35,8 @@ fn bind(mount: &mut Mount) -> &mut BindOptions {
 }
 
 fn volume(mount: &mut Mount) -> &mut VolumeOptions {
-    mount.volume_options.get_or_insert_default()
+    // The docker client names a driver, if only an empty one, with every option of a volume.
+    mount.volume_options.get_or_insert_with(|| VolumeOptions { driver_config: Some(VolumeDriver::default()), ..VolumeOptions::default() })
 }
 
 fn driver(mount: &mut Mount) -> &mut VolumeDriver {
@@ -40,12 +47,12 @@ fn tmpfs(mount: &mut Mount) -> &mut TmpfsOptions {
     mount.tmpfs_options.get_or_insert_default()
 }
 
-fn set_bare(mount: &mut Mount, key: &str) -> Result<(), MountError> {
+fn set_bare(mount: &mut Mount, key: &str, field: &str) -> Result<(), MountError> {
     match key {
         "readonly" | "ro" => mount.read_only = true,
         "volume-nocopy" => volume(mount).no_copy = true,
         "bind-nonrecursive" => bind(mount).non_recursive = true,
-        _ => return fail(format!("invalid field '{key}' must be a key=value pair")),
+        _ => return fail(format!("invalid field '{field}' must be a key=value pair")),
     }
     Ok(())
 }
@@ -197,6 +204,8 @@ mod tests {
         let here = Path::new("/w");
         let mount = parse_mount("type=bind,src=./a,dst=/b,readonly", here).unwrap();
         assert_eq!((mount.source.as_str(), mount.target.as_str(), mount.read_only), ("/w/a", "/b", true));
+        assert_eq!(parse_mount("TYPE=bind,Src=/a,dst=/b,READONLY", here).unwrap().source, "/a");
+        assert!(is_outdated("type=bind,Bind-Nonrecursive=1") && !is_outdated("type=bind,src=bind-nonrecursive,bind-nonrecursive"));
         let mount = parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1770", here).unwrap();
         assert_eq!(mount.tmpfs_options, Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1770, options: vec![] }));
         let mount = parse_mount("src=v,dst=/b,\"volume-opt=o=a,\"\"b\"\"\"", here).unwrap();

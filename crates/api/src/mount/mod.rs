@@ -4,7 +4,7 @@ mod bind;
 mod flag;
 
 pub use bind::{Bind, BindKind, VolumeFlag, parse_bind, valid_mode, volume_flag};
-pub use flag::{parse_mount, parse_tmpfs};
+pub use flag::{is_outdated, parse_mount, parse_tmpfs};
 
 use crate::types::{Mount, TmpfsOptions};
 
@@ -80,10 +80,12 @@ fn check(mount: &Mount) -> Result<(), MountError> {
                 return fail(format!("invalid propagation mode: {propagation}"));
             }
             extra(mount.volume_options.is_some(), "VolumeOptions")?;
+            extra(mount.image_options.is_some(), "ImageOptions")?;
             absolute(&mount.source)
         }
         "volume" => {
             extra(mount.bind_options.is_some(), "BindOptions")?;
+            extra(mount.image_options.is_some(), "ImageOptions")?;
             let part = mount.volume_options.as_ref().map_or("", |options| options.subpath.as_str());
             if !part.is_empty() && mount.source.is_empty() {
                 return fail("must not set Subpath when using anonymous volumes");
@@ -98,12 +100,16 @@ fn check(mount: &Mount) -> Result<(), MountError> {
         }
         "tmpfs" => {
             extra(mount.bind_options.is_some(), "BindOptions")?;
+            extra(mount.image_options.is_some(), "ImageOptions")?;
             extra(!mount.source.is_empty(), "Source")?;
             tmpfs_words(mount.tmpfs_options.as_ref()).map(|_| ())
         }
         "image" => {
             extra(mount.bind_options.is_some(), "BindOptions")?;
-            source()
+            extra(mount.volume_options.is_some(), "VolumeOptions")?;
+            source()?;
+            let part = mount.image_options.as_ref().map_or("", |options| options.subpath.as_str());
+            if is_within(part) { Ok(()) } else { fail("subpath must be a relative path within the volume") }
         }
         _ => fail("mount type unknown"),
     }

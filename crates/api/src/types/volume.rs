@@ -1,5 +1,6 @@
 //! Volumes.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 wire! {
@@ -13,6 +14,8 @@ wire! {
         options: Option<BTreeMap<String, String>> = "Options",
         scope: String = "Scope",
         usage_data: Option<UsageData> = "UsageData" @omit,
+        /// Of a volume of a cluster, as its manager knows it.
+        cluster: Option<Value> = "ClusterVolume" @omit,
     }
 
     /// Bytes of a volume, -1 where they are not known, and how many containers use it.
@@ -27,6 +30,7 @@ wire! {
         driver: String = "Driver",
         driver_opts: BTreeMap<String, String> = "DriverOpts",
         labels: BTreeMap<String, String> = "Labels",
+        cluster: Option<Value> = "ClusterVolumeSpec" @omit,
     }
 
     /// Answer of `POST /volumes/prune`.

@@ -180,6 +180,7 @@ pub(crate) static GROUPS: &[Group] = &[
             ("prune", &prune::VOLUMES),
             ("rm", &volume::RM),
             ("remove", &volume::RM),
+            ("update", &volume::UPDATE),
         ],
     },
 ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dhow_api::mount::{VolumeFlag, parse_mount, parse_tmpfs, volume_flag};
+use dhow_api::mount::{VolumeFlag, is_outdated, parse_mount, parse_tmpfs, volume_flag};
 use dhow_api::size;
 use dhow_api::types::{Config, CreateBody, HostConfig, LogConfig, Nothing, Resources, ThrottleDevice, WeightDevice, Words};
 
@@ -11,6 +11,7 @@ use super::values::{pairs, some_if_any};
 use super::{devices, env, health, network, ports, resources, security};
 use crate::error::Error;
 use crate::flags::Parsed;
+use crate::output::warn;
 
 /// What does not come from flags.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ fn config(parsed: &Parsed, here: &std::path::Path, variables: Vec<String>) -> Re
         }
     }
     let labels = env::read_labels(&parsed.all("label-file"), &parsed.all("label"))?;
-    let anonymous = volumes(parsed, here).into_iter().filter_map(|volume| match volume {
+    let anonymous = volumes(parsed, here)?.into_iter().filter_map(|volume| match volume {
         VolumeFlag::Anonymous(path) => Some((path, Nothing {})),
         VolumeFlag::Bind(_) => None,
     });
@@ -90,10 +91,14 @@ fn host_config(parsed: &Parsed, here: &std::path::Path, console_size: [u32; 2]) 
     if parsed.text("log-driver") == "none" && !log_options.is_empty() {
         return Err(Error::new("invalid logging opts for driver none"));
     }
-    let binds = volumes(parsed, here).into_iter().filter_map(|volume| match volume {
+    let binds = volumes(parsed, here)?.into_iter().filter_map(|volume| match volume {
         VolumeFlag::Bind(bind) => Some(bind),
         VolumeFlag::Anonymous(_) => None,
     });
+    for _ in parsed.all("mount").iter().filter(|text| is_outdated(text)) {
+        let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string().replace("+00:00", "Z");
+        warn(&format!("time=\"{time}\" level=warning msg=\"bind-nonrecursive is deprecated, use bind-recursive=disabled instead\""));
+    }
     let given_mounts: Result<Vec<_>, _> = parsed.all("mount").iter().map(|text| parse_mount(text, here)).collect();
     let extra_hosts: Result<Vec<String>, String> = parsed.all("add-host").iter().map(|text| network::extra_host(text)).collect();
     let mut dns_options = parsed.all("dns-option");
@@ -141,10 +146,9 @@ fn host_config(parsed: &Parsed, here: &std::path::Path, console_size: [u32; 2]) 
     })
 }
 
-/// What `-v` asks for. A form that makes no sense is the engine's to refuse.
-fn volumes(parsed: &Parsed, here: &std::path::Path) -> Vec<VolumeFlag> {
-    let read = |text: String| volume_flag(&text, here).unwrap_or(VolumeFlag::Bind(text));
-    parsed.all("volume").into_iter().map(read).collect()
+/// What `-v` asks for.
+fn volumes(parsed: &Parsed, here: &std::path::Path) -> Result<Vec<VolumeFlag>, Error> {
+    parsed.all("volume").iter().map(|text| volume_flag(text, here).map_err(|error| Error::new(error.to_string()))).collect()
 }
 
 /// Modes that the client knows to be wrong.

@@ -1,8 +1,9 @@
 //! `POST /containers/create`.
 
-use crate::convert::request;
+use crate::convert::{mounts, request, versions};
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
+use dhow_api::ApiVersion;
 use dhow_api::types::{Config, CreateAnswer, CreateBody};
 use dhow_engine::{Image, Platform};
 use http::StatusCode;
@@ -17,7 +18,7 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     if body.config == Config::default() {
         return Err(Failure::invalid("config cannot be empty in order to create a container"));
     }
-    request::from_older(&mut body, version);
+    let later = versions::adapt(&mut body, version)?;
     let mut image = app.engine.image(&body.config.image).await?;
     let mut other = None;
     if !platform.is_empty() {
@@ -33,8 +34,12 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let resolve = |name: &str| app.engine.container(name).map(|container| container.id.clone());
     let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve).map_err(not_the_image)?;
     wanted.name = name;
+    if version < ApiVersion::v1(44) {
+        mounts::leave_below_alone(&mut wanted.host.mounts);
+    }
     let (id, more) = app.engine.create_of(wanted, other).await.map_err(|error| not_the_image(error.into()))?;
     warnings.extend(more);
+    warnings.extend(later);
     reply::json_with(StatusCode::CREATED, &CreateAnswer { id, warnings })
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod ports;
 pub(crate) mod request;
 pub(crate) mod security;
 pub(crate) mod status;
+pub(crate) mod versions;
 pub(crate) mod volumes;
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use dhow_api::types::{HostConfig, Mount, MountPoint};
 use dhow_engine::model::volume::Wish;
 use dhow_engine::model::{self, BindForm, Container, MountKind};
 use std::collections::BTreeSet;
+use std::path::Path;
 
-/// All mounts that a HostConfig asks for. A path that several name is refused.
-pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
+/// All mounts that a HostConfig asks for, of an engine with its data below `root`. A path that several name is refused.
+pub(crate) fn to_engine(host: &HostConfig, root: &Path) -> Result<Vec<model::Mount>> {
     let mut mounts = Vec::new();
     for raw in host.binds.iter().flatten() {
         let bind = parse_bind(raw)?;
@@ -23,9 +24,6 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
                 continue;
             }
         }
-        if bind.no_copy {
-            return Err(Failure::invalid(format!("invalid mode: {}", bind.mode)));
-        }
         mounts.push(model::Mount {
             kind: MountKind::Bind,
             source: bind.source.into(),
@@ -36,6 +34,7 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
             create_source: true,
             options: Vec::new(),
             volume: None,
+            image: None,
             inherited: false,
         });
     }
@@ -43,17 +42,42 @@ pub(crate) fn to_engine(host: &HostConfig) -> Result<Vec<model::Mount>> {
         mounts.push(mount_to_engine(mount)?);
     }
     for (target, options) in &host.tmpfs {
-        check_target(target).map_err(|error| Failure::invalid(format!("invalid tmpfs mount: {error}")))?;
+        check_target(target)?;
         let options = options.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
         mounts.push(tmpfs(&clean(target), false, options));
     }
+    let given = host.mounts.iter().map(|mount| mount.target.clone());
+    let (before, after) = (mounts.len() - host.mounts.len() - host.tmpfs.len(), host.tmpfs.len());
+    let shown = std::iter::repeat_n(None, before).chain(given.map(Some)).chain(std::iter::repeat_n(None, after));
     let mut seen = BTreeSet::new();
-    for mount in &mounts {
+    for (mount, given) in mounts.iter().zip(shown) {
         if !seen.insert(&mount.target) {
-            return Err(Failure::invalid(format!("Duplicate mount point: {}", mount.target.display())));
+            let place = given.unwrap_or_else(|| mount.target.display().to_string());
+            return Err(Failure::invalid(format!("Duplicate mount point: {place}")));
         }
     }
+    mounts.iter_mut().try_for_each(|mount| beside_root(mount, root))?;
     Ok(mounts)
+}
+
+/// What holds the data root, or lies in it, follows the host's mounts unless it shares them: so it is with Docker, which would otherwise keep
+/// containers' files mounted in others.
+fn beside_root(mount: &mut model::Mount, root: &Path) -> Result<()> {
+    let apart = !mount.source.starts_with(root) && !root.starts_with(&mount.source);
+    if mount.kind != MountKind::Bind || apart || matches!(mount.propagation.as_str(), "rslave" | "rshared") {
+        return Ok(());
+    }
+    if mount.propagation.is_empty() {
+        mount.propagation = "rslave".into();
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon root, \
+         daemon root: {:?}, bind mount source: {:?}, propagation: {:?}",
+        root.display().to_string(),
+        mount.source.display().to_string(),
+        mount.propagation
+    )))
 }
 
 fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
@@ -67,6 +91,7 @@ fn tmpfs(target: &str, read_only: bool, options: Vec<String>) -> model::Mount {
         create_source: false,
         options,
         volume: None,
+        image: None,
         inherited: false,
     }
 }
@@ -91,18 +116,33 @@ fn mount_to_engine(mount: &Mount) -> Result<model::Mount> {
                 create_source: options.create_mountpoint,
                 options: Vec::new(),
                 volume: None,
+                image: None,
                 inherited: false,
             })
         }
         "volume" => Ok(volumes::of_mount(mount)),
+        "image" => Ok(volumes::image(mount)),
         "tmpfs" => Ok(tmpfs(&clean(&mount.target), mount.read_only, tmpfs_words(mount.tmpfs_options.as_ref())?)),
         kind => Err(Failure::unsupported(&format!("a mount of type {kind:?}"))),
+    }
+}
+
+/// Read-only binds that leave what is mounted below their source as it is: so older clients know them.
+pub(crate) fn leave_below_alone(mounts: &mut [model::Mount]) {
+    for mount in mounts.iter_mut().filter(|mount| mount.kind == MountKind::Bind && mount.read_only && !mount.bind.read_only_below) {
+        mount.bind.writable_below = true;
     }
 }
 
 /// What inspect and ps show: binds, volumes and `--mount`s, tmpfs by `--tmpfs` not.
 pub(crate) fn points(host: &HostConfig, container: &Container) -> Vec<MountPoint> {
     let mut all = asked(host);
+    for point in all.iter_mut().filter(|point| point.kind == "bind") {
+        let made = container.request.host.mounts.iter().find(|mount| mount.target == Path::new(&point.destination));
+        if let Some(made) = made.filter(|made| !made.propagation.is_empty()) {
+            point.propagation.clone_from(&made.propagation);
+        }
+    }
     all.extend(volumes::points(container));
     all
 }
@@ -118,7 +158,7 @@ fn asked(host: &HostConfig) -> Vec<MountPoint> {
         propagation: if bind.propagation.is_empty() { "rprivate".into() } else { bind.propagation },
         ..MountPoint::default()
     });
-    let mounts = host.mounts.iter().filter(|mount| mount.kind != "volume").map(|mount| {
+    let mounts = host.mounts.iter().filter(|mount| !matches!(mount.kind.as_str(), "volume" | "image")).map(|mount| {
         let propagation = mount.bind_options.as_ref().map(|options| options.propagation.clone()).filter(|p| !p.is_empty());
         let bind = mount.kind == "bind";
         MountPoint {
@@ -151,7 +191,7 @@ mod tests {
             ..Mount::default()
         };
         let host = host(&["/a:/b:ro"], vec![tmpfs]);
-        let mounts = to_engine(&host).unwrap();
+        let mounts = to_engine(&host, Path::new("/data/root")).unwrap();
         assert!(mounts[0].read_only && mounts[0].create_source);
         assert_eq!(mounts[1].options, ["size=4096"]);
         let shown = asked(&host);
@@ -162,11 +202,24 @@ mod tests {
     #[test]
     fn refusals() {
         let check = |host: HostConfig, status: u16, expect: &str| {
-            let failure = to_engine(&host).unwrap_err();
+            let failure = to_engine(&host, Path::new("/data/root")).unwrap_err();
             assert_eq!((failure.0.status, failure.0.message.as_str()), (status, expect));
         };
         check(host(&["/a:/x", "/b:/x/"], vec![]), 400, "Duplicate mount point: /x");
         check(host(&["/a:/x:bad"], vec![]), 400, "invalid mode: bad");
         check(host(&["name:/x", "/b:/x"], vec![]), 400, "Duplicate mount point: /x");
+        let mount = |target: &str| Mount { kind: "tmpfs".into(), target: target.into(), ..Mount::default() };
+        check(host(&["/a:/x"], vec![mount("/y"), mount("/x/")]), 400, "Duplicate mount point: /x/");
+        let why = "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon \
+                   root, daemon root: \"/data/root\", bind mount source: \"/data\", propagation: \"private\"";
+        check(host(&["/data:/x:private"], vec![]), 400, why);
+    }
+
+    #[test]
+    fn binds_beside_the_data_root() {
+        let propagation = |bind: &str| to_engine(&host(&[bind], vec![]), Path::new("/data/root")).unwrap().remove(0).propagation;
+        assert_eq!(["/:/x", "/data:/x", "/data/root/volumes:/x"].map(propagation), ["rslave"; 3]);
+        assert_eq!((propagation("/dat:/x"), propagation("/data/rootless:/x")), (String::new(), String::new()));
+        assert_eq!(propagation("/:/x:rshared"), "rshared");
     }
 }

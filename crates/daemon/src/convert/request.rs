@@ -5,49 +5,9 @@ use super::lookup::Resolve;
 use super::{console, defaults, devices, health, links, mounts, network, ports, security, volumes};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
-use dhow_api::ApiVersion;
 use dhow_api::types::{self, Config, CreateBody, HostConfig};
 use dhow_engine::model::{self, IpcMode, NamespaceMode, Request};
 use dhow_engine::network::Wishes;
-
-/// Drops what an older client could not have meant.
-pub(crate) fn from_older(body: &mut CreateBody, version: ApiVersion) {
-    let before = |minor| version < ApiVersion::v1(minor);
-    let Some(host) = body.host_config.as_mut() else { return };
-    if before(40) && host.ipc_mode.is_empty() {
-        host.ipc_mode = "shareable".into();
-    }
-    if before(42) {
-        host.console_size = [0, 0];
-    }
-    if before(43) {
-        host.annotations.clear();
-    }
-    if !before(42) {
-        // It is gone since.
-        host.resources.kernel_memory = 0;
-    }
-    if before(40) {
-        host.resources.kernel_memory_tcp = 0;
-    }
-    for options in host.mounts.iter_mut().filter_map(|mount| mount.bind_options.as_mut()) {
-        if before(40) {
-            options.non_recursive = false;
-        }
-        if before(42) {
-            options.create_mountpoint = false;
-        }
-        if before(44) {
-            options.read_only_force_recursive = false;
-            options.read_only_non_recursive = false;
-        }
-    }
-    if before(44)
-        && let Some(check) = body.config.healthcheck.as_mut()
-    {
-        check.start_interval = 0;
-    }
-}
 
 /// Checks what only Docker's side knows, fills defaults, and answers the engine's request (without a name) and warnings.
 pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &Resolve<'_>) -> Result<(Request, Vec<String>)> {
@@ -122,14 +82,14 @@ fn request(config: &Config, host: &HostConfig, engine_host: model::Host) -> Requ
 }
 
 fn engine_host(host: &mut HostConfig, network: model::NetworkMode, facts: &Facts, resolve: &Resolve<'_>) -> Result<model::Host> {
-    let security = security::parse(host.security_opt.as_deref().unwrap_or_default(), &facts.containers)?;
+    let security = security::parse(host.security_opt.as_deref().unwrap_or_default(), &facts.containers.get())?;
     let user_paths = |paths: &Option<Vec<String>>, privileged: bool| paths.clone().filter(|_| !privileged);
     Ok(model::Host {
         privileged: host.privileged,
         cap_add: host.cap_add.clone().unwrap_or_default().0,
         cap_drop: host.cap_drop.clone().unwrap_or_default().0,
         read_only: host.readonly_rootfs,
-        init: host.init.unwrap_or(facts.containers.init),
+        init: host.init.unwrap_or(facts.containers.get().init),
         network,
         ipc: ipc(&mut host.ipc_mode, resolve)?,
         pid: namespace("PID", &mut host.pid_mode, &["host"], resolve)?,
@@ -137,7 +97,7 @@ fn engine_host(host: &mut HostConfig, network: model::NetworkMode, facts: &Facts
         cgroupns: namespace("cgroup namespace", &mut host.cgroupns_mode, &["host", "private"], resolve)?,
         userns_host: host.userns_mode == "host",
         cgroup_parent: Some(host.resources.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
-        mounts: mounts::to_engine(host)?,
+        mounts: mounts::to_engine(host, &facts.data_root)?,
         devices: devices::mappings(&host.resources),
         device_rules: host.resources.device_cgroup_rules.clone().unwrap_or_default(),
         device_requests: devices::requests(&host.resources),

@@ -94,7 +94,8 @@ fn nothing_is_dropped_in_silence() {
     check(r#"{"CpuShares":-1}"#, 400, "invalid CPU shares (-1): value must be a positive integer");
     check(r#"{"MemorySwappiness":-2}"#, 400, "Invalid value: -2, valid memory swappiness range is 0-100");
     check(r#"{"VolumesFrom":["x:nocopy"]}"#, 400, "invalid mode: nocopy");
-    check(r#"{"VolumesFrom":[":ro"]}"#, 400, "invalid volumes-from specification: ':ro'");
+    check(r#"{"VolumesFrom":[":ro"]}"#, 400, "invalid name or ID supplied: \"\"");
+    check(r#"{"VolumesFrom":[""]}"#, 400, "volumes-from specification cannot be an empty string");
     let part = r#"{"Mounts":[{"Type":"volume","Source":"vol","Target":"/x","VolumeOptions":{"Subpath":"../a"}}]}"#;
     check(part, 400, "invalid mount config for type \"volume\": subpath must be a relative path within the volume");
     check(r#"{"Links":["a:b:c"]}"#, 400, "bad format for links: a:b:c");
@@ -124,7 +125,7 @@ fn the_image_fills_what_only_docker_knows() {
 #[test]
 fn older_clients_could_not_mean_newer_fields() {
     let mut body: CreateBody = serde_json::from_str(r#"{"Image":"x","HostConfig":{"ConsoleSize":[1,2],"Annotations":{"a":"b"}}}"#).unwrap();
-    request::from_older(&mut body, ApiVersion::v1(39));
+    super::versions::adapt(&mut body, ApiVersion::v1(39)).unwrap();
     let host = body.host_config.unwrap();
     assert_eq!((host.ipc_mode.as_str(), host.console_size, host.annotations.len()), ("shareable", [0, 0], 0));
 }

@@ -2,8 +2,9 @@
 
 use super::lookup::Resolve;
 use crate::error::{Failure, Result};
+use dhow_api::mount::{PROPAGATIONS, valid_mode};
 use dhow_api::types::{self, HostConfig, Mount, MountPoint, UsageData};
-use dhow_engine::model::volume::{Volume, VolumeUse, VolumesFrom, Wish};
+use dhow_engine::model::volume::{ImageUse, Volume, VolumeUse, VolumesFrom, Wish};
 use dhow_engine::model::{self, BindForm, MountKind};
 
 /// A mount of a volume at a path. An empty name means an anonymous one.
@@ -19,6 +20,7 @@ pub(super) fn mount(wish: Wish, target: &str, read_only: bool, mode: &str, no_co
         create_source: false,
         options: Vec::new(),
         volume: Some(volume),
+        image: None,
         inherited: false,
     }
 }
@@ -35,23 +37,39 @@ pub(super) fn of_mount(asked: &Mount) -> model::Mount {
     made
 }
 
+/// The image of an entry of `Mounts`.
+pub(super) fn image(asked: &Mount) -> model::Mount {
+    let subpath = asked.image_options.as_ref().map(|options| options.subpath.clone()).unwrap_or_default();
+    model::Mount {
+        kind: MountKind::Image,
+        volume: None,
+        image: Some(ImageUse { reference: asked.source.clone(), id: String::new(), subpath }),
+        ..mount(Wish::default(), &dhow_api::mount::clean(&asked.target), true, "", true)
+    }
+}
+
 /// `VolumesFrom`: `CONTAINER[:MODE]`.
 pub(super) fn from_others(host: &HostConfig, resolve: &Resolve<'_>) -> Result<Vec<VolumesFrom>> {
     let mut all = Vec::new();
     for text in host.volumes_from.iter().flatten() {
         let (name, mode) = text.split_once(':').unwrap_or((text, ""));
-        if name.is_empty() {
-            return Err(Failure::invalid(format!("invalid volumes-from specification: '{text}'")));
+        if text.is_empty() {
+            return Err(Failure::invalid("volumes-from specification cannot be an empty string"));
         }
-        if !mode.is_empty() && !mode.split(',').all(|word| matches!(word, "ro" | "rw" | "z" | "Z")) {
+        // Propagation and copies are the other container's.
+        let fits = |word: &str| !PROPAGATIONS.contains(&word) && !matches!(word, "nocopy" | "rro" | "idmap");
+        if !(mode.is_empty() || valid_mode(mode) && mode.split(',').all(fits)) {
             return Err(Failure::invalid(format!("invalid mode: {mode}")));
+        }
+        if name.is_empty() {
+            return Err(Failure::invalid("invalid name or ID supplied: \"\""));
         }
         all.push(VolumesFrom { container: resolve(name)?, read_only: mode.split(',').any(|word| word == "ro") });
     }
     Ok(all)
 }
 
-/// What inspect and ps show of the volumes of a container, and of what it took over from others.
+/// What inspect and ps show of the volumes and images of a container, and of what it took over from others.
 pub(super) fn points(container: &model::Container) -> impl Iterator<Item = MountPoint> {
     container.request.host.mounts.iter().filter_map(|mount| {
         let target = dhow_api::mount::clean(&mount.target.to_string_lossy());
@@ -67,6 +85,11 @@ pub(super) fn points(container: &model::Container) -> impl Iterator<Item = Mount
                 rw: !mount.read_only,
                 propagation: String::new(),
             });
+        }
+        if let Some(image) = &mount.image {
+            let name = image.reference.clone();
+            let propagation = "rprivate".to_owned();
+            return Some(MountPoint { kind: "image".into(), name, source, destination: target, propagation, ..MountPoint::default() });
         }
         let propagation = if mount.propagation.is_empty() { "rprivate".to_owned() } else { mount.propagation.clone() };
         mount.inherited.then(|| MountPoint {
@@ -93,6 +116,7 @@ pub(crate) fn shown(volume: &Volume) -> types::Volume {
         options: Some(volume.options.clone()).filter(|options| !options.is_empty()),
         scope: "local".into(),
         usage_data: None,
+        cluster: None,
     }
 }
 

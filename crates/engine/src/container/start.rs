@@ -12,6 +12,7 @@ use crate::failure::{self, NotRun};
 use crate::model::network::Held;
 use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkMode, Restarts, Sandbox, Status};
 use crate::parts::Parts;
+use crate::paths::clean;
 use crate::spec::{self, Inputs, Joins, user};
 use crate::volumes::Mounted;
 use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
@@ -73,7 +74,7 @@ impl Actor {
             }
         };
         let ready = volumes::ready(&self.parts, &self.container).await;
-        let prepared = ready.and_then(|ready| Ok((prepare(&self.parts, &self.container, ready.sources)?, ready.mounted)));
+        let prepared = ready.and_then(|ready| Ok((prepare(&self.parts, &self.container, ready.sources, &ready.read_only)?, ready.mounted)));
         let prepared = match prepared {
             Ok(mut prepared) => sinks::resolve(prepared.0.config.sink.as_mut()).await.map(|()| prepared),
             Err(error) => Err(error),
@@ -205,7 +206,7 @@ impl Actor {
 }
 
 /// Computes all that the shim is told. What touches the disk here takes microseconds.
-fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>) -> Result<Prepared> {
+fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>, read_only: &[PathBuf]) -> Result<Prepared> {
     let request = &container.request;
     let host = &request.host;
     validate::sysctls(host)?;
@@ -229,6 +230,9 @@ fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>) -> 
     let sandbox = sandbox::prepare(parts, container, joined.as_ref(), userns.as_ref())?;
     let mut with_sandbox = container.clone();
     with_sandbox.sandbox = sandbox.clone();
+    for mount in &mut with_sandbox.request.host.mounts {
+        mount.read_only |= read_only.contains(&clean(&mount.target));
+    }
     let init = if host.init && host.pid == NamespaceMode::Private { Some(parts.init_program()?) } else { None };
     let mut spec = spec::build(Inputs {
         container: &with_sandbox,

@@ -29,6 +29,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
     }
     let image = crate::images::resolve(parts, image.as_deref().unwrap_or(&request.image))?;
     take_over(parts, &mut request)?;
+    volumes::resolve_images(parts, &mut request)?;
     let mut warnings = validate::request(&mut request, &parts.host, &parts.options.log)?;
     validate::references(&request, &parts.registry)?;
     links::resolve(&parts.registry, &mut request)?;

@@ -177,6 +177,7 @@ fn mounts(mounts: &[Mount]) -> Result<()> {
             MountKind::Bind => "bind",
             MountKind::Tmpfs => "tmpfs",
             MountKind::Volume => "volume",
+            MountKind::Image => "image",
         };
         let refuse = |why: String| bad(format!("invalid mount config for type \"{kind}\": {why}"));
         let target = clean(&mount.target);
@@ -281,6 +282,7 @@ mod tests {
             create_source: false,
             options: vec![],
             volume: None,
+            image: None,
             inherited: false,
         }
     }

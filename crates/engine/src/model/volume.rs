@@ -61,6 +61,18 @@ pub struct VolumeUse {
     pub subpath: String,
 }
 
+/// How a container uses an image that it is not made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageUse {
+    /// What was asked for, word for word.
+    pub reference: String,
+    /// The image that this meant when the container was made; empty before.
+    pub id: String,
+    /// The part of it that is mounted: a path within, empty for all.
+    pub subpath: String,
+}
+
 /// Mounts taken over from another container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumesFrom {

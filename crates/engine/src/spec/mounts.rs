@@ -7,7 +7,7 @@ use dhow_files::job::Bind;
 use dhow_shim::config::VolumeConfig;
 use dhow_sys::overlay::Lower;
 use oci_spec::runtime::Mount;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const SHM: u64 = 64 * 1024 * 1024;
 /// Mounts of ours that stay writable with a read-only root.
@@ -46,8 +46,8 @@ pub(crate) fn build(container: &Container, host: &Host, init: Option<(&Path, &Pa
 
 /// Volumes hold a container's own ids, as layers do: in a user namespace they are mapped. So are the binds that say so.
 pub(crate) fn map_volumes(container: &Container, mounts: &mut [Mount]) {
-    let volumes = container.request.host.mounts.iter().filter(|mount| mount.kind == MountKind::Volume || mount.bind.mapped);
-    let targets: Vec<_> = volumes.map(|mount| clean(&mount.target)).collect();
+    let own = |mount: &&Asked| matches!(mount.kind, MountKind::Volume | MountKind::Image) || mount.bind.mapped;
+    let targets: Vec<_> = container.request.host.mounts.iter().filter(own).map(|mount| clean(&mount.target)).collect();
     for mount in mounts.iter_mut().filter(|mount| targets.contains(mount.destination())) {
         if let Some(options) = mount.options_mut() {
             options.push("ridmap".into());
@@ -57,10 +57,12 @@ pub(crate) fn map_volumes(container: &Container, mounts: &mut [Mount]) {
 
 /// What a container has of the host's, as a copy sees it while the container rests: parents before children. `volumes` are those that are
 /// not simply at their sources.
-pub(crate) fn binds(container: &Container, volumes: &[VolumeConfig]) -> Vec<Bind> {
+///
+/// A mount whose place is in `read_only` is that whatever it was asked for as.
+pub(crate) fn binds(container: &Container, volumes: &[VolumeConfig], read_only: &[PathBuf]) -> Vec<Bind> {
     let request = &container.request;
     let asked = request.host.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
-    let mut binds: Vec<_> = asked.map(|m| bind(m, volumes)).collect();
+    let mut binds: Vec<_> = asked.map(|m| bind(m, volumes, read_only)).collect();
     for (target, source) in files(container) {
         if !binds.iter().any(|bind| bind.target == Path::new(target)) {
             let (source, part) = (Lower::Dir(source.to_owned()), Default::default());
@@ -71,8 +73,9 @@ pub(crate) fn binds(container: &Container, volumes: &[VolumeConfig]) -> Vec<Bind
     binds
 }
 
-fn bind(mount: &Asked, volumes: &[VolumeConfig]) -> Bind {
-    let (target, read_only) = (clean(&mount.target), mount.read_only);
+fn bind(mount: &Asked, volumes: &[VolumeConfig], read_only: &[PathBuf]) -> Bind {
+    let target = clean(&mount.target);
+    let read_only = mount.read_only || read_only.contains(&target);
     match volumes.iter().find(|volume| volume.target == target) {
         Some(volume) => Bind { source: volume.data.clone(), part: volume.part.clone(), target, read_only },
         None => Bind { source: Lower::Dir(mount.source.clone()), part: Default::default(), target, read_only },
@@ -149,7 +152,7 @@ fn defaults(container: &Container, other_shm: Option<&Path>) -> Vec<Mount> {
 fn asked(asked: &Asked, host: &Host) -> Mount {
     let target = clean(&asked.target);
     match asked.kind {
-        MountKind::Bind | MountKind::Volume => {
+        MountKind::Bind | MountKind::Volume | MountKind::Image => {
             let propagation = if asked.propagation.is_empty() { "rprivate" } else { &asked.propagation };
             let mut options = vec![if asked.bind.alone { "bind" } else { "rbind" }.to_owned(), propagation.to_owned()];
             if asked.read_only {
@@ -208,6 +211,7 @@ mod tests {
             create_source: false,
             options: options.iter().map(|o| (*o).to_owned()).collect(),
             volume: None,
+            image: None,
             inherited: false,
         };
         assert_eq!(tmpfs_options(&asked(&[])), ["noexec", "nosuid", "nodev", "rprivate"]);

@@ -105,6 +105,7 @@ fn read_only_with_mounts_and_init() {
             create_source: true,
             options: vec![],
             volume: None,
+            image: None,
             inherited: false,
         };
         let h = &mut c.request.host;

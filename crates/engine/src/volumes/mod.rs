@@ -3,6 +3,7 @@
 mod call;
 mod disk;
 mod fill;
+mod image;
 mod mounted;
 mod name;
 mod options;
@@ -12,6 +13,7 @@ mod table;
 mod using;
 mod verbs;
 
+pub(crate) use image::resolve as resolve_images;
 pub(crate) use mounted::Mounted;
 pub(crate) use plan::plan;
 pub(crate) use ready::{Ready, adopt, ready, settle, words};

@@ -39,12 +39,12 @@ impl Drop for Mounted {
 }
 
 impl Mounted {
-    fn new(call: &Call, place: &Path) -> io::Result<Self> {
-        let mount = call.mount()?;
+    fn new(mount: OwnedFd, place: &Path) -> io::Result<Self> {
         let cloned = mount::clone_tree(&mount, Path::new(""), false).and_then(|_| mount::unique_id(&mount));
         match cloned {
             Ok(_) => Ok(Self::Detached { mount, place: place.to_owned() }),
             Err(_) => {
+                std::fs::create_dir_all(place)?;
                 mount::attach(&mount, mount::open_path(place)?)?;
                 Ok(Self::Attached(place.to_owned()))
             }
@@ -83,12 +83,22 @@ impl Mounts {
             return Ok(mounted);
         }
         let call = addressed(volume, call).await?;
-        let place = volume.mountpoint.clone();
-        let work = tokio::task::spawn_blocking(move || Mounted::new(&call, &place)).await;
-        let mounted = work.map_err(|e| Error::internal("mount volume", &volume.name, e))?;
-        let mounted = Arc::new(mounted.map_err(|e| Error::new(Kind::Internal, complaint(volume, &error::plain(&e))))?);
-        *slot = Arc::downgrade(&mounted);
-        Ok(mounted)
+        let made = make(&mut slot, volume, move || call.mount()).await?;
+        made.map_err(|e| Error::new(Kind::Internal, complaint(volume, &error::plain(&e))))
+    }
+
+    /// The filesystem under this name, made by `root` where nobody has it.
+    pub(super) async fn get_made(
+        &self,
+        volume: &Volume,
+        root: impl FnOnce() -> io::Result<OwnedFd> + Send + 'static,
+    ) -> Result<io::Result<Arc<Mounted>>> {
+        let slot = self.slot(&volume.name);
+        let mut slot = slot.lock().await;
+        match slot.upgrade() {
+            Some(mounted) => Ok(Ok(mounted)),
+            None => make(&mut slot, volume, root).await,
+        }
     }
 
     /// Takes one that a container uses since before this engine began: `held` in its shim, else at the volume's place.
@@ -114,6 +124,20 @@ impl Mounts {
         let used = self.slot(&volume.name).try_lock().is_ok_and(|mounted| mounted.strong_count() > 0);
         if used || !is_mount_point(&volume.mountpoint)? { Ok(()) } else { mount::unmount_detach(volume.mountpoint.as_path()) }
     }
+}
+
+async fn make(
+    slot: &mut Weak<Mounted>,
+    volume: &Volume,
+    root: impl FnOnce() -> io::Result<OwnedFd> + Send + 'static,
+) -> Result<io::Result<Arc<Mounted>>> {
+    let place = volume.mountpoint.clone();
+    let work = tokio::task::spawn_blocking(move || Mounted::new(root()?, &place)).await;
+    let made = work.map_err(|e| Error::internal("mount", &volume.name, e))?.map(Arc::new);
+    if let Ok(mounted) = &made {
+        *slot = Arc::downgrade(mounted);
+    }
+    Ok(made)
 }
 
 /// With the address of a server that is known by name.

@@ -21,6 +21,7 @@ pub(crate) fn plan<'a>(request: &mut Request, others: impl Iterator<Item = (&'a 
             let mut mount = Mount { read_only: mount.read_only || from.read_only, inherited: true, ..mount.clone() };
             if let Some(volume) = &mut mount.volume {
                 volume.no_copy = true;
+                volume.mode.clear();
             }
             taken.push(mount);
         }
@@ -56,6 +57,7 @@ fn anonymous(target: &Path) -> Mount {
         create_source: false,
         options: Vec::new(),
         volume: Some(VolumeUse::default()),
+        image: None,
         inherited: false,
     }
 }

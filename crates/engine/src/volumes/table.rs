@@ -97,10 +97,11 @@ impl Volumes {
             wish.labels.insert(ANONYMOUS.to_owned(), String::new());
         }
         name::check(&wish.name)?;
-        backing(&wish.name, &wish.options)?;
+        // One that is there keeps its own options, whatever is asked for.
         if let Some((found, hold)) = self.find(&wish.name) {
             return Ok((found, hold, false));
         }
+        backing(&wish.name, &wish.options)?;
         let _turn = self.turn.lock().await;
         if let Some((found, hold)) = self.find(&wish.name) {
             return Ok((found, hold, false));

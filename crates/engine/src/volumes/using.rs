@@ -47,7 +47,6 @@ async fn one(parts: &Parts, mount: &mut Mount, lasting: bool, held: &mut Held) -
         tell(parts, "create", &volume.name, BTreeMap::new());
     }
     let backing = backing(&volume.name, &volume.options)?;
-    mount.read_only |= matches!(backing, Backing::Directory { read_only: true, .. });
     mount.source = volume.mountpoint.clone();
     if !used.no_copy {
         let (target, part, anonymous) = (clean(&mount.target), used.subpath.clone(), used.anonymous);

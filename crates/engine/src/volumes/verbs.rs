@@ -54,10 +54,11 @@ pub(crate) async fn prune(parts: &Parts, all: bool, wanted: impl Fn(&Volume) -> 
     Ok((gone, reclaimed))
 }
 
-/// Every volume with its bytes (`None` where they cannot be counted) and how many containers use it.
+/// Every volume whose data is in its own directory, with its bytes (`None` where they cannot be counted) and how many containers use it.
+/// What lies elsewhere is not the engine's.
 pub(crate) async fn usage(parts: &Parts) -> Vec<(Arc<Volume>, Option<u64>, usize)> {
     let mut all = Vec::new();
-    for volume in parts.volumes.all() {
+    for volume in parts.volumes.all().into_iter().filter(|volume| volume.options.is_empty()) {
         let size = size(&volume).await;
         let users = users(parts, &volume.name).len();
         all.push((volume, size.inspect_err(|error| tracing::debug!(%error, "a volume was not measured")).ok(), users));

@@ -155,6 +155,7 @@ fn binds_and_read_only() {
             create_source: true,
             options: vec![],
             volume: None,
+            image: None,
             inherited: false,
         }];
         let outcome = run(&f.engine, r).await.unwrap();

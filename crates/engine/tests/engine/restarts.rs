@@ -166,6 +166,7 @@ fn a_restart_that_fails() {
             create_source: false,
             options: Vec::new(),
             volume: None,
+            image: None,
             inherited: false,
         }];
         begin(engine, r).await;

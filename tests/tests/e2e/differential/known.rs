@@ -55,7 +55,6 @@ const KNOWN: &[Known] = &[
         "invalid restart policy: maximum retry count can only be used with 'on-failure'",
     ),
     says("Range of CPUs is from", "range of CPUs is from"),
-    says("daemon: invalid mount path: 'rel'", "daemon: invalid tmpfs mount: invalid mount path: 'rel'"),
     says("Unknown runtime specified nosuch", "unknown or invalid runtime name: nosuch"),
     says("Invalid isolation: \"*\" - linux only supports 'default'", "invalid isolation '*' on linux"),
     says("Unable to find group", "unable to find group"),

@@ -28,7 +28,7 @@ macro_rules! scenes {
     )*};
 }
 
-scenes! { session containers listing copying images removing system events usage isolation watching volumes templates }
+scenes! { session containers listing copying images removing system events usage isolation watching volumes mounts templates }
 
 /// Bridges are made in namespaces that stand for hosts.
 #[test]
