@@ -11,17 +11,18 @@
 //! refused.
 
 use crate::error::{At, Failure, Kind, Result, Step};
-use crate::seccomp::{FLAG_NEW_LISTENER, Program};
+use crate::seccomp::Program;
 use crate::sync::{self, Message};
 use dhow_sys::{fdpass, process};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// Where the calls go, and what is told of the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     path: PathBuf,
     metadata: Option<String>,
@@ -31,7 +32,11 @@ pub struct Listener {
 impl Listener {
     /// Of a container that is being created; `None` where its profile hands no call to anybody. `id` and `bundle` are for the state.
     pub fn of(spec: &Spec, id: &str, bundle: &Path) -> Option<Self> {
-        let profile = spec.linux().as_ref()?.seccomp().as_ref()?;
+        Self::of_profile(spec.linux().as_ref()?.seccomp().as_ref()?, spec, id, bundle)
+    }
+
+    /// The same with a profile that is not in the specification.
+    pub fn of_profile(profile: &LinuxSeccomp, spec: &Spec, id: &str, bundle: &Path) -> Option<Self> {
         let path = profile.listener_path().clone()?;
         let state = json!({
             "ociVersion": spec.version(),
@@ -81,7 +86,7 @@ impl Listener {
 
 /// Whether a filter hands calls to somebody.
 pub(crate) fn is_wanted(filter: Option<&Program>) -> bool {
-    filter.is_some_and(|filter| filter.flags & FLAG_NEW_LISTENER != 0)
+    filter.is_some_and(Program::needs_listener)
 }
 
 /// A filter that does needs a listener, and the other way round nothing.

@@ -22,6 +22,9 @@ pub struct ShimConfig {
     /// The compiled filter.
     #[serde(default)]
     pub seccomp: Option<Program>,
+    /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Box<dhow_runtime::Listener>>,
     /// Directory of this container under the exec root (0700): `shim.sock`, `exit.json`, `state.json`. Made by the shim. Its path has at
     /// most 97 bytes, since a socket's has 107.
     pub dir: PathBuf,

@@ -46,6 +46,7 @@ mod layers;
 mod lifecycle;
 mod limits;
 mod links;
+mod listeners;
 mod listening;
 mod log_sinks;
 mod login;

@@ -16,7 +16,7 @@ use crate::paths::clean;
 use crate::spec::{self, Inputs, Joins, user};
 use crate::volumes::Mounted;
 use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
-use dhow_runtime::Step;
+use dhow_runtime::{Listener, Step};
 use dhow_shim::ShimConfig;
 use dhow_shim::config::{Foreign, VolumeConfig};
 use dhow_shim::handle::{self, Running};
@@ -256,12 +256,21 @@ fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>, rea
     let log = log::log_config(container, log_file)?;
     let sink = log::sink_config(container)?;
     let log_path = log.as_ref().map(|l| l.path.to_string_lossy().into_owned()).unwrap_or_default();
+    let dir = parts.shim_dir(&container.id);
+    let listener = match &seccomp {
+        Some(program) if program.needs_listener() => {
+            let profile = spec::seccomp::profile(&host.seccomp, host.privileged, &capabilities, &parts.host)?;
+            profile.and_then(|profile| Listener::of_profile(&profile, &spec, &container.id, &dir)).map(Box::new)
+        }
+        _ => None,
+    };
     let config = ShimConfig {
         id: container.id.clone(),
         spec,
+        listener,
         root: overlay,
         seccomp: seccomp.map(|program| (*program).clone()),
-        dir: parts.shim_dir(&container.id),
+        dir,
         log,
         sink,
         tty: request.tty,

@@ -21,7 +21,7 @@ const MOST_INSTRUCTIONS: usize = 4096;
 
 const FLAG_LOG: u32 = 2;
 const FLAG_SPEC_ALLOW: u32 = 4;
-pub(crate) const FLAG_NEW_LISTENER: u32 = 8;
+const FLAG_NEW_LISTENER: u32 = 8;
 const FLAG_WAIT_KILLABLE_RECV: u32 = 32;
 
 /// A compiled classic-BPF program with its load flags.
@@ -31,6 +31,13 @@ pub struct Program {
     pub instructions: Vec<(u16, u8, u8, u32)>,
     /// `SECCOMP_FILTER_FLAG_*`. With `NEW_LISTENER` (8) loading gives a descriptor that has to be sent to `listenerPath`.
     pub flags: u32,
+}
+
+impl Program {
+    /// Whether it hands calls to somebody, so that loading it needs a [`crate::Listener`].
+    pub fn needs_listener(&self) -> bool {
+        self.flags & FLAG_NEW_LISTENER != 0
+    }
 }
 
 /// Compiles a profile for this machine's architectures. Names the kernel headers do not know are skipped, as libseccomp does.

@@ -181,6 +181,7 @@ fn make(
     shim.container.layers = launched.layers;
     shim.container.layers.extend(found.held);
     shim.container.map = map;
+    shim.container.listener = config.listener.take();
     shim.resolver = launched.resolver.take();
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     if let Some(network) = config.network.take().filter(|network| !network.relays.is_empty()) {
@@ -293,6 +294,7 @@ fn assemble(
             pin: None,
             shares_pids: shares_pids(&config.spec),
             map: None,
+            listener: None,
             paused: false,
             oom_told: 0,
             life: Life::Running,

@@ -137,8 +137,9 @@ fn own(
     hooks: Option<&Hooks>,
 ) -> Result<Launched, Failure> {
     let begun = Instant::now();
+    let manner = Manner { listener: config.listener.as_deref().cloned(), ..Manner::default() };
     let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
-    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner: Manner::default() };
+    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner };
     let mut created = create.run()?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));

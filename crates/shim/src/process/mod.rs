@@ -36,7 +36,7 @@ use crate::health::Report;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::idmap::IdMap;
-use dhow_runtime::{Failure, Kind, Step};
+use dhow_runtime::{Failure, Kind, Listener, Step};
 use dhow_sys::signal::Signals;
 use launcher::Launcher;
 use memory::Memory;
@@ -101,6 +101,8 @@ struct Container {
     shares_pids: bool,
     /// The ids of its user namespace, if it has one of its own.
     map: Option<Box<IdMap>>,
+    /// Who is told of the calls that its filter hands to somebody else.
+    listener: Option<Box<Listener>>,
     paused: bool,
     /// How many kills for lack of memory were announced.
     oom_told: u64,

@@ -286,6 +286,8 @@ impl Shim {
             return Ok((dhow_runtime::ExecStarted { pid, pidfd, console }, ends));
         }
         let init = self.container.pidfd.as_ref().ok_or_else(|| not_running(&self.id))?;
+        let wanted = config.seccomp.as_ref().is_some_and(|filter| filter.needs_listener());
+        let listener = self.container.listener.as_deref().filter(|_| wanted).map(|one| one.clone().running(self.container.pid));
         let started = dhow_runtime::Exec {
             process: &process,
             init: init.as_fd(),
@@ -295,7 +297,7 @@ impl Shim {
             seccomp: config.seccomp.as_ref(),
             stdio,
             keep: dhow_runtime::Keep::default(),
-            listener: None,
+            listener: listener.as_ref(),
             root: None,
             personality: None,
         }

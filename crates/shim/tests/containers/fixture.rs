@@ -74,6 +74,7 @@ impl Place {
             volatile: true,
         };
         ShimConfig {
+            listener: None,
             id: self.id.clone(),
             spec: self.spec(args, false),
             root,
