@@ -47,26 +47,41 @@ pub fn reader<'a>(inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     bounded(inner, FREE)
 }
 
+/// As [`reader`], with a buffer: that of `inner` where it is plain, so that nothing of it is copied.
+pub fn buffered<'a>(mut inner: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    match detect(&peek(&mut inner)?) {
+        Form::Plain => Ok(Box::new(inner)),
+        form => Ok(Box::new(BufReader::with_capacity(BUFFER, inflated(form, inner, FREE)?))),
+    }
+}
+
 fn bounded<'a>(inner: impl Read + 'a, free: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let mut buffered = BufReader::with_capacity(BUFFER, inner);
+    match detect(&peek(&mut buffered)?) {
+        Form::Plain => Ok(Box::new(buffered)),
+        form => Ok(Box::new(inflated(form, buffered, free)?)),
+    }
+}
+
+fn inflated<'a>(form: Form, inner: impl BufRead + 'a, free: u64) -> io::Result<Inflated<'a>> {
     let taken = Rc::new(Cell::new(0));
-    let mut buffered = BufReader::with_capacity(BUFFER, Taken { inner, taken: taken.clone() });
-    let head = peek(&mut buffered)?;
-    let plain: Box<dyn Read + 'a> = match detect(&head) {
-        Form::Plain => return Ok(Box::new(buffered)),
+    let counted = Taken { inner, taken: taken.clone() };
+    let plain: Box<dyn Read + 'a> = match form {
+        Form::Plain => Box::new(counted),
         Form::Foreign(name) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} compression is not supported"))),
-        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
-        Form::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB)),
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
+        Form::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(counted, true, XZ_MEMORY_KIB)),
         Form::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(counted)?;
             // 128 MiB of window: what zstd itself accepts by default; a larger one would be a way to make us allocate.
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }
     };
-    Ok(Box::new(Inflated { plain, taken, free, given: 0 }))
+    Ok(Inflated { plain, taken, free, given: 0 })
 }
 
-/// Counts what is read of a stream.
+/// Counts what is used of a stream.
 struct Taken<R> {
     inner: R,
     taken: Rc<Cell<u64>>,
@@ -77,6 +92,16 @@ impl<R: Read> Read for Taken<R> {
         let count = self.inner.read(out)?;
         self.taken.set(self.taken.get() + count as u64);
         Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Taken<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+    fn consume(&mut self, count: usize) {
+        self.taken.set(self.taken.get() + count as u64);
+        self.inner.consume(count);
     }
 }
 

@@ -51,7 +51,7 @@ impl Extract<'_> {
     pub fn run(&self, tar: &mut dyn Read) -> Result<()> {
         // The disk is the bound, and whoever sent the archive may fill it anyway.
         let limits = Limits { bytes: u64::MAX, entries: u64::MAX, ..Limits::default() };
-        let mut reader = Reader::plain(tar, limits);
+        let mut reader = Reader::new(tar, limits).plain();
         let mut work = Work { how: self, times: Vec::new(), remembered: 0, last: None };
         while let Some(mut member) = reader.next()? {
             self.prepare(&mut member);

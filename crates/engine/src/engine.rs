@@ -540,7 +540,7 @@ impl Engine {
     /// Loads an archive from a reader on a blocking thread, with a platform only the images for it. `report` hears of each step.
     pub async fn load(
         &self,
-        archive: Box<dyn std::io::Read + Send>,
+        archive: Box<dyn std::io::BufRead + Send>,
         platform: Option<Platform>,
         report: Box<dyn FnMut(dhow_image::LoadStep) + Send>,
     ) -> Result<()> {

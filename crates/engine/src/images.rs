@@ -6,7 +6,7 @@ use crate::parts::Parts;
 use dhow_image::{DiskUsage, Held, Image, ImportConfig, LoadStep, Platform, Removed, User};
 use dhow_reference::Reference;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 
 /// Space of images on disk. Waits for nobody.
@@ -161,7 +161,7 @@ pub(crate) async fn remove(parts: &Arc<Parts>, name: &str, force: bool, prune: b
 
 pub(crate) async fn load(
     parts: &Arc<Parts>,
-    mut archive: Box<dyn Read + Send>,
+    mut archive: Box<dyn BufRead + Send>,
     platform: Option<Platform>,
     mut report: Box<dyn FnMut(LoadStep) + Send>,
 ) -> Result<()> {

@@ -17,7 +17,7 @@ use dhow_storage::{ChainId, DiffId, LayerStore};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -169,7 +169,7 @@ impl Images {
 
     /// Takes in an archive of images of any age or form, plain or compressed (gzip, zstd, xz); with a platform, only the images for it.
     /// All or nothing per image; `tell` hears of each step.
-    pub fn load(&self, archive: &mut dyn Read, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
+    pub fn load(&self, archive: &mut dyn BufRead, platform: Option<&Platform>, tell: &mut dyn FnMut(LoadStep)) -> Result<()> {
         let mut early = Early::new(&self.blobs, &self.layers);
         for group in archive::read(&mut early, archive)? {
             let mut names = group.names;

@@ -8,6 +8,29 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
+/// Bytes that are read at once.
+const PIECE: usize = 128 * 1024;
+
+/// A piece whose memory goes back to its reader when it was sent.
+struct Lent {
+    room: Vec<u8>,
+    count: usize,
+    back: std::sync::mpsc::Sender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.room[..self.count]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // At the end nobody fills it any more.
+        let _over = self.back.send(std::mem::take(&mut self.room));
+    }
+}
+
 /// The body of a request.
 #[derive(Debug)]
 pub enum Body {
@@ -37,18 +60,17 @@ impl Body {
         (BodySender(sender), Self::Stream(receiver))
     }
 
-    /// Reads everything from a source on a thread of its own, in pieces of 256 KiB.
+    /// Reads everything from a source on a thread of its own. Pieces that went out are filled again, so that a large file costs no memory but
+    /// that of the pieces under way.
     pub fn from_reader(mut source: impl io::Read + Send + 'static) -> Self {
         let (sender, body) = Self::channel();
+        let (back, empty) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             loop {
-                let mut piece = vec![0; 256 * 1024];
-                let outcome = match source.read(&mut piece) {
+                let mut room: Vec<u8> = empty.try_recv().unwrap_or_else(|_| vec![0; PIECE]);
+                let outcome = match source.read(&mut room) {
                     Ok(0) => return,
-                    Ok(count) => {
-                        piece.truncate(count);
-                        Ok(piece.into())
-                    }
+                    Ok(count) => Ok(Bytes::from_owner(Lent { room, count, back: back.clone() })),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => Err(error),
                 };

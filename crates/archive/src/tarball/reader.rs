@@ -3,17 +3,16 @@
 use super::{BLOCK, Kind, Member, number, pax, sparse};
 use crate::{Error, Limits, Result};
 use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// Bytes read at a time.
 const BUFFER: usize = 128 * 1024;
 
 /// A reader of bytes that hashes and counts everything it reads. Its buffer is lent out, so content is copied once.
 pub struct Digested<'a> {
-    inner: &'a mut dyn Read,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
+    inner: Box<dyn BufRead + 'a>,
+    /// Bytes of the buffer that were hashed and not used.
+    left: usize,
     hash: Option<Sha256>,
     total: u64,
 }
@@ -27,35 +26,53 @@ impl std::fmt::Debug for Digested<'_> {
 impl<'a> Digested<'a> {
     /// Over any reader.
     pub fn new(inner: &'a mut dyn Read) -> Self {
-        Self { inner, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, hash: Some(Sha256::new()), total: 0 }
+        Self::boxed(Box::new(BufReader::with_capacity(BUFFER, inner)))
+    }
+
+    /// Over a reader that has a buffer, which is the one that is lent out.
+    pub fn over(inner: &'a mut dyn BufRead) -> Self {
+        Self::boxed(Box::new(inner))
+    }
+
+    fn boxed(inner: Box<dyn BufRead + 'a>) -> Self {
+        Self { inner, left: 0, hash: Some(Sha256::new()), total: 0 }
     }
 
     /// What is buffered, read anew when nothing is; empty at the end of the stream.
     pub fn peek(&mut self) -> io::Result<&[u8]> {
-        if self.start == self.end {
-            let read = loop {
-                match self.inner.read(&mut self.buffer) {
+        if self.left == 0 {
+            loop {
+                match self.inner.fill_buf() {
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other?,
+                    Err(e) => return Err(e),
+                    Ok(read) => {
+                        if let Some(hash) = &mut self.hash {
+                            hash.update(read);
+                        }
+                        self.left = read.len();
+                        self.total += self.left as u64;
+                        break;
+                    }
                 }
-            };
-            if let Some(hash) = &mut self.hash {
-                hash.update(&self.buffer[..read]);
             }
-            self.total += read as u64;
-            (self.start, self.end) = (0, read);
+            if self.left == 0 {
+                return Ok(&[]);
+            }
         }
-        Ok(&self.buffer[self.start..self.end])
-    }
-
-    /// Bytes of the stream that were used.
-    fn position(&self) -> u64 {
-        self.total - (self.end - self.start) as u64
+        // Nothing is read for this: the buffer is not empty.
+        self.inner.fill_buf()
     }
 
     /// Drops `count` bytes of what [`Self::peek`] lent.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        let count = count.min(self.left);
+        self.inner.consume(count);
+        self.left -= count;
+    }
+
+    /// Bytes of the stream that were used.
+    fn position(&self) -> u64 {
+        self.total - self.left as u64
     }
 
     /// Bytes read so far, and the digest of them.
@@ -98,15 +115,23 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Over an uncompressed tar.
     pub fn new(inner: &'a mut dyn Read, limits: Limits) -> Self {
-        let current = "header".to_owned();
-        Self { source: Digested::new(inner), limits, entries: 0, bytes: 0, left: 0, padding: 0, current }
+        Self::from(Digested::new(inner), limits)
     }
 
-    /// As [`Self::new`], for who does not ask for the digest, which is then all zeros.
-    pub fn plain(inner: &'a mut dyn Read, limits: Limits) -> Self {
-        let mut reader = Self::new(inner, limits);
-        reader.source.hash = None;
-        reader
+    /// As [`Self::new`], over a reader that has a buffer.
+    pub fn over(inner: &'a mut dyn BufRead, limits: Limits) -> Self {
+        Self::from(Digested::over(inner), limits)
+    }
+
+    fn from(source: Digested<'a>, limits: Limits) -> Self {
+        Self { source, limits, entries: 0, bytes: 0, left: 0, padding: 0, current: "header".to_owned() }
+    }
+
+    /// For who does not ask for the digest, which is then all zeros.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.source.hash = None;
+        self
     }
 
     /// The next member, or `None` at the end of the archive.

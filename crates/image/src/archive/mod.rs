@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::incoming::Incoming;
 use dhow_reference::Reference;
 use spool::Members;
-use std::io::Read;
+use std::io::BufRead;
 
 use crate::early::Early;
 
@@ -25,7 +25,7 @@ pub(crate) struct Group {
 }
 
 /// Reads an archive to its end and tells what images it holds.
-pub(crate) fn read(early: &mut Early<'_>, stream: &mut dyn Read) -> Result<Vec<Group>> {
+pub(crate) fn read(early: &mut Early<'_>, stream: &mut dyn BufRead) -> Result<Vec<Group>> {
     let members = Members::read(early, stream)?;
     // `docker save` since 25 writes both; the names are in manifest.json.
     if members.has("manifest.json") {

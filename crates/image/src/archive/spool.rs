@@ -7,7 +7,7 @@ use dhow_archive::compress;
 use dhow_archive::tarball::{Kind, Reader};
 use dhow_storage::Limits;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ pub(super) struct Members {
 impl Members {
     /// Receives every member. Names that lead out of the archive are refused, and so are sparse members: their holes would be
     /// written out, and no program that writes image archives makes them.
-    pub(super) fn read(early: &mut Early<'_>, stream: &mut dyn Read) -> Result<Self> {
-        let mut plain = compress::reader(stream).map_err(|e| unreadable(&e))?;
+    pub(super) fn read(early: &mut Early<'_>, stream: &mut dyn BufRead) -> Result<Self> {
+        let mut plain = compress::buffered(stream).map_err(|e| unreadable(&e))?;
         // The digests that count are those of the members.
-        let mut tar = Reader::plain(&mut plain, LIMITS);
+        let mut tar = Reader::over(&mut plain, LIMITS).plain();
         let mut members = Self::default();
         let mut late = HashMap::new();
         while let Some(member) = tar.next()? {

@@ -12,11 +12,13 @@ use crate::store::{Error, LayerInfo, Result};
 use crate::tree::{Context, copy, emit, open_dir, remove, usage};
 use rustix::fs::{self, Mode};
 use sha2::{Digest, Sha256};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Numbered files that wait for their names.
 const DATA: &str = "data";
+/// Bytes read at a time.
+pub(super) const BUFFER: usize = 128 * 1024;
 
 impl Store {
     pub(super) fn build_from_tar(&self, parent: Option<&ChainId>, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<LayerInfo> {
@@ -44,7 +46,7 @@ impl Store {
         let (layer, digest, data) = match form {
             Form::Directory => {
                 let mut files = Files(new_dir(&room.dir, DATA)?);
-                let (layer, digest, _) = Layer::read(tar, self.limits, &mut files)?;
+                let (layer, digest, _) = Layer::read(&mut BufReader::with_capacity(BUFFER, tar), self.limits, &mut files)?;
                 (layer, digest, Data::Files(files))
             }
             Form::Index => {

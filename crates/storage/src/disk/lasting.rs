@@ -17,6 +17,7 @@ use crate::store::{LayerInfo, Result};
 use crate::tree::{Context, open_dir, open_file, sync};
 use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
+use std::io::BufReader;
 use std::os::fd::OwnedFd;
 
 /// Where the name of this run of the kernel is.
@@ -124,9 +125,9 @@ impl Store {
         let room = Room::new(&self.dirs)?;
         fs::linkat(&old, TAR, &room.dir, TAR, AtFlags::empty()).on("link", TAR.as_bytes())?;
         let tar = open_file(&room.dir, TAR.as_bytes()).on("open", TAR.as_bytes())?;
-        let mut stream = std::fs::File::from(tar.try_clone().on("open", TAR.as_bytes())?);
+        let stream = std::fs::File::from(tar.try_clone().on("open", TAR.as_bytes())?);
         let mut places = room.places()?;
-        let (layer, digest, length) = Layer::read(&mut stream, self.limits, &mut places)?;
+        let (layer, digest, length) = Layer::read(&mut BufReader::with_capacity(build::BUFFER, stream), self.limits, &mut places)?;
         let diff = DiffId::from_bytes(&digest);
         build::same(&info.diff, &diff)?;
         self.put_over(Staged { diff, layer, data: Data::Tar { tar, length, places }, room }, info.parent.as_ref()).map(drop)

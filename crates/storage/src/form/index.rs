@@ -7,7 +7,7 @@ use crate::tarball::{Member, Reader};
 use crate::tree::{Context, copy, open_file};
 use dhow_erofs::{BLOCK, Extent, File, NodeId, Unfit};
 use rustix::fs::{self, Mode, OFlags, Stat};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
@@ -85,6 +85,16 @@ struct Pieces {
 
 impl Read for Pieces {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let piece = self.fill_buf()?;
+        let count = out.len().min(piece.len());
+        out[..count].copy_from_slice(&piece[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Pieces {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.end {
             let done = std::mem::take(&mut self.piece);
             if !done.is_empty() {
@@ -92,13 +102,15 @@ impl Read for Pieces {
                 let _over = self.back.send(done);
             }
             (self.at, self.end) = (0, 0);
-            let Ok(piece) = self.pieces.recv() else { return Ok(0) };
-            (self.piece, self.end) = piece?;
+            if let Ok(piece) = self.pieces.recv() {
+                (self.piece, self.end) = piece?;
+            }
         }
-        let count = out.len().min(self.end - self.at);
-        out[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        Ok(&self.piece[self.at..self.end])
+    }
+
+    fn consume(&mut self, count: usize) {
         self.at += count;
-        Ok(count)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::tarball::{Member, Reader, Time};
 use dhow_erofs::{Attributes, Content, File, Node, NodeId, Tree};
 use rustix::fs::Stat;
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::BufRead;
 use std::os::fd::BorrowedFd;
 
 /// Most bytes that the tree of one layer may take: about two million nodes with ordinary names.
@@ -71,9 +71,9 @@ struct Borrowed {
 
 impl Layer {
     /// Reads an archive to its end and tells the digest of the whole stream and its length.
-    pub(crate) fn read(tar: &mut dyn Read, limits: Limits, sink: &mut dyn Sink) -> Result<(Self, [u8; 32], u64)> {
+    pub(crate) fn read(tar: &mut dyn BufRead, limits: Limits, sink: &mut dyn Sink) -> Result<(Self, [u8; 32], u64)> {
         let mut layer = Self::new(limits);
-        let mut reader = Reader::new(tar, limits);
+        let mut reader = Reader::over(tar, limits);
         while let Some(member) = reader.next()? {
             layer.member(&member, &mut reader, sink)?;
         }
