@@ -77,7 +77,8 @@ pub(crate) struct Args {
     /// User/Group setting for user namespaces
     #[arg(long, value_name = "string")]
     pub(crate) userns_remap: Option<String>,
-    /// Storage options (dhow.layers=auto|tar+erofs|dir: how new layers of images are kept)
+    /// Storage options (dhow.layers=auto|tar+erofs|dir: how new layers of images are kept; dhow.compressed=keep|drop: whether the compressed bytes
+    /// that they came in stay)
     #[arg(long = "storage-opt", value_name = "list")]
     pub(crate) storage_opts: Vec<String>,
     #[command(flatten)]

@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     /// Whose subordinate ids containers get; empty: none.
     pub(crate) userns_remap: String,
     /// How new layers of images are kept.
-    pub(crate) layers: dhow_engine::layers::Choice,
+    pub(crate) layers: dhow_engine::layers::Layers,
     pub(crate) registries: Registries,
     pub(crate) network: dhow_engine::network::Settings,
     pub(crate) config_file: PathBuf,

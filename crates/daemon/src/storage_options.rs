@@ -1,34 +1,35 @@
 //! How layers are kept: `--storage-opt`, and `storage-opts` in the file.
 
 use anyhow::{Result, bail};
-use dhow_engine::layers::{Choice, Form};
+use dhow_engine::layers::{Choice, Compressed, Form, Layers};
 
-/// The option of ours. Docker's own are those of its drivers.
+/// The options of ours. Docker's own are those of its drivers.
 const LAYERS: &str = "dhow.layers";
+const COMPRESSED: &str = "dhow.compressed";
 /// Of Docker's, one that asks for what is done here anyway.
 const HARMLESS: &str = "overlay2.override_kernel_check";
 
-/// Where nobody says anything.
-const DEFAULT: Choice = Choice::Probe;
-
 /// Flags over the file, as lists: with flags the file's do not count.
-pub(crate) fn merge(flags: &[String], file: &[String]) -> Result<Choice> {
-    let mut choice = DEFAULT;
+pub(crate) fn merge(flags: &[String], file: &[String]) -> Result<Layers> {
+    let mut layers = Layers::default();
     for option in if flags.is_empty() { file } else { flags } {
         let Some((key, value)) = option.split_once('=') else {
             bail!("unable to parse key/value option: {option}");
         };
         match (key.trim().to_ascii_lowercase().as_str(), value.trim()) {
-            (LAYERS, "auto") => choice = Choice::Probe,
+            (LAYERS, "auto") => layers.form = Choice::Probe,
             (LAYERS, form) => match form.parse::<Form>() {
-                Ok(form) => choice = Choice::Only(form),
+                Ok(form) => layers.form = Choice::Only(form),
                 Err(_) => bail!("invalid value {form:?} for the storage option {LAYERS}: auto, tar+erofs or dir"),
             },
+            (COMPRESSED, "keep") => layers.compressed = Compressed::Keep,
+            (COMPRESSED, "drop") => layers.compressed = Compressed::Drop,
+            (COMPRESSED, other) => bail!("invalid value {other:?} for the storage option {COMPRESSED}: keep or drop"),
             (HARMLESS, _) => {}
             (key, _) => bail!("overlay2: unknown option {key}"),
         }
     }
-    Ok(choice)
+    Ok(layers)
 }
 
 #[cfg(test)]
@@ -38,15 +39,19 @@ mod tests {
     #[test]
     fn options() {
         let list = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>();
-        let check = |flags: &[&str], file: &[&str], expect: std::result::Result<Choice, &str>| {
-            let got = merge(&list(flags), &list(file)).map_err(|error| error.to_string());
+        let check = |flags: &[&str], file: &[&str], expect: std::result::Result<(Choice, Compressed), &str>| {
+            let got = merge(&list(flags), &list(file)).map(|layers| (layers.form, layers.compressed)).map_err(|error| error.to_string());
             assert_eq!(got.as_ref().map_err(String::as_str), expect.as_ref().map_err(|text| *text), "{flags:?} {file:?}");
         };
-        check(&[], &[], Ok(DEFAULT));
-        check(&[], &["dhow.layers=dir"], Ok(Choice::Only(Form::Directory)));
-        check(&["dhow.layers=tar+erofs"], &["dhow.layers=dir"], Ok(Choice::Only(Form::Index)));
-        check(&["dhow.layers=auto"], &["dhow.layers=dir"], Ok(Choice::Probe));
-        check(&["overlay2.override_kernel_check=true"], &[], Ok(DEFAULT));
+        let default = (Choice::Probe, Compressed::Keep);
+        check(&[], &[], Ok(default));
+        check(&[], &["dhow.layers=dir"], Ok((Choice::Only(Form::Directory), Compressed::Keep)));
+        check(&["dhow.layers=tar+erofs"], &["dhow.layers=dir"], Ok((Choice::Only(Form::Index), Compressed::Keep)));
+        check(&["dhow.layers=auto"], &["dhow.layers=dir"], Ok(default));
+        check(&["overlay2.override_kernel_check=true"], &[], Ok(default));
+        check(&[], &["dhow.compressed=drop"], Ok((Choice::Probe, Compressed::Drop)));
+        check(&["dhow.compressed=keep"], &["dhow.compressed=drop"], Ok(default));
+        check(&["dhow.compressed=no"], &[], Err("invalid value \"no\" for the storage option dhow.compressed: keep or drop"));
         check(&["dhow.layers"], &[], Err("unable to parse key/value option: dhow.layers"));
         check(&[], &["dhow.layers=zip"], Err("invalid value \"zip\" for the storage option dhow.layers: auto, tar+erofs or dir"));
         check(&["overlay2.nothing=1"], &[], Err("overlay2: unknown option overlay2.nothing"));

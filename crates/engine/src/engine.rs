@@ -60,12 +60,12 @@ struct Stores {
 fn open_stores(options: &Options) -> Result<Stores> {
     let lock = roots::open(options)?;
     let (store, containers, networks) = Store::open(&options.data_root.join("state.db"))?;
-    let layers = dhow_storage::Store::open(&options.data_root.join("layers"), options.layers)?;
+    let layers = dhow_storage::Store::open(&options.data_root.join("layers"), options.layers.form)?;
     let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
     let volumes = Volumes::open(options.data_root.join("volumes"))?;
-    let images = Images::open(&options.data_root.join("images"), layers.clone())?;
+    let images = Images::open(&options.data_root.join("images"), layers.clone())?.with_compressed(options.layers.compressed);
     let events = Hub::open(&options.data_root.join("events"))?;
     Ok(Stores { volumes, store, containers, networks, layers, images, events, lock })
 }

@@ -69,6 +69,8 @@ pub use dhow_storage::{Change, ChangeKind};
 
 /// How layers of images are kept.
 pub mod layers {
+    pub use crate::options::Layers;
+    pub use dhow_image::Compressed;
     pub use dhow_storage::{Choice, Form};
 }
 pub use engine::Engine;

@@ -4,6 +4,15 @@ use dhow_runtime::idmap::IdMap;
 use dhow_shim::config::Foreign;
 use std::path::PathBuf;
 
+/// How images are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Layers {
+    /// The form of new layers.
+    pub form: dhow_storage::Choice,
+    /// What becomes of the compressed bytes that they came in.
+    pub compressed: dhow_image::Compressed,
+}
+
 /// Where the engine lives. All names on the host derive from these, so that any number of engines run side by side.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,7 +27,7 @@ pub struct Options {
     /// Driver and options of logs where the container sets none.
     pub log: crate::model::Log,
     /// How new layers of images are kept.
-    pub layers: dhow_storage::Choice,
+    pub layers: Layers,
     /// How registries are reached.
     pub registry: dhow_registry::Settings,
     /// Layers fetched at once.

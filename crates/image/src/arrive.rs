@@ -71,8 +71,9 @@ impl Images {
         let pins = self.pin(blobs.iter().cloned().chain(chains.iter().map(ToString::to_string)));
         let outcome = self.arrive_pinned(arrival, checked, &chains, bring);
         drop(pins);
-        if outcome.is_err() {
-            self.collect(blobs, chains);
+        match outcome {
+            Ok(_) => self.collect_dropped(&arrival.layers),
+            Err(_) => self.collect(blobs, chains),
         }
         outcome
     }
@@ -81,12 +82,7 @@ impl Images {
         let found = self.find(arrival, &checked.diffs, chains)?;
         let (hand, events) = parallel::events();
         bring.want(&found.iter().map(|layer| matches!(layer, Found::Missing)).collect::<Vec<_>>(), hand);
-        let mut needs: BTreeMap<String, Option<String>> = BTreeMap::new();
-        for ((layer, digest), diff) in found.iter().zip(&arrival.layers).zip(&checked.diffs) {
-            if !matches!(layer, Found::Unpacked) {
-                needs.insert(digest.clone(), Some(diff.to_string()));
-            }
-        }
+        let here: Vec<bool> = found.iter().map(|layer| !matches!(layer, Found::Unpacked)).collect();
         let work = found.into_iter().map(|layer| match layer {
             Found::Whole | Found::Unpacked => Layer::Here,
             Found::Stored(bytes) => Layer::Stored(bytes),
@@ -95,7 +91,14 @@ impl Images {
         let stack = Stack { diffs: &checked.diffs, chains, tell: &*bring.teller() };
         let built = self.build_stack(&stack, work.collect(), events)?;
         for (_, bytes) in &built.bytes {
+            // Another pull may still need what does not stay.
             bytes.keep()?;
+        }
+        let mut needs: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for (number, (digest, diff)) in arrival.layers.iter().zip(&checked.diffs).enumerate() {
+            if here[number] && self.stays(digest, diff, &chains[number])? {
+                needs.insert(digest.clone(), Some(diff.to_string()));
+            }
         }
         let id = self.keep_documents(arrival, &mut needs)?;
         let chain = chains.last().cloned();

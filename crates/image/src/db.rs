@@ -157,6 +157,12 @@ pub(crate) fn drop_content(c: &Connection, digest: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes content from one image.
+pub(crate) fn take_content(c: &Connection, image: &str, digest: &str) -> Result<()> {
+    c.execute("DELETE FROM blob WHERE image = ?1 AND digest = ?2", [image, digest])?;
+    Ok(())
+}
+
 /// Images with content of this run of the kernel that may not be on the disk.
 pub(crate) fn marked(c: &Connection, run: &str) -> Result<Vec<(String, Mark)>> {
     let found = images(c)?.into_iter().filter_map(|row| Some((row.id, row.unsynced?)));

@@ -11,7 +11,7 @@ use dhow_archive::compress;
 use dhow_archive::tarball::Digested;
 use dhow_reference::Reference;
 use dhow_storage::{ChainId, DiffId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
@@ -83,18 +83,24 @@ impl Images {
         incoming: &'a Incoming,
         checked: Checked,
         config: Spooled,
-        needs: BTreeMap<String, Option<String>>,
+        mut needs: BTreeMap<String, Option<String>>,
         tell: Tell<'_>,
     ) -> Result<Whole<'a>> {
         let mut chain: Option<ChainId> = None;
         let mut size = 0;
+        let mut stay = BTreeSet::new();
         for (number, (diff, layer)) in checked.diffs.iter().zip(&incoming.layers).enumerate() {
             let info = self.apply(number, chain.as_ref(), diff, layer, tell)?;
             size += info.size;
+            // A later push or save needs the very digest.
+            if self.stays(layer.digest(), diff, &info.chain)? {
+                stay.insert(layer.digest());
+                self.blobs.keep_copy(layer)?;
+            }
             chain = Some(info.chain);
         }
-        // The layers' bytes stay as they came: a later push or save needs the very digest.
-        for content in incoming.layers.iter().chain(&incoming.documents) {
+        needs.retain(|digest, diff| diff.is_none() || stay.contains(digest.as_str()));
+        for content in &incoming.documents {
             self.blobs.keep_copy(content)?;
         }
         self.blobs.keep(config)?;

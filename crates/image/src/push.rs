@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -33,6 +33,8 @@ pub struct Outgoing {
     kept: Option<OutgoingManifest>,
     held: Vec<String>,
     chains: Vec<ChainId>,
+    /// Layers' bytes that were made for this push.
+    made: Mutex<Vec<String>>,
 }
 
 /// One layer of it.
@@ -101,7 +103,8 @@ impl Images {
         let content = self.content_of(&image.id)?;
         let held: Vec<String> = content.iter().map(|(digest, _)| digest.clone()).chain(chains.iter().map(ToString::to_string)).collect();
         self.hold(&held);
-        let mut outgoing = Outgoing { images: self, image: image.clone(), layers: Vec::new(), kept: None, held, chains };
+        let mut outgoing =
+            Outgoing { images: self, image: image.clone(), layers: Vec::new(), kept: None, held, chains, made: Mutex::default() };
         // Between the look-up and now somebody may have removed it.
         outgoing.images.resolve(&image.id)?;
         outgoing.plan(&diffs, &content, to, wanted)?;
@@ -180,7 +183,7 @@ impl Outgoing {
         }
         let spooled = self.compress(layer)?;
         let packed = Packed { digest: spooled.digest().to_owned(), size: spooled.size() };
-        self.record(spooled, Some(layer.diff.clone()))?;
+        self.record(spooled, Some(layer))?;
         Ok(packed)
     }
 
@@ -214,23 +217,46 @@ impl Outgoing {
         Ok(OutgoingManifest { bytes, media_type: MANIFEST.to_owned(), digest })
     }
 
-    /// Keeps content as the image's.
-    fn record(&self, spooled: Spooled, diff: Option<String>) -> Result<()> {
+    /// Keeps content as the image's, that of a layer where it is.
+    fn record(&self, spooled: Spooled, of: Option<&OutgoingLayer>) -> Result<()> {
         let pinned = [spooled.digest().to_owned()];
         let _pins = self.images.pin(pinned.iter().cloned());
+        if let Some(layer) = of
+            && !self.images.stays(&pinned[0], &DiffId::parse(&layer.diff)?, &layer.chain)?
+        {
+            // Another push of it may come to its end meanwhile.
+            self.images.hold(&pinned);
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).extend(pinned.clone());
+        }
         self.images.blobs.keep(spooled)?;
         let [digest] = pinned;
         let mut state = self.images.state();
-        db::add_content(&mut state.connection, &self.image.id, &digest, diff.as_deref(), &self.images.lasting.mark())?;
+        let diff = of.map(|layer| layer.diff.as_str());
+        db::add_content(&mut state.connection, &self.image.id, &digest, diff, &self.images.lasting.mark())?;
         drop(state);
         self.images.lasting.tell();
         Ok(())
     }
 }
 
+impl Outgoing {
+    /// What was compressed for this push alone goes; the next one makes the same bytes.
+    fn drop_made(&mut self) {
+        let made = std::mem::take(self.made.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.images.release(&made);
+        for digest in &made {
+            if let Err(error) = db::take_content(&self.images.state().connection, &self.image.id, digest) {
+                tracing::warn!(digest, %error, "compressed content stays");
+            }
+        }
+        self.images.collect_dropped(&made);
+    }
+}
+
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.images.release(&self.held);
+        self.drop_made();
         if self.images.resolve(&self.image.id).is_err() {
             // It was removed meanwhile, and could not go before.
             let blobs = self.held.iter().filter(|name| DiffId::parse(name).is_ok()).cloned().collect();

@@ -10,6 +10,7 @@ use crate::install::Named;
 use crate::lasting::Lasting;
 use crate::model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 use crate::parallel::Turns;
+use crate::policy::Compressed;
 use crate::{archive, db, embedded, model, remove};
 use dhow_db::Durability;
 use dhow_reference::Reference;
@@ -37,6 +38,7 @@ pub struct Images {
     gone: Condvar,
     pub(crate) turns: Turns,
     pub(crate) lasting: Lasting,
+    pub(crate) compressed: Compressed,
 }
 
 /// What the lock guards: held for commits, never while content is read or unpacked, and by no reader.
@@ -99,7 +101,8 @@ impl Images {
         let state = State { connection, index: Index::default(), pins: HashMap::new(), doomed: HashSet::new() };
         let lasting = Lasting::new(layers.run());
         let (published, gone, turns) = (Mutex::default(), Condvar::new(), Turns::default());
-        let this = Self { blobs, layers, state: Mutex::new(state), published, gone, turns, lasting };
+        let compressed = Compressed::Keep;
+        let this = Self { blobs, layers, state: Mutex::new(state), published, gone, turns, lasting, compressed };
         this.recover()?;
         this.fill_index()?;
         this.sweep()?;

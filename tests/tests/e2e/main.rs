@@ -18,6 +18,7 @@ mod class21_kernel_surface;
 mod class22_network;
 mod commit;
 mod compose;
+mod compressed;
 mod cp;
 mod crash;
 mod devices;
