@@ -77,36 +77,54 @@ fn without(mut lines: Vec<String>, names: &[&str]) -> Vec<String> {
     lines
 }
 
-/// Both engines, and a volume with something to run.
-fn engines() -> Option<(Dockerd, Engine)> {
+/// dockerd, and engines of ours: one whose layers are in the form that is chosen here, one whose layers are directories. Both have a volume with
+/// something to run.
+fn engines() -> Option<(Dockerd, [Engine; 2])> {
     let docker = Dockerd::start()?;
-    let engine = Engine::with(Options::default());
-    engine.dhow(["create", "--name", "from", "-v", "program:/bin", "busybox"]).ok();
-    Some((docker, engine))
+    let ours = [&[][..], &["--storage-opt", "dhow.layers=dir"]].map(|flags| {
+        let flags = flags.iter().map(ToString::to_string).collect();
+        let engine = Engine::with(Options { flags, ..Options::default() });
+        engine.dhow(["create", "--name", "from", "-v", "program:/bin", "busybox"]).ok();
+        engine
+    });
+    Some((docker, ours))
 }
 
-fn end(engine: Engine) {
-    engine.ok("rm from");
-    engine.ok("volume rm program");
-    engine.finish();
+fn end(engines: [Engine; 2]) {
+    for engine in engines {
+        engine.ok("rm from");
+        engine.ok("volume rm program");
+        engine.finish();
+    }
 }
 
+/// What GNU tar makes of an archive, in a directory that is not there yet.
+fn extracted(archive: &[u8], dir: &Path) -> Vec<String> {
+    fs::create_dir(dir).expect("a directory");
+    let flags = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", "-", "-C"];
+    Cmd::new("tar").args(flags).args([dir]).input(archive.to_vec()).ok();
+    without(listing(&open(dir), true), &OURS)
+}
+
+/// Compares what all engines make of an image, and tells it.
 #[track_caller]
-fn compared(docker: &Dockerd, engine: &Engine, what: &str, layers: &[Vec<u8>]) -> usize {
+fn compared(docker: &Dockerd, engines: &[Engine; 2], what: &str, layers: &[Vec<u8>]) -> Vec<String> {
     let archive = image("compared:1", layers);
     docker.docker(&["load", "-q"]).input(archive.clone()).ok();
-    engine.dhow(["load", "-q"]).input(archive).ok();
-    let (expected, found) = (theirs(docker, "compared:1"), ours(engine, "compared:1"));
-    same(what, &expected, &found);
+    let expected = theirs(docker, "compared:1");
     docker.docker(&["rmi", "compared:1"]).ok();
-    engine.ok("rmi compared:1");
-    expected.len()
+    for (engine, form) in engines.iter().zip(["as chosen", "dir"]) {
+        engine.dhow(["load", "-q"]).input(archive.clone()).ok();
+        same(&format!("{what}, {form}"), &expected, &ours(engine, "compared:1"));
+        engine.ok("rmi compared:1");
+    }
+    expected
 }
 
 #[test]
 fn slow_every_oddity_is_what_dockerd_makes_of_it() {
-    let Some((docker, engine)) = engines() else { return };
-    let source = engine.scratch("odd").join("tree");
+    let Some((docker, engines)) = engines() else { return };
+    let source = engines[0].scratch("odd").join("tree");
     fs::create_dir(&source).expect("a directory");
     tree::make(&source);
     // dockerd writes holes as zeros, all of them. It does not know GNU's older form of sparse files.
@@ -118,10 +136,10 @@ fn slow_every_oddity_is_what_dockerd_makes_of_it() {
         &["--format=pax", "--sparse", "--sparse-version=0.0"],
     ] {
         let layer = packed(&source, &[flags, &small].concat());
-        let lines = compared(&docker, &engine, &flags.join(" "), &[layer]);
+        let lines = compared(&docker, &engines, &flags.join(" "), &[layer]).len();
         assert!(lines > 70, "{lines}");
     }
-    end(engine);
+    end(engines);
 }
 
 /// Numbers that are the same each time.
@@ -164,7 +182,6 @@ impl Model {
                 }
             }
         }
-        attributes(dice, root);
     }
 
     /// Takes some of the names away that lower layers have, or replaces files.
@@ -249,25 +266,37 @@ fn attributes(dice: &mut Dice, root: &Path) {
     }
 }
 
+/// Images, the layers of each, and the trees side by side in each layer: 200 trees.
+const IMAGES: u64 = 10;
+const LAYERS: usize = 4;
+const TREES: usize = 5;
+
 #[test]
-fn slow_trees_made_at_random_are_what_dockerd_makes_of_them() {
-    let Some((docker, engine)) = engines() else { return };
-    let dir = engine.scratch("random");
+fn slow_two_hundred_trees_made_at_random_are_what_dockerd_and_tar_make_of_them() {
+    let Some((docker, engines)) = engines() else { return };
+    let dir = engines[0].scratch("random");
     let flags = ["--format=pax", "--xattrs", "--xattrs-include=user.*"];
     let mut lines = 0;
-    for seed in 1..=6_u64 {
+    for seed in 1..=IMAGES {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut model = Model(BTreeMap::from([(String::new(), Vec::new())]));
-        let layers: Vec<Vec<u8>> = (0..6)
+        let mut models: [Model; TREES] = std::array::from_fn(|_| Model(BTreeMap::from([(String::new(), Vec::new())])));
+        let layers: Vec<Vec<u8>> = (0..LAYERS)
             .map(|number| {
                 let root = dir.join(format!("{seed}-{number}"));
-                fs::create_dir(&root).expect("a directory");
-                model.layer(&mut dice, &root);
+                for (tree, model) in models.iter_mut().enumerate() {
+                    let at = root.join(format!("tree-{tree}"));
+                    fs::create_dir_all(&at).expect("a directory");
+                    model.layer(&mut dice, &at);
+                }
+                attributes(&mut dice, &root);
                 packed(&root, &flags)
             })
             .collect();
-        lines += compared(&docker, &engine, &format!("seed {seed}"), &layers);
+        lines += compared(&docker, &engines, &format!("seed {seed}"), &layers).len();
+        // The lowest layer takes nothing away: tar unpacks it, too.
+        let lowest = compared(&docker, &engines, &format!("seed {seed}, the lowest"), &layers[..1]);
+        same(&format!("seed {seed}, tar"), &extracted(&layers[0], &dir.join(format!("{seed}-extracted"))), &lowest);
     }
-    assert!(lines > 200, "{lines}");
-    end(engine);
+    assert!(lines > 1000, "{lines}");
+    end(engines);
 }
