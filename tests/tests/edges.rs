@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhow-oci", &["dhow-runtime", "dhow-sys"]),
     // The shim makes the links of its container true, by a plan that the engine computed.
     ("dhow-network", &["dhow-sys"]),
-    ("dhow-shim", &["dhow-network", "dhow-runtime", "dhow-sys"]),
+    ("dhow-shim", &["dhow-network", "dhow-runtime", "dhow-sys", "dhow-tls"]),
     ("dhow-archive", &["dhow-sys"]),
     ("dhow-storage", &["dhow-archive", "dhow-erofs", "dhow-sys"]),
     ("dhow-image", &["dhow-archive", "dhow-db", "dhow-reference", "dhow-storage", "dhow-sys"]),

@@ -16,7 +16,7 @@ const CONFIG: &str = "[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstra
                       [server]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n[client]\nextendedKeyUsage=clientAuth\n";
 
 /// An authority, `ca.pem`, and a directory with a certificate of its own for each of `names`.
-fn certificates(dir: &Path, names: &[&str]) {
+pub(super) fn certificates(dir: &Path, names: &[&str]) {
     std::fs::write(dir.join("config"), CONFIG).expect("a configuration");
     let run = |words: &str| Cmd::new("openssl").args(words.split(' ')).dir(dir).ok();
     let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config config";

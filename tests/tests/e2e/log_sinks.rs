@@ -4,7 +4,8 @@ use dhow_tests::engine::Options;
 use dhow_tests::{Engine, until};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// An engine that sees a directory of the test as `/run/systemd/journal`, and nothing else of the host's `/run`.
@@ -193,5 +194,100 @@ fn messages_reach_syslog_daemons() {
     let refused = engine.run("create --log-driver gelf busybox");
     assert!(refused.code == 1 && refused.stderr().contains("the log driver gelf is not supported by this release"), "{refused}");
     assert_eq!(engine.dhow(["info", "--format", "{{json .Plugins.Log}}"]).ok(), r#"["journald","json-file","local","none","syslog"]"#);
+    engine.finish();
+}
+
+/// openssl's server in place of a syslog daemon; it shows what it is sent.
+struct Server {
+    child: Child,
+    address: String,
+    shown: PathBuf,
+}
+
+impl Server {
+    /// With the certificate `server` of a directory.
+    fn new(dir: &Path, name: &str, flags: &[&str]) -> Self {
+        let shown = dir.join(name);
+        let out = std::fs::File::create(&shown).expect("a file for what it shows");
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "server/cert.pem", "-key", "server/key.pem"]).args(flags);
+        // It ends with its standard input, which is kept open.
+        let child = command.current_dir(dir).stdin(Stdio::piped()).stdout(out).stderr(Stdio::null()).spawn().expect("openssl");
+        let mut server = Self { child, address: String::new(), shown };
+        let port = || server.text().lines().find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned));
+        until("it listens", || port().is_some());
+        server.address = port().expect("a port").replace("127.0.0.1", "localhost");
+        server
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.shown).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+#[test]
+fn messages_reach_syslog_daemons_by_tls() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path();
+    super::listening::certificates(dir, &["server", "client"]);
+    let at = |name: &str| dir.join(name).display().to_string();
+    let engine = Engine::new();
+    let run = |name: &str, address: &str, options: &[(&str, String)], script: &str| {
+        let mut command = engine.dhow(["run", "--name", name, "--log-driver", "syslog"]);
+        command = command.args(["--log-opt", &format!("syslog-address=tcp+tls://{address}"), "--log-opt", "tag={{.Name}}"]);
+        for (key, value) in options {
+            command = command.args(["--log-opt", &format!("syslog-{key}={value}")]);
+        }
+        command.args(["busybox", "sh", "-c", script]).run()
+    };
+    let authority = ("tls-ca-cert", at("ca.pem"));
+    let own = [authority.clone(), ("tls-cert", at("client/cert.pem")), ("tls-key", at("client/key.pem"))];
+
+    let plain = Server::new(dir, "plain", &[]);
+    run("first", &plain.address, std::slice::from_ref(&authority), "echo one; echo two >&2").ok();
+    until("both are there", || plain.text().contains("]: one\n") && plain.text().contains("]: two\n"));
+    assert_eq!(engine.run("logs first").stdout(), "one\n");
+    // A client that is looked at, and messages with their length.
+    let strict = Server::new(dir, "strict", &["-Verify", "1", "-verify_return_error", "-CAfile", "ca.pem"]);
+    let form = ("format", "rfc5424".to_owned());
+    run("second", &strict.address, &[&own[..], &[form]].concat(), "echo three").ok();
+    until("it is there", || strict.text().contains(" second - three\n"));
+    let text = strict.text();
+    let line = text.lines().find(|line| line.ends_with(" second - three")).expect("a message");
+    let (length, message) = line.split_once(' ').expect("a length");
+    assert_eq!(length.parse(), Ok(message.len() + 1), "{line}");
+    // Much at once: all of it, in order.
+    let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done";
+    run("third", &plain.address, std::slice::from_ref(&authority), script).ok();
+    until("the last is there", || plain.text().contains("]: line 2999\n"));
+    let numbers: Vec<u32> = plain.text().lines().filter_map(|line| line.split("]: line ").nth(1)?.parse().ok()).collect();
+    assert!(numbers.len() == 3000 && numbers.is_sorted(), "{} lines", numbers.len());
+
+    let head = "failed to initialize logging driver: ";
+    let refused = |name: &str, address: &str, options: &[(&str, String)], words: &str| {
+        let said = run(name, address, options, "true");
+        // The docker client takes a file that is missing for the program.
+        let code = if said.stderr().contains("no such file") { 127 } else { 125 };
+        assert!(said.code == code && said.stderr().contains(&format!("{head}{words}")), "{name}: {said}");
+    };
+    refused("unknown", &plain.address, &[], "tls: failed to verify certificate: x509: certificate signed by unknown authority");
+    refused("missing", &plain.address, &[("tls-ca-cert", at("none"))], &format!("could not read CA certificate \"{}\": open ", at("none")));
+    let half = [authority.clone(), ("tls-cert", at("none")), ("tls-key", at("client/key.pem"))];
+    refused("half", &plain.address, &half, "could not load X509 key pair: open ");
+    let skip = [("tls-skip-verify", "false".to_owned())];
+    run("skipping", &plain.address, &skip, "echo four").ok();
+    until("it is there", || plain.text().contains("]: four\n"));
+    let gone = plain.address.clone();
+    drop(plain);
+    refused("nobody", &gone, &[authority], &format!("dial tcp {gone}: connect: connection refused"));
+    for name in ["first", "second", "third", "skipping", "unknown", "missing", "half", "nobody"] {
+        engine.run(&format!("rm -f {name}")).ok();
+    }
     engine.finish();
 }

@@ -9,7 +9,11 @@ use std::net::SocketAddr;
 /// # Errors
 /// A name is not known.
 pub(super) async fn resolve(sink: Option<&mut SinkConfig>) -> Result<()> {
-    let Some(SinkConfig { target: Target::Syslog { address: Address::Udp(place) | Address::Tcp(place), .. }, .. }) = sink else {
+    let Some(SinkConfig {
+        target: Target::Syslog { address: Address::Udp(place) | Address::Tcp(place) | Address::TcpTls(place, _), .. },
+        ..
+    }) = sink
+    else {
         return Ok(());
     };
     let (host, port) = place.name.rsplit_once(':').unwrap_or((&place.name, ""));

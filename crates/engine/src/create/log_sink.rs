@@ -5,7 +5,7 @@ use super::log_error::{bad, driver_error};
 use crate::error::Result;
 use crate::ids;
 use crate::model::{Container, Log};
-use dhow_shim::config::sink::{Address, Format, Place, Target};
+use dhow_shim::config::sink::{Address, Format, Place, Target, Tls};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -127,8 +127,19 @@ fn address(options: &Options) -> std::result::Result<Address, String> {
         "unixgram" => there(path).map(Address::Unixgram),
         "udp" => place(host).map(Address::Udp),
         "tcp" => place(host).map(Address::Tcp),
-        "tcp+tls" => Err("the scheme tcp+tls of syslog-address is not supported by this release: a relay on this host can speak it".into()),
+        "tcp+tls" => place(host).map(|place| Address::TcpTls(place, tls(options))),
         _ => Err(format!("unsupported scheme: '{scheme}'")),
+    }
+}
+
+/// How TLS is spoken; as with Docker, the option to look at no certificate counts whatever its value.
+fn tls(options: &Options) -> Tls {
+    let file = |key: &str| options.get(key).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Tls {
+        authority: file("syslog-tls-ca-cert"),
+        certificate: file("syslog-tls-cert"),
+        key: file("syslog-tls-key"),
+        skip_verify: options.contains_key("syslog-tls-skip-verify"),
     }
 }
 
@@ -171,6 +182,14 @@ mod tests {
         check("unix:///nowhere/to/be", Err("stat /nowhere/to/be: no such file or directory"));
         check("tcp://::1", Err("address ::1: too many colons in address"));
         check("tcp://host:x", Err("address x: invalid port"));
+        check("tcp+tls://logs.example:6514", Ok(Address::TcpTls(place("logs.example:6514"), Tls::default())));
+        let mut all = options("syslog-address", "tcp+tls://logs.example");
+        all.extend(
+            [("ca-cert", "/ca"), ("cert", "/c"), ("key", "/k"), ("skip-verify", "")].map(|(k, v)| (format!("syslog-tls-{k}"), v.into())),
+        );
+        let (ca, cert, key) = (Some("/ca".into()), Some("/c".into()), Some("/k".into()));
+        let tls = Tls { authority: ca, certificate: cert, key, skip_verify: true };
+        assert_eq!(address(&all), Ok(Address::TcpTls(place("logs.example:514"), tls)));
         check("http://host", Err("unsupported scheme: 'http'"));
         check("host", Err("unsupported scheme: ''"));
         check("127.0.0.1:514", Err("parse \"127.0.0.1:514\": first path segment in URL cannot contain colon"));

@@ -2,9 +2,9 @@
 
 use super::target::Trust;
 use dhow_tls::AnyCertificate;
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,23 +16,13 @@ pub(super) fn config(host: &str, directories: &[PathBuf], trust: Trust) -> io::R
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(io::Error::other)?;
     let builder = match trust {
         Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
-        Trust::Checked => builder.with_root_certificates(roots(found.authorities)),
+        Trust::Checked => builder.with_root_certificates(dhow_tls::roots(found.authorities)),
     };
     let config = match found.identity {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(io::Error::other)?,
         None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
-}
-
-fn roots(own: Vec<CertificateDer<'static>>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let machine = rustls_native_certs::load_native_certs();
-    for error in &machine.errors {
-        tracing::debug!(%error, "a certificate of the machine cannot be read");
-    }
-    roots.add_parsable_certificates(machine.certs.into_iter().chain(own));
-    roots
 }
 
 /// What `certs.d/HOST` has.
@@ -99,29 +89,11 @@ fn shown(path: &Path) -> String {
 
 /// The words of Go's library for what people meet most.
 pub(super) fn explain(error: &io::Error, host: &str) -> (String, bool) {
-    use rustls::CertificateError as Certificate;
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return (error.to_string(), false);
     };
-    let failed = "tls: failed to verify certificate: x509:";
     match tls {
         rustls::Error::InvalidMessage(_) => ("http: server gave HTTP response to HTTPS client".into(), true),
-        rustls::Error::InvalidCertificate(reason) => (
-            match reason {
-                Certificate::UnknownIssuer => format!("{failed} certificate signed by unknown authority"),
-                Certificate::Expired
-                | Certificate::ExpiredContext { .. }
-                | Certificate::NotValidYet
-                | Certificate::NotValidYetContext { .. } => {
-                    format!("{failed} certificate has expired or is not yet valid")
-                }
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                    format!("{failed} certificate is not valid for {host}")
-                }
-                other => format!("{failed} {other}"),
-            },
-            false,
-        ),
-        other => (format!("tls: {other}"), false),
+        other => (dhow_tls::words(other, host), false),
     }
 }

@@ -56,6 +56,22 @@ pub enum Address {
     Udp(Place),
     /// A connection over the network.
     Tcp(Place),
+    /// The same with TLS.
+    TcpTls(Place, Tls),
+}
+
+/// How TLS is spoken. The files are read when the connection is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// Certificates of authorities that are trusted besides the machine's.
+    pub authority: Option<PathBuf>,
+    /// The certificate that is shown.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Any certificate of the daemon's will do.
+    pub skip_verify: bool,
 }
 
 /// A host and port.

@@ -1,7 +1,8 @@
 //! The socket that leads to a receiver: made, watched, lost, made anew. It never blocks but at the start.
 
 use super::super::poll::{Poll, Token, Watched};
-use crate::config::sink::Address;
+use super::tls;
+use crate::config::sink::{Address, Place, Tls};
 use dhow_runtime::{Failure, Step};
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,6 +39,8 @@ pub(super) enum Sent {
 enum Way {
     Path(PathBuf, SocketType),
     Net(SocketAddr, SocketType),
+    /// Through a process that speaks TLS.
+    Tls(Place, Tls),
 }
 
 /// A connected socket.
@@ -47,6 +50,8 @@ struct Socket {
     stream: bool,
     /// The connection is being made.
     connecting: bool,
+    /// By somebody else, who tells what becomes of it.
+    told: bool,
 }
 
 /// The way to one receiver.
@@ -73,7 +78,7 @@ impl Link {
 
     /// To a syslog daemon.
     pub(super) fn syslog(poll: &Poll, address: &Address) -> io::Result<Self> {
-        let net = |place: &crate::config::sink::Place, kind| place.addresses.iter().map(|address| Way::Net(*address, kind)).collect();
+        let net = |place: &Place, kind| place.addresses.iter().map(|address| Way::Net(*address, kind)).collect();
         let (name, ways) = match address {
             Address::Local => {
                 let kinds = [SocketType::DGRAM, SocketType::STREAM];
@@ -86,6 +91,7 @@ impl Link {
             Address::Unixgram(path) => (format!("unixgram {}", path.display()), vec![Way::Path(path.clone(), SocketType::DGRAM)]),
             Address::Udp(place) => (format!("udp {}", place.name), net(place, SocketType::DGRAM)),
             Address::Tcp(place) => (format!("tcp {}", place.name), net(place, SocketType::STREAM)),
+            Address::TcpTls(place, tls) => (format!("tcp {}", place.name), vec![Way::Tls(place.clone(), tls.clone())]),
         };
         let mut link = Self::new(poll, format!("dial {name}"), ways);
         link.open()?;
@@ -105,8 +111,13 @@ impl Link {
     fn open(&mut self) -> io::Result<()> {
         self.connect()?;
         let Some(socket) = self.socket.as_mut().filter(|socket| socket.connecting) else { return Ok(()) };
-        let mut fds = [PollFd::new(&socket.fd, PollFlags::OUT)];
+        let flags = if socket.told { PollFlags::IN } else { PollFlags::OUT };
+        let mut fds = [PollFd::new(&socket.fd, flags)];
         let ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&PATIENCE)))?;
+        if socket.told && ready > 0 {
+            socket.connecting = false;
+            return tls::status(&socket.fd);
+        }
         let failed = if ready == 0 { Err(Errno::TIMEDOUT) } else { rustix::net::sockopt::socket_error(&socket.fd)? };
         socket.connecting = false;
         failed.map_err(|error| self.say("connect", error))
@@ -120,7 +131,8 @@ impl Link {
             match way.connect() {
                 Ok((fd, connecting)) => {
                     let fd = Watched::new(&self.poll, fd, Token::Sink);
-                    self.socket = Some(Socket { fd, stream: way.kind() == SocketType::STREAM, connecting });
+                    let told = matches!(way, Way::Tls(..));
+                    self.socket = Some(Socket { fd, stream: way.kind() == SocketType::STREAM, connecting, told });
                     return Ok(());
                 }
                 Err(error) => last = self.say("connect", error),
@@ -173,7 +185,16 @@ impl Link {
     /// The connection that was being made is refused.
     pub(super) fn ready(&mut self, flags: EventFlags) -> io::Result<()> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
-        if socket.connecting {
+        if socket.connecting && socket.told {
+            match tls::status(&socket.fd) {
+                Ok(()) => socket.connecting = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    self.socket = None;
+                    return Err(error);
+                }
+            }
+        } else if socket.connecting {
             match rustix::net::sockopt::socket_error(&socket.fd) {
                 Ok(Ok(())) => socket.connecting = false,
                 Ok(Err(error)) | Err(error) => {
@@ -201,8 +222,9 @@ impl Link {
     pub(super) fn arm(&mut self, waiting: bool) -> io::Result<()> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         let mut want = EventFlags::empty();
-        want.set(EventFlags::IN, socket.stream && !socket.connecting);
-        want.set(EventFlags::OUT, waiting || socket.connecting);
+        let told = socket.connecting && socket.told;
+        want.set(EventFlags::IN, socket.stream && (!socket.connecting || told));
+        want.set(EventFlags::OUT, (waiting || socket.connecting) && !told);
         socket.fd.arm((!want.is_empty()).then_some(want))
     }
 }
@@ -211,6 +233,7 @@ impl Way {
     fn kind(&self) -> SocketType {
         match self {
             Self::Path(_, kind) | Self::Net(_, kind) => *kind,
+            Self::Tls(..) => SocketType::STREAM,
         }
     }
 
@@ -220,6 +243,7 @@ impl Way {
             Self::Path(path, kind) => connect(AddressFamily::UNIX, *kind, &SocketAddrUnix::new(path)?),
             Self::Net(address, kind) if address.is_ipv4() => connect(AddressFamily::INET, *kind, address),
             Self::Net(address, kind) => connect(AddressFamily::INET6, *kind, address),
+            Self::Tls(place, how) => Ok((tls::start(place, how).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?, true)),
         }
     }
 }

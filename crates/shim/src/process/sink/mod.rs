@@ -1,16 +1,18 @@
 //! Log drivers that are no files: entries go to the journal or to a syslog daemon.
 //!
 //! Everything happens in the shim's one loop. What the receiver does not take at once waits here: in blocking mode the container is not
-//! read any further meanwhile (so its pipe fills, and it waits), in non-blocking mode what exceeds the buffer is dropped.
+//! read any further meanwhile (so its pipe fills, and it waits), in non-blocking mode what exceeds the buffer is dropped. TLS is spoken by a
+//! process of its own.
 
 mod journal;
 mod link;
 mod syslog;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use super::poll::Poll;
-use crate::config::sink::{SinkConfig, Target};
+use crate::config::sink::{Address, SinkConfig, Target};
 use crate::frame::Stream;
 use crate::log::split::{Ending, Splitter};
 use link::{Link, Sent};
@@ -82,7 +84,8 @@ impl Sink {
         let (encoder, link) = match &config.target {
             Target::Journal { socket, fields } => (Encoder::Journal(journal::Encoder::new(fields)), Link::journal(poll, socket)?),
             Target::Syslog { address, format, facility, tag } => {
-                (Encoder::Syslog(syslog::Encoder::new(*format, *facility, tag)), Link::syslog(poll, address)?)
+                let framed = matches!(address, Address::TcpTls(..));
+                (Encoder::Syslog(syslog::Encoder::new(*format, *facility, tag, framed)), Link::syslog(poll, address)?)
             }
         };
         Ok(Self {
