@@ -3,8 +3,9 @@
 
 use dhow_tests::{Cmd, Engine, Options, finish_child};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,9 +39,11 @@ impl State {
         for place in ["images/tmp", "images/ingest", "layers/tmp"] {
             files(&engine.data_root().join(place), place, &mut halves);
         }
+        let counted = df["LayersSize"].as_i64().expect("a size");
+        assert_eq!(counted, on_disk(&engine.data_root().join("layers/layers")), "what is counted is what is there");
         Self {
             images: engine.ok("images -q -a").lines().count(),
-            counted: df["LayersSize"].as_i64().expect("a size"),
+            counted,
             blobs: blobs.len(),
             layers,
             halves: halves.into_keys().collect(),
@@ -61,6 +64,41 @@ fn files(dir: &Path, name: &str, found: &mut BTreeMap<String, u64>) {
             found.insert(below, meta.len());
         }
     }
+}
+
+/// Bytes of the files and links in all layers, each inode once: in directories, or in the tars as tar lists them.
+fn on_disk(layers: &Path) -> i64 {
+    let mut bytes = 0;
+    for layer in std::fs::read_dir(layers).expect("a directory") {
+        let layer = layer.expect("an entry").path();
+        if layer.join("fs").exists() {
+            bytes += content(&layer.join("fs"), &mut BTreeSet::new());
+            continue;
+        }
+        let listed = Cmd::new("tar").args(["-tvf"]).args([layer.join("layer.tar")]).ok();
+        for line in listed.lines() {
+            bytes += match line.as_bytes()[0] {
+                b'-' => line.split_whitespace().nth(2).expect("a size").parse().expect("a number"),
+                b'l' => line.rsplit_once(" -> ").expect("a target").1.len() as i64,
+                _ => 0,
+            };
+        }
+    }
+    bytes
+}
+
+fn content(dir: &Path, seen: &mut BTreeSet<u64>) -> i64 {
+    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry"));
+    entries
+        .map(|entry| {
+            let meta = entry.metadata().expect("a file");
+            match meta.file_type() {
+                kind if kind.is_dir() => content(&entry.path(), seen),
+                kind if (kind.is_file() || kind.is_symlink()) && seen.insert(meta.ino()) => meta.len() as i64,
+                _ => 0,
+            }
+        })
+        .sum()
 }
 
 /// A number below another one, different each time.

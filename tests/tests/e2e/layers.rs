@@ -96,11 +96,13 @@ fn the_form_that_works_here_is_chosen() {
     let engine = Engine::new();
     let has_erofs = std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.lines().any(|line| line.ends_with("\terofs")));
     let on = rustix::fs::statfs(engine.data_root()).expect("the data root").f_type as u64;
-    if !has_erofs || on != EXT4 {
+    let expect = match version {
+        // What carries layers on 6.12 to 6.14 does not carry them as they are mounted here; before, no file can be mounted at all.
+        _ if version < (6, 15) => "Layers: dir",
+        _ if has_erofs && on == EXT4 => "Layers: tar+erofs",
         // The kernel may load the module only now, or the disk may refuse: nothing to foretell.
-        return engine.finish();
-    }
-    let expect = if version >= (6, 15) { "Layers: tar+erofs" } else { "Layers: dir" };
+        _ => return engine.finish(),
+    };
     let info = engine.ok("info");
     assert!(info.contains(expect), "{info}");
     assert_eq!(engine.ok("run --rm busybox cat /etc/hostname").len(), 12);
@@ -134,7 +136,8 @@ fn on_overlayfs_layers_are_directories() {
     assert_eq!(engine.inspect("busybox")["Id"], id);
     let refused = engine.dhow(["run", "--rm", "busybox", "true"]).run();
     assert_eq!(refused.code, 125);
-    assert!(refused.stderr().contains("not supported as upperdir"), "{}", refused.stderr());
+    // Newer kernels say more.
+    assert!(refused.stderr().to_lowercase().contains("invalid argument"), "{}", refused.stderr());
     engine.finish();
 }
 
