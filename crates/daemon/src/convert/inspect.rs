@@ -33,10 +33,20 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         graph_driver: graph(container),
         mounts: mounts::points(&document.host_config, container),
         network_settings: network::settings(container, &mode, &document),
-        config: config(document.config, container),
+        config: with_hardware_address(config(document.config, container), container, &mode),
         host_config: host_config(document.host_config, container),
         ..ContainerInspect::default()
     }
+}
+
+/// A hardware address that was asked for is one of a place since 1.44; the container's own field shows that of its first place, in every
+/// version.
+fn with_hardware_address(mut config: Config, container: &Container, mode: &str) -> Config {
+    if config.mac_address.is_empty() && (mode == "bridge" || network::is_user_defined(mode)) {
+        let place = container.networks.get(mode);
+        config.mac_address = place.and_then(|place| place.mac.clone()).unwrap_or_default();
+    }
+    config
 }
 
 /// The file of a log that others may read. A cache is nobody's but ours.
