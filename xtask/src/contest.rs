@@ -15,7 +15,7 @@ const SOURCE: &str = "https://github.com/youki-dev/youki";
 /// The state that was compared last.
 const COMMIT: &str = "bc78720681ad34be682fe1a6daa61cb3bf47762d";
 /// Seconds that a group may take.
-pub(crate) const LIMIT: &str = "300";
+pub(crate) const LIMIT: &str = "100";
 /// The suite leaves some of its tests out on runtimes that it knows. This one it does not know.
 pub(crate) const KIND: (&str, &str) = ("RUNTIME_KIND", "other");
 
@@ -60,7 +60,8 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 fn here(suite: &Suite, runc: &Path, dhow: &Path) -> Result<(Findings, Findings)> {
     let scratch = Scratch::new("ct")?;
     let own = scratch.path().join("dhow-runtime");
-    std::os::unix::fs::symlink(dhow, &own).context("link the runtime")?;
+    // No link: the suite looks for the program behind it, whose name says what it is.
+    std::fs::copy(dhow, &own).context("copy the runtime")?;
     Ok((all(suite, runc)?, all(suite, &own)?))
 }
 

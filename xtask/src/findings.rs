@@ -20,7 +20,11 @@ pub(crate) fn compare(theirs: &Findings, ours: &Findings) -> (String, usize) {
     let (mut worse, nothing) = (0, Found::default());
     for (name, own) in ours {
         let other = theirs.get(name).unwrap_or(&nothing);
-        let beyond = own.fails.len().saturating_sub(other.fails.len()) + usize::from(own.silent && !other.silent);
+        // Where the other one says nothing at all nothing of it is lost.
+        let beyond = match other.silent {
+            true => 0,
+            false => own.fails.len().saturating_sub(other.fails.len()) + usize::from(own.silent),
+        };
         worse += beyond;
         let word = if beyond > 0 {
             own.fails.iter().find(|words| !other.fails.contains(words)).cloned().unwrap_or_else(|| "worse".into())
@@ -76,7 +80,7 @@ mod tests {
         assert_eq!(worse, 1);
         assert!(text.ends_with("| a | 2 of 3 | 0 of 2 | one |"), "{text}");
         assert_eq!(compare(&of(&["x"], &[]), &of(&[], &[])).1, 1);
-        assert_eq!(compare(&of(&[], &[]), &of(&["x"], &[])).1, 0);
+        assert_eq!(compare(&of(&[], &[]), &of(&["x"], &["y"])).1, 0);
     }
 
     #[test]

@@ -27,10 +27,10 @@ pub(crate) fn create(context: &Context<'_>, spec: &Spec, id: &str) -> Result<Gro
         context.log.warn(&warning);
     }
     if context.systemd {
-        let (cgroup, holder) = systemd::create(&path, resources)?;
+        let (cgroup, holder) = systemd::create(&path, resources, spec.annotations().iter().flatten())?;
         return Ok(Group { cgroup, unit: Some(path), holder: Some(holder) });
     }
-    let cgroup = match Cgroup::create(&path, resources) {
+    let cgroup = match Cgroup::take(&path, resources) {
         // Who may not make groups has none, as long as nothing is asked that only a group can give.
         Err(failure) if context.rootless && given.is_empty() && not_allowed(failure.errno) => {
             Cgroup { mode: cgroup::mode(), dirs: Vec::new() }

@@ -83,3 +83,23 @@ fn a_relative_group_is_below_the_callers_own() {
     std::fs::remove_dir(&own).unwrap();
     assert_eq!(bundle.left(), [""; 0]);
 }
+
+#[test]
+fn a_group_that_is_there_keeps_what_is_set() {
+    let bundle = Bundle::new();
+    let mut config = bundle.config.clone();
+    config["process"]["args"] = json!(["sleep", "1000"]);
+    // What is given is set, and only that.
+    config["linux"]["resources"] = json!({"devices": [{"allow": false, "access": "rwm"}], "cpu": {"shares": 512}});
+    bundle.write(&config);
+    let hierarchy = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].into_iter().map(Path::new).find(|dir| dir.is_dir()).unwrap();
+    let group = hierarchy.join(bundle.cgroup().trim_start_matches('/'));
+    std::fs::create_dir(&group).unwrap();
+    std::fs::write(group.join("pids.max"), "77").unwrap();
+    bundle.leave(&["run", "-d", "box"]);
+    assert_eq!(std::fs::read_to_string(group.join("pids.max")).unwrap().trim(), "77");
+    // One that is in use is not shared.
+    assert!(bundle.call("create other").fails(1).contains("is in use by process"));
+    bundle.ok("delete -f box");
+    assert_eq!(bundle.left(), [""; 0]);
+}

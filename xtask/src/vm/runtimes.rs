@@ -46,8 +46,8 @@ fn scene(kernel: &str, files: &[(&Path, &str)], programs: &[PathBuf], script: &s
 pub(crate) fn contest(suite: &Suite, runc: &Path, dhow: &Path) -> Result<(Findings, Findings)> {
     let files = [(suite.inside.as_path(), "t/runtimetest"), (suite.bundle.as_path(), "t/bundle.tar.gz"), (dhow, "t/dhow-runtime")];
     let mut script = format!("export {}={}\n", KIND.0, KIND.1);
-    for runtime in ["/usr/sbin/runc", "/t/dhow-runtime"] {
-        for group in &suite.groups {
+    for group in &suite.groups {
+        for runtime in ["/usr/sbin/runc", "/t/dhow-runtime"] {
             let call = format!("timeout {LIMIT} contest run --runtime {runtime} --runtimetest /t/runtimetest -t {group}");
             let _ok = writeln!(script, "echo GROUP {runtime} {group}; {call} </dev/null 2>&1");
         }

@@ -18,6 +18,8 @@ struct Open(Option<(PathBuf, fs::File)>);
 pub(super) enum There {
     /// It is made anew, or refused if it is in use.
     Anew,
+    /// It stays with what is set there, or is refused if it is in use.
+    Taken,
     /// It stays.
     Kept,
 }
@@ -27,6 +29,8 @@ impl Cgroup {
         for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs) {
             if there == There::Anew || !dir.is_dir() {
                 make_dir(&hierarchy.mount, dir, made)?;
+            } else if there == There::Taken {
+                unused(dir)?;
             }
             if hierarchy.is_unified() {
                 enable_controllers(&hierarchy.mount, dir, wanted(layout, plan).as_deref())?;
@@ -128,17 +132,22 @@ fn make_dir(mount: &Path, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     Err(invalid(dir.display().to_string(), "make directory: it keeps vanishing"))
 }
 
+/// Refuses a directory with processes.
+fn unused(dir: &Path) -> Result<()> {
+    match super::control::procs(dir) {
+        Ok(pids) if pids.is_empty() => Ok(()),
+        Ok(pids) => Err(invalid(dir.display().to_string(), format!("the cgroup is in use by process {}", pids[0]))),
+        Err(error) => Err(refused(&dir.join("cgroup.procs"), "read", &error)),
+    }
+}
+
 /// A directory left over by somebody is removed, so that its counters and limits start anew. True: it has to stay, but is free
 /// of processes (it has children).
 fn renew(dir: &Path) -> Result<bool> {
     match fs::remove_dir(dir) {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(_) => match super::control::procs(dir) {
-            Ok(pids) if pids.is_empty() => Ok(true),
-            Ok(pids) => Err(invalid(dir.display().to_string(), format!("the cgroup is in use by process {}", pids[0]))),
-            Err(error) => Err(refused(&dir.join("cgroup.procs"), "read", &error)),
-        },
+        Err(_) => unused(dir).map(|()| true),
     }
 }
 

@@ -87,9 +87,14 @@ impl Cgroup {
     /// With resources given, devices are closed except for the rules given and the basic devices of every container; without
     /// (`None`) nothing is limited. An empty directory that is there already is made anew; one with processes is refused.
     pub fn create(path: &str, resources: Option<&LinuxResources>) -> Result<Self> {
-        let layout = layout();
-        let plan = resources.map(|resources| plan::plan(resources, layout, State::Fresh)).transpose()?.unwrap_or_default();
+        let plan = resources.map(|resources| plan::plan(resources, layout(), State::Fresh)).transpose()?.unwrap_or_default();
         Self::establish(path, &plan, files::There::Anew)
+    }
+
+    /// The same for a caller who may have made the directories, empty ones, with limits: what is not given stays as it is there.
+    pub fn take(path: &str, resources: Option<&LinuxResources>) -> Result<Self> {
+        let plan = resources.map(|resources| plan::plan(resources, layout(), State::Fresh)).transpose()?.unwrap_or_default();
+        Self::establish(path, &plan, files::There::Taken)
     }
 
     /// The same where somebody else has made some of the directories, which stay as they are.

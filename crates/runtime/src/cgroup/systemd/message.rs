@@ -30,6 +30,12 @@ impl Writer {
         self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
     }
 
+    pub(super) fn u16(&mut self, value: u16) -> &mut Self {
+        self.align(2);
+        self.bytes.extend(value.to_le_bytes());
+        self
+    }
+
     pub(super) fn u32(&mut self, value: u32) -> &mut Self {
         self.align(4);
         self.bytes.extend(value.to_le_bytes());

@@ -5,6 +5,7 @@
 
 mod bus;
 mod message;
+mod variant;
 
 use super::hierarchy::layout;
 use super::write::State;
@@ -17,16 +18,24 @@ use message::Writer;
 use oci_spec::runtime::LinuxResources;
 use std::io;
 use std::os::fd::OwnedFd;
+use variant::Variant;
 
 /// A property of a unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Value {
     Text(String),
     Names(Vec<String>),
     Bool(bool),
     Number(u64),
     Pids(Vec<u32>),
+    Given(Variant),
 }
+
+/// Properties by name.
+type Properties = Vec<(String, Value)>;
+
+/// Annotations that begin so name properties of the unit.
+const ANNOTATION: &str = "org.systemd.property.";
 
 /// Holds a scope open until it is dropped: by then the container's first process has to be in it.
 #[derive(Debug)]
@@ -79,15 +88,23 @@ fn failed(path: &str, error: &io::Error) -> Failure {
 }
 
 /// Has systemd make the unit at `path` (its slices are in its path already), then makes what systemd leaves out and applies the limits.
+/// Annotations may set further properties (`org.systemd.property.NAME`, values as in the text form of GVariant), which come last.
 /// On an error nothing is left. The caller has one thread.
-pub fn create(path: &str, resources: Option<&LinuxResources>) -> Result<(Cgroup, Holder)> {
+pub fn create<'a>(
+    path: &str,
+    resources: Option<&LinuxResources>,
+    annotations: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Result<(Cgroup, Holder)> {
     let (unit, slice) = unit(path)?;
+    let given = of_annotations(annotations)?;
     let layout = layout();
     let limits = resources.map(|resources| plan::plan(resources, layout, State::Fresh)).transpose()?.unwrap_or_default();
     let mut bus = Bus::open().map_err(|e| failed(path, &e))?;
     let holder = Holder::new().map_err(|e| failed(path, &e))?;
     let mut all = own_properties(unit, slice, holder.pid);
     all.extend(resources.into_iter().flat_map(|resources| limits_of(resources, layout.mode())));
+    // Of several values of a property the last one counts.
+    all.extend(given);
     bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", &transient(unit, &all)).map_err(|e| failed(path, &e))?;
     match Cgroup::adopt(path, &limits) {
         Ok(cgroup) => Ok((cgroup, holder)),
@@ -132,13 +149,36 @@ pub fn remove(path: &str) -> Result<()> {
     done.map_err(|e| failed(path, &e))
 }
 
+/// What annotations ask for, by name: annotations come in no order of their own.
+fn of_annotations<'a>(annotations: impl IntoIterator<Item = (&'a String, &'a String)>) -> Result<Properties> {
+    let mut all = Vec::new();
+    for (key, text) in annotations {
+        let Some(name) = key.strip_prefix(ANNOTATION) else { continue };
+        let wrong = |why: &str| invalid(format!("annotations.{key}"), why);
+        if name.len() < 2 || !name.chars().all(|c| c.is_ascii_alphabetic()) {
+            return Err(wrong("is no name of a property"));
+        }
+        let value = variant::parse(text).ok_or_else(|| wrong("the value is none of systemd's"))?;
+        // What people count in seconds systemd counts in microseconds.
+        all.push(match name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase())) {
+            Some(stem) => {
+                let micros = value.micros().ok_or_else(|| wrong("the value is no time in seconds"))?;
+                (format!("{stem}USec"), Value::Given(micros))
+            }
+            None => (name.to_owned(), Value::Given(value)),
+        });
+    }
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(all)
+}
+
 fn stop_body(unit: &str) -> Writer {
     let mut body = Writer::default();
     body.text(unit).text("replace");
     body
 }
 
-fn own_properties(unit: &str, slice: &str, pid: i32) -> Vec<(&'static str, Value)> {
+fn own_properties(unit: &str, slice: &str, pid: i32) -> Properties {
     let mut all = vec![("Description", Value::Text(format!("container {unit}"))), ("DefaultDependencies", Value::Bool(false))];
     if unit.ends_with(".slice") {
         all.push(("Wants", Value::Names(vec![slice.to_owned()])));
@@ -150,11 +190,11 @@ fn own_properties(unit: &str, slice: &str, pid: i32) -> Vec<(&'static str, Value
     for name in ["MemoryAccounting", "CPUAccounting", "IOAccounting", "TasksAccounting"] {
         all.push((name, Value::Bool(true)));
     }
-    all
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The limits that systemd has words for and would set back.
-fn limits_of(resources: &LinuxResources, mode: Mode) -> Vec<(&'static str, Value)> {
+fn limits_of(resources: &LinuxResources, mode: Mode) -> Properties {
     let unified = mode == Mode::V2;
     let bytes = |limit: i64| Value::Number(u64::try_from(limit).unwrap_or(u64::MAX));
     let mut all = Vec::new();
@@ -172,7 +212,7 @@ fn limits_of(resources: &LinuxResources, mode: Mode) -> Vec<(&'static str, Value
     if let Some(pids) = resources.pids() {
         all.push(("TasksMax", if pids.limit() > 0 { bytes(pids.limit()) } else { Value::Number(u64::MAX) }));
     }
-    all
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// systemd keeps whole percents of a processor, so it is rounded up to 10 ms in a second.
@@ -182,7 +222,7 @@ fn quota_per_second(quota: i64, period: Option<u64>) -> u64 {
     quota.saturating_mul(1_000_000).div_ceil(period).div_ceil(10_000).saturating_mul(10_000)
 }
 
-fn transient(unit: &str, all: &[(&'static str, Value)]) -> Writer {
+fn transient(unit: &str, all: &[(String, Value)]) -> Writer {
     let mut body = Writer::default();
     body.text(unit).text("replace");
     properties(&mut body, all);
@@ -191,7 +231,7 @@ fn transient(unit: &str, all: &[(&'static str, Value)]) -> Writer {
     body
 }
 
-fn properties(body: &mut Writer, all: &[(&'static str, Value)]) {
+fn properties(body: &mut Writer, all: &[(String, Value)]) {
     body.list(8, |list| {
         for (name, value) in all {
             list.structure().text(name);
@@ -201,6 +241,10 @@ fn properties(body: &mut Writer, all: &[(&'static str, Value)]) {
                 Value::Bool(yes) => list.signature("b").bool(*yes),
                 Value::Number(number) => list.signature("t").u64(*number),
                 Value::Pids(pids) => list.signature("au").list(4, |list| pids.iter().for_each(|pid| list.u32(*pid).end())),
+                Value::Given(value) => {
+                    value.write(list.signature(&value.signature()));
+                    &mut *list
+                }
             }
             .end();
         }

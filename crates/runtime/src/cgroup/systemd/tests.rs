@@ -25,14 +25,29 @@ fn paths() {
 fn limits() {
     let of = |resources: serde_json::Value, mode| limits_of(&serde_json::from_value(resources).unwrap(), mode);
     let resources = json!({"memory": {"limit": 5}, "cpu": {"shares": 1024, "quota": 12_345, "period": 100_000}, "pids": {"limit": -1}});
-    let number = Value::Number;
-    let quota = ("CPUQuotaPerSecUSec", number(130_000));
-    let tasks = ("TasksMax", number(u64::MAX));
-    assert_eq!(of(resources.clone(), Mode::V2), [("MemoryMax", number(5)), ("CPUWeight", number(100)), quota.clone(), tasks.clone()]);
-    assert_eq!(of(resources, Mode::Hybrid), [("MemoryLimit", number(5)), ("CPUShares", number(1024)), quota, tasks]);
-    assert_eq!(of(json!({"memory": {"limit": -1}}), Mode::V2), [("MemoryMax", number(u64::MAX))]);
+    let number = |name: &str, number| (name.to_owned(), Value::Number(number));
+    let quota = number("CPUQuotaPerSecUSec", 130_000);
+    let tasks = number("TasksMax", u64::MAX);
+    assert_eq!(of(resources.clone(), Mode::V2), [number("MemoryMax", 5), number("CPUWeight", 100), quota.clone(), tasks.clone()]);
+    assert_eq!(of(resources, Mode::Hybrid), [number("MemoryLimit", 5), number("CPUShares", 1024), quota, tasks]);
+    assert_eq!(of(json!({"memory": {"limit": -1}}), Mode::V2), [number("MemoryMax", u64::MAX)]);
     assert_eq!(quota_per_second(-1, None), u64::MAX);
     assert!(of(json!({}), Mode::V2).is_empty());
+}
+
+#[test]
+fn properties_of_annotations() {
+    let of = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        of_annotations(pairs.iter().map(|(key, text)| (key, text)))
+    };
+    let given = |name: &str, text: &str| (name.to_owned(), Value::Given(variant::parse(text).unwrap()));
+    let all = of(&[("org.systemd.property.TimeoutStopSec", "3"), ("other", "x"), ("org.systemd.property.CollectMode", "'inactive'")]);
+    assert_eq!(all.unwrap(), [given("CollectMode", "'inactive'"), given("TimeoutStopUSec", "uint64 3000000")]);
+    for (name, text) in [("A", "1"), ("Some.Name", "1"), ("Name", "odd"), ("TimeoutSec", "'a'")] {
+        let key = format!("org.systemd.property.{name}");
+        assert_eq!(of(&[(&key, text)]).unwrap_err().object, format!("annotations.{key}"));
+    }
 }
 
 /// What the server sends: a header with a few fields, and a body.
