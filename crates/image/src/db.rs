@@ -169,6 +169,12 @@ pub(crate) fn marked(c: &Connection, run: &str) -> Result<Vec<(String, Mark)>> {
     Ok(found.filter(|(_, mark)| mark.run == run).collect())
 }
 
+/// Whether an image has content that may not be on the disk, of whichever run.
+pub(crate) fn is_marked(c: &Connection, image: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT 1 FROM image WHERE id = ?1 AND unsynced IS NOT NULL")?;
+    Ok(statement.exists([image])?)
+}
+
 /// Gives an image a mark in place of the one that it has.
 pub(crate) fn set_mark(c: &Connection, image: &str, mark: &Mark) -> Result<()> {
     c.execute("UPDATE image SET unsynced = ?2 WHERE id = ?1", params![image, mark.to_string()])?;

@@ -11,8 +11,8 @@ use crate::store::Images;
 use dhow_archive::compress;
 use dhow_storage::ChainId;
 use std::collections::HashSet;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The run of content of which the kernel could not tell whether it is on the disk.
 const UNKNOWN: &str = "unknown";
@@ -22,6 +22,8 @@ pub(crate) struct Lasting {
     run: String,
     marks: AtomicU64,
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Held by whoever syncs: who comes meanwhile finds less to do, and no file is synced by two, of whom one would not hear that it failed.
+    turn: Mutex<()>,
 }
 
 impl std::fmt::Debug for Lasting {
@@ -34,7 +36,7 @@ impl Lasting {
     pub(crate) fn new(run: &str) -> Self {
         // Larger than those of the process before.
         let first = u64::try_from(crate::model::now()).unwrap_or(0);
-        Self { run: run.to_owned(), marks: AtomicU64::new(first), listener: OnceLock::new() }
+        Self { run: run.to_owned(), marks: AtomicU64::new(first), listener: OnceLock::new(), turn: Mutex::default() }
     }
 
     /// A mark that differs from all before.
@@ -60,6 +62,7 @@ impl Images {
 
     /// Makes every image that is there now survive a power cut. Blocks as long as the disk needs; nothing else waits meanwhile.
     pub fn persist(&self) -> Result<()> {
+        let _turn = self.lasting.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // An image has its mark after its layers are in their places, so these are among the ones that are synced.
         let marked = db::marked(&self.state().connection, &self.lasting.run)?;
         self.layers.persist()?;
@@ -73,6 +76,13 @@ impl Images {
             return Err(error);
         }
         db::unmark(&mut self.state().connection, &marked)
+    }
+
+    /// Makes one image survive a power cut, for whoever promises something that stands on it. Returns at once where it does already; else it
+    /// blocks as [`Images::persist`] does.
+    pub fn persist_image(&self, id: &str) -> Result<()> {
+        let marked = db::is_marked(&self.state().connection, id)?;
+        if marked { self.persist() } else { Ok(()) }
     }
 
     fn sync_content(&self, marked: &[(String, Mark)]) -> Result<()> {

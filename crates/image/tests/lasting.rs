@@ -107,6 +107,21 @@ fn what_was_synced_is_not_looked_at() {
 }
 
 #[test]
+fn what_a_promise_stands_on_is_synced_first() {
+    let scene = Scene::new();
+    let image = scene.place.images.resolve("x:1").unwrap().id.clone();
+    scene.place.images.persist_image("sha256:of-nobody").unwrap();
+    let doubted = scene.again("two");
+    // It has the new run's mark: nothing was synced for an image that nobody has.
+    cut(&doubted.blob(&doubted.packed));
+    let doubted = doubted.again("three");
+    assert!(!doubted.blob(&doubted.packed).exists());
+    doubted.place.images.persist_image(&image).unwrap();
+    cut(&doubted.blob(&doubted.plain));
+    assert!(doubted.again("four").place.images.resolve("x:1").is_ok(), "it bears no mark, so nobody looks");
+}
+
+#[test]
 fn new_content_of_an_image_is_synced_too() {
     let scene = Scene::new();
     scene.place.images.persist().unwrap();

@@ -72,6 +72,14 @@ for kept in $(word kept | tr , ' '); do
     [ "$(dhow start -a "$name")" = whole ] || fail "the container $name does not run"
     [ "$(dhow run --rm -v "$name:/v" busybox sh -c 'echo x >/v/x; cat /v/x')" = x ] || fail "the volume $name is of no use"
 done
+# A container keeps its image, which had only just come.
+if [ -n "$kept" ]; then
+    name=i$(((${kept#*:}-1)%4))
+    [ "$(dhow start -a "$name")" = whole ] || fail "the container $name of an image that had just come does not run"
+    for image in 0 1 2 3; do
+        [ -z "$(dhow ps -aq --filter "name=^i$image\$")" ] || dhow rm -f "i$image" >/dev/null || fail "rm i$image"
+    done
+fi
 # An image is there whole or not at all, whatever was done to it when the plug was pulled, and can be loaded (again).
 images=$(dhow images -aq --no-trunc) || fail "images"
 for image in $images; do whole "$image"; done
@@ -86,8 +94,11 @@ n=0
 while :; do
     dhow volume create "b${boot}n$n" >/dev/null || fail "volume create"
     dhow create --name "b${boot}n$n" busybox echo whole >/dev/null || fail create
-    dhow rmi "cut:$((n%4))" >/dev/null || fail rmi
-    dhow load -q -i "/t/cut$((n%4)).tar" >/dev/null || fail load
+    image=$((n%4))
+    [ $n -lt 4 ] || dhow rm "i$image" >/dev/null || fail rm
+    dhow rmi "cut:$image" >/dev/null || fail rmi
+    dhow load -q -i "/t/cut$image.tar" >/dev/null || fail load
+    dhow create --name "i$image" "cut:$image" sh -c 'cd /data && sha256sum -c -s sums && echo whole' >/dev/null || fail "create of cut:$image"
     echo "MADE $n"
     n=$((n+1))
 done

@@ -133,9 +133,7 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| Error::internal("create", dir.display(), e))?;
         let durability = if container.request.auto_remove { Durability::Process } else { Durability::Power };
         if durability == Durability::Power {
-            let (layers, key) = (parts.layers.clone(), key.clone());
-            let synced = tokio::task::spawn_blocking(move || layers.persist_snapshot(&key)).await;
-            synced.map_err(|e| Error::internal("sync the snapshot of", &container.id, e))??;
+            lasting(parts, &container, key.clone()).await?;
         }
         parts.store.insert(&container, durability).await
     }
@@ -152,6 +150,16 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         return Err(error);
     }
     Ok(container)
+}
+
+/// What the record is about to promise: the image, where its own sync is still under way, and the snapshot.
+async fn lasting(parts: &Parts, container: &Container, key: SnapshotKey) -> Result<()> {
+    let (images, layers, image) = (parts.images.clone(), parts.layers.clone(), container.image_id.clone());
+    let synced = tokio::task::spawn_blocking(move || {
+        images.persist_image(&image)?;
+        Ok::<_, Error>(layers.persist_snapshot(&key)?)
+    });
+    synced.await.map_err(|e| Error::internal("sync the snapshot of", &container.id, e))?
 }
 
 /// The overlay's directories under the names that Docker's `GraphDriver.Data` gives them.
