@@ -101,7 +101,10 @@ impl Hooks {
             (Moment::Poststop, hooks.poststop()),
         ] {
             if let Some(list) = list.as_deref().filter(|list| !list.is_empty()) {
-                programs.push((moment, list.iter().map(|hook| Program::of(moment, hook)).collect::<Result<_>>()?));
+                // In the container it has the environment of the program unless it brings its own.
+                let inherited = spec.process().as_ref().and_then(|process| process.env().as_ref());
+                let inherited = inherited.filter(|_| moment == Moment::StartContainer);
+                programs.push((moment, list.iter().map(|hook| Program::of(moment, hook, inherited)).collect::<Result<_>>()?));
             }
         }
         let state = json!({
@@ -154,11 +157,11 @@ impl Hooks {
 }
 
 impl Program {
-    fn of(moment: Moment, hook: &Hook) -> Result<Self> {
+    fn of(moment: Moment, hook: &Hook, inherited: Option<&Vec<String>>) -> Result<Self> {
         let field = |name: &str| format!("hooks.{}.{name}", moment.name());
         let text = |name: &str, bytes: &[u8]| CString::new(bytes).map_err(|_| Failure::invalid(field(name), "contains a zero byte"));
-        let list = |name: &str, list: &Option<Vec<String>>| {
-            list.iter().flatten().map(|word| text(name, word.as_bytes())).collect::<Result<Vec<_>>>()
+        let list = |name: &str, list: Option<&Vec<String>>| {
+            list.into_iter().flatten().map(|word| text(name, word.as_bytes())).collect::<Result<Vec<_>>>()
         };
         if !hook.path().is_absolute() {
             return Err(Failure::invalid(field("path"), "must be absolute"));
@@ -167,11 +170,12 @@ impl Program {
             |seconds| u64::try_from(seconds).ok().filter(|n| *n > 0).ok_or_else(|| Failure::invalid(field("timeout"), "must be positive"));
         let limit = hook.timeout().map(positive).transpose()?;
         let path = text("path", hook.path().as_os_str().as_bytes())?;
-        let mut args = list("args", hook.args())?;
+        let mut args = list("args", hook.args().as_ref())?;
         if args.is_empty() {
             args.push(path.clone());
         }
-        Ok(Self { path, args, env: list("env", hook.env())?, limit })
+        let env = hook.env().as_ref().filter(|env| !env.is_empty()).or(inherited);
+        Ok(Self { path, args, env: list("env", env)?, limit })
     }
 
     /// Runs it to its end; the error is Docker's text behind the hook's name.
@@ -277,6 +281,17 @@ mod tests {
         let limits: Vec<_> = some.programs.iter().map(|(_, programs)| (programs[0].limit, programs[0].args[0].to_str().unwrap())).collect();
         assert_eq!(limits, [(None, "/a"), (Some(3), "x")]);
         assert_eq!(some.state, json!({"ociVersion": "1.2.0", "id": "box", "bundle": "/bundle", "annotations": {"a": "b"}}));
+    }
+
+    #[test]
+    fn in_the_container_it_has_the_programs_environment() {
+        let process = json!({"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["A=b"]});
+        let hooks = json!({"startContainer": [{"path": "/a"}, {"path": "/b", "env": ["C=d"]}], "poststart": [{"path": "/c"}]});
+        let spec = json!({"ociVersion": "1.2.0", "root": {"path": "rootfs"}, "process": process, "hooks": hooks});
+        let hooks = Hooks::of(&serde_json::from_value(spec).unwrap(), "box", Path::new("/bundle")).unwrap().unwrap();
+        let env = |program: &Program| program.env.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let all: Vec<_> = hooks.programs.iter().flat_map(|(_, programs)| programs.iter().map(env)).collect();
+        assert_eq!(all, [vec!["A=b".to_owned()], vec!["C=d".to_owned()], Vec::new()]);
     }
 
     #[test]
