@@ -9,7 +9,7 @@ fn a_limit_that_is_not_given_stays() {
     let bundle = Bundle::new();
     bundle.program(&["sleep", "1000"]);
     bundle.leave(&["run", "-d", "box"]);
-    bundle.ok("update --cpu-quota 50000 --cpu-period 200000 --memory 67108864 --memory-swap 134217728 box");
+    bundle.ok("update --cpu-quota 50000 --cpu-period 200000 --memory 64m --memory-swap 134217728 box");
     bundle.ok("update --cpu-period 250000 box");
     bundle.ok("update --pids-limit 33 box");
     bundle.runtime(&["update", "-r", "-", "box"]).input(json!({"memory": {"reservation": 32 << 20}}).to_string()).ok();

@@ -61,11 +61,12 @@ const NUMBERS: &[(&str, &str, &str)] = &[
     ("cpu-rt-period", "cpu", "realtimePeriod"),
     ("cpu-rt-runtime", "cpu", "realtimeRuntime"),
     ("cpu-idle", "cpu", "idle"),
-    ("memory", "memory", "limit"),
-    ("memory-reservation", "memory", "reservation"),
-    ("memory-swap", "memory", "swap"),
     ("pids-limit", "pids", "limit"),
 ];
+
+/// The same for sizes: bytes, or with a unit.
+const SIZES: &[(&str, &str, &str)] =
+    &[("memory", "memory", "limit"), ("memory-reservation", "memory", "reservation"), ("memory-swap", "memory", "swap")];
 
 /// The same for words.
 const WORDS: &[(&str, &str, &str)] = &[("cpuset-cpus", "cpu", "cpus"), ("cpuset-mems", "cpu", "mems")];
@@ -110,6 +111,12 @@ fn of_flags(parsed: &Parsed) -> Result<LinuxResources> {
             set(group, name, number.into());
         }
     }
+    for (flag, group, name) in SIZES {
+        if let Some(text) = parsed.text(flag) {
+            let bytes = size(text).ok_or_else(|| Error::new(format!("invalid value for {flag}: invalid size: '{text}'")))?;
+            set(group, name, bytes.into());
+        }
+    }
     for (flag, group, name) in WORDS {
         if let Some(text) = parsed.text(flag) {
             set(group, name, text.into());
@@ -118,10 +125,43 @@ fn of_flags(parsed: &Parsed) -> Result<LinuxResources> {
     serde_json::from_value(Value::Object(all)).map_err(|e| Error::new(format!("update: {e}")))
 }
 
+/// `-1`, `1000`, `64m`, `1.5GiB`: powers of 1024.
+fn size(text: &str) -> Option<i64> {
+    if text == "-1" {
+        return Some(-1);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim_start().to_ascii_lowercase());
+    let power = match unit.as_str() {
+        "" | "b" => 0,
+        unit => {
+            let letter = unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit);
+            1 + ["k", "m", "g", "t", "p"].iter().position(|known| *known == letter)? as u32
+        }
+    };
+    let factor = 1024_i64.pow(power);
+    match number.parse::<i64>() {
+        Ok(whole) => whole.checked_mul(factor),
+        Err(_) => number.parse::<f64>().ok().map(|number| (number * factor as f64) as i64),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("-1", -1), ("1000", 1000), ("0", 0), ("50M", 50 << 20), ("64mb", 64 << 20), ("1GiB", 1 << 30), ("1.5k", 1536), ("7b", 7)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "m", "-2", "5x", "1.2.3", "9999999999p", "5 mm"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn flags_are_resources() {
