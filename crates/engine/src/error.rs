@@ -37,11 +37,13 @@ pub struct Error {
 }
 
 impl Error {
-    /// The disk was full: an [`std::io::Error`] among the causes says so.
+    /// The disk was full: an [`std::io::Error`] among the causes says so, or one of the database's.
     pub(crate) fn is_disk_full(&self) -> bool {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = next {
-            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull) {
+            let file = error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
+            let database = || error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+            if file || database() == Some(rusqlite::ErrorCode::DiskFull) {
                 return true;
             }
             next = error.source();
@@ -104,4 +106,19 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
     let bare = text.split(" (os error").next().unwrap_or_default();
     let mut letters = bare.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_one_to_whoever_writes() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let sqlite = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        assert!(Error::internal("write", "x", full()).is_disk_full());
+        assert!(Error::internal("write", "state.db", sqlite(rusqlite::ffi::SQLITE_FULL)).is_disk_full());
+        assert!(!Error::internal("write", "state.db", sqlite(rusqlite::ffi::SQLITE_BUSY)).is_disk_full());
+        assert!(!Error::new(Kind::Internal, "database or disk is full").is_disk_full());
+    }
 }

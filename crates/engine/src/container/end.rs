@@ -3,6 +3,7 @@
 use super::actor::{Actor, Live};
 use super::machine::{Move, is_active};
 use super::restart::enter_exit;
+use crate::burials::Burial;
 use crate::container::command::WaitFor;
 use crate::error::{Error, Kind, Result};
 use crate::model::Status;
@@ -88,6 +89,8 @@ impl Actor {
             tracing::error!(container = self.container.id, %error, "the exit was not recorded");
         }
         self.publish();
+        // Begun before anybody hears of the end: who finds the disk full then knows what to wait for.
+        let burial = removed.then(|| self.parts.burials.begin(&self.container.id));
         if removed {
             self.parts.registry.remove(&self.container.id);
         }
@@ -99,13 +102,13 @@ impl Actor {
         if ending.stop {
             self.tell("stop", &[]);
         }
-        if removed {
+        if let Some(burial) = burial {
             if ending.volumes || self.container.request.auto_remove {
                 volumes::remove_anonymous(&self.parts, &self.container).await;
             }
             self.tell("destroy", &[]);
             let cleanup = live.map(|live| self.release(live));
-            self.bury(cleanup);
+            self.bury(cleanup, burial, recorded.is_ok());
         } else if recorded.is_ok() {
             self.cleanup = live.map(|live| self.release(live));
         } else {
@@ -174,12 +177,14 @@ impl Actor {
         }
         self.tell("destroy", &[]);
         let cleanup = self.take_cleanup();
-        self.bury(cleanup);
+        let burial = self.parts.burials.begin(&self.container.id);
+        self.bury(cleanup, burial, true);
         Ok(())
     }
 
-    /// The record is gone; the rest follows in the background, and at the next opening if that is cut short.
-    fn bury(&mut self, after: Option<JoinHandle<()>>) {
+    /// The record is gone; the rest follows in the background, and at the next opening if that is cut short. A record that could not be
+    /// taken away (`forgotten` is false) is, once there is room.
+    fn bury(&mut self, after: Option<JoinHandle<()>>, burial: Burial, forgotten: bool) {
         self.gone = true;
         // Those that waited for a start wait no more.
         self.pending.clear();
@@ -187,7 +192,6 @@ impl Actor {
         let parts = self.parts.clone();
         let id = self.container.id.clone();
         let image = self.container.image_id.clone();
-        let burial = self.parts.burials.begin(&id);
         self.parts.background.spawn(async move {
             let _until_the_end = burial;
             if let Some(after) = after
@@ -195,9 +199,13 @@ impl Actor {
             {
                 tracing::error!(container = id, %error, "clean-up failed");
             }
-            let work = tokio::task::spawn_blocking(move || delete_content(&parts, &id, Some(&image))).await;
+            let (content, of) = (parts.clone(), id.clone());
+            let work = tokio::task::spawn_blocking(move || delete_content(&content, &of, Some(&image))).await;
             if let Err(error) = work {
                 tracing::error!(%error, "a removal failed");
+            }
+            if !forgotten && let Err(error) = parts.store.delete(&id).await {
+                tracing::error!(container = id, %error, "its record is still there");
             }
         });
     }
