@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Streams of each kind.
-const STREAMS: usize = 5;
+/// Streams of each kind: enough that the median stands still where single streams differ by a tenth.
+const STREAMS: usize = 25;
 /// Length of one, seconds.
-const SECONDS: &str = "2";
+const SECONDS: &str = "1";
 /// What runs behind the ports.
 const SLEEP: &[&str] = &["busybox", "sleep", "100000"];
 /// What is timed.
@@ -30,7 +30,7 @@ pub(crate) struct Networks {
     pub(crate) rows: Vec<Row>,
     /// Name, and by candidate microseconds of `run -d` beyond that of one without a port; `None` where it was not tried.
     pub(crate) ports: Vec<(&'static str, Vec<Option<u64>>)>,
-    /// Name, and by candidate bytes in a second, sorted.
+    /// Name, and by candidate bytes in a second, in the order of the rounds: streams of one round ran one after the other.
     pub(crate) streams: Vec<(&'static str, Vec<Vec<u64>>)>,
 }
 
@@ -127,9 +127,6 @@ fn streams(hosts: &[Host], program: &Path) -> Result<Vec<(&'static str, Vec<Vec<
     for Host { engine, .. } in hosts {
         ask(engine.as_ref(), &["rm", "-f", "server"])?;
         quiet(&mut engine.command(&["network", "rm", "bench"]).context("an engine has commands")?)?;
-    }
-    for samples in between.iter_mut().chain(&mut outside) {
-        samples.sort_unstable();
     }
     Ok(vec![("between two containers, by name", between), ("from another namespace through a published port", outside)])
 }

@@ -208,12 +208,21 @@ fn networks(page: &mut String, measured: &Networks) {
             }
         }
     }
-    page.push_str("\nOne TCP stream, gigabits in a second, the median:\n\n| way | who | Gbit/s |\n| --- | --- | ---: |\n");
+    page.push_str(
+        "\nOne TCP stream at a time, engines in turn, gigabits in a second. Ratio: ours to theirs of the same round, the median.\n\n\
+         | way | who | median | quartiles | ratio |\n| --- | --- | ---: | ---: | ---: |\n",
+    );
     for (what, rates) in &measured.streams {
+        let ours = rates.first().map_or(&[][..], Vec::as_slice);
         for (name, rates) in measured.names.iter().zip(rates) {
-            if let Some(median) = percentile(rates, 50) {
-                let _ok = writeln!(page, "| {what} | {name} | {:.1} |", median as f64 * 8.0 / 1e9);
-            }
+            let mut ratios: Vec<u64> =
+                ours.iter().zip(rates).filter(|(_, rate)| **rate > 0).map(|(ours, rate)| ours * 1000 / rate).collect();
+            let mut rates = rates.clone();
+            rates.sort_unstable();
+            ratios.sort_unstable();
+            let at = |percent| percentile(&rates, percent).map(|rate| format!("{:.1}", rate as f64 * 8.0 / 1e9)).unwrap_or_default();
+            let ratio = percentile(&ratios, 50).map(|ratio| format!("{:.3}", ratio as f64 / 1000.0)).unwrap_or_default();
+            let _ok = writeln!(page, "| {what} | {name} | {} | {} to {} | {ratio} |", at(50), at(25), at(75));
         }
     }
 }
