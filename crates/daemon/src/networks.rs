@@ -2,6 +2,7 @@
 
 use crate::convert::network;
 use crate::error::{Failure, Result};
+use crate::flag_values;
 use crate::http::{Cx, Reply, reply};
 use crate::system::prune::Wanted;
 use dhow_api::Filters;
@@ -43,6 +44,13 @@ pub(crate) fn list(cx: &Cx) -> Result<Reply> {
 
 /// `GET /networks/{name}`.
 pub(crate) fn inspect(cx: &Cx, name: &str) -> Result<Reply> {
+    // Only a swarm has more to tell.
+    let verbose = cx.query.get("verbose");
+    if !verbose.is_empty()
+        && let Err(error) = flag_values::boolean(verbose)
+    {
+        return Err(Failure::invalid(format!("invalid value for verbose: {verbose}: {error}")));
+    }
     match cx.query.get("scope") {
         "" | "local" => {}
         _ => return Err(Failure::not_found(format!("network {name} not found"))),

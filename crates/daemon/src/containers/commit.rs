@@ -24,7 +24,7 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
         author: query.get("author").into(),
         comment: query.get("comment").into(),
         created_by: own.cmd.as_ref().map(|words| words.join(" ")).unwrap_or_default(),
-        pause: query.get("pause").is_empty() || query.boolean("pause"),
+        pause: query.boolean_or("pause", true),
         config: encode(&config)?,
         container_config: encode(&own)?,
         version: SERVER_VERSION.into(),

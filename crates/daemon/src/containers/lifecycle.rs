@@ -9,9 +9,16 @@ use http::StatusCode;
 /// `POST /containers/{id}/start`.
 pub(crate) async fn start(cx: Cx, id: &str) -> Result<Reply> {
     let app = cx.app.clone();
+    let checkpoint = cx.query.get("checkpoint").to_owned();
     // Old clients sent a HostConfig here; more than `{}` with blanks is refused, as Docker does.
     if crate::http::request::read(cx.body).await?.len() > 7 {
         return Err(Failure::invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"));
+    }
+    if !checkpoint.is_empty() {
+        return Err(match app.settings.experimental {
+            true => Failure::unsupported("starting from a checkpoint"),
+            false => Failure::invalid("checkpoint is only supported in experimental mode"),
+        });
     }
     app.engine.start(id).await?;
     reply::no_content()

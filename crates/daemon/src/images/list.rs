@@ -14,12 +14,16 @@ const SECOND: i64 = 1_000_000_000;
 
 /// The list, newest first. Images without a name that others build on show with `all` only.
 pub(crate) async fn get(cx: &Cx) -> Result<Reply> {
-    let filters = Filters::parse(cx.query.get("filters"))?;
+    let mut filters = Filters::parse(cx.query.get("filters"))?;
+    // The one pattern that clients of old could give.
+    if !cx.since(41) && !cx.query.get("filter").is_empty() {
+        filters.add("reference", cx.query.get("filter"));
+    }
     filters.validate(&FILTERS)?;
     let images = cx.app.engine.images().await?;
     let bounds = Bounds::parse(cx, &filters).await?;
     let dangling = if filters.contains("dangling") { Some(filters.boolean("dangling", false)?) } else { None };
-    let usage = cx.query.boolean("shared-size").then(|| cx.app.engine.image_usage());
+    let usage = (cx.since(42) && cx.query.boolean("shared-size")).then(|| cx.app.engine.image_usage());
     let with_manifests = cx.since(47) && cx.query.boolean("manifests");
     let parts = cx.app.engine.image_parts();
     let mut list = Vec::new();

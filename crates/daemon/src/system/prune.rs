@@ -42,8 +42,13 @@ impl Wanted {
 /// `POST /build/prune`.
 pub(crate) fn build(cx: &Cx) -> Result<Reply> {
     Filters::parse(cx.query.get("filters"))?;
-    for key in ["reserved-space", "max-used-space", "min-free-space", "keep-storage"] {
-        cx.query.integer(key)?;
+    let spaces: &[&str] =
+        if cx.since(48) { &["reserved-space", "keep-storage", "max-used-space", "min-free-space"] } else { &["keep-storage"] };
+    for key in spaces {
+        let text = cx.query.get(key);
+        cx.query
+            .integer(key)
+            .map_err(|error| Failure::invalid(format!("{key} is in bytes and expects an integer, got {text}: {}", error.message)))?;
     }
     cx.app.engine.prune_nothing("builder")?;
     reply::json(&json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
