@@ -1,7 +1,8 @@
 //! The flags of `dhow daemon`: dockerd's names.
 
 use crate::file_keys::Given;
-use clap::error::ErrorKind;
+use crate::{flag_values, foreign};
+use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -9,7 +10,13 @@ use std::path::PathBuf;
 
 /// A container engine behind Docker's API
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "dhow daemon", override_usage = "dhow daemon [OPTIONS]", disable_version_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "dhow daemon",
+    args_override_self = true,
+    override_usage = "dhow daemon [OPTIONS]",
+    disable_version_flag = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Args {
     /// Root directory of persistent state
     #[arg(long, value_name = "string")]
@@ -42,16 +49,16 @@ pub(crate) struct Args {
     #[arg(short = 'G', long, value_name = "string")]
     pub(crate) group: Option<String>,
     /// Enable debug mode
-    #[arg(short = 'D', long)]
-    pub(crate) debug: bool,
+    #[arg(short = 'D', long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    pub(crate) debug: Option<bool>,
     /// Set key=value labels to the daemon
     #[arg(long = "label", value_name = "list")]
     pub(crate) labels: Vec<String>,
     /// Keep containers running when the daemon stops
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     pub(crate) live_restore: Option<bool>,
     /// Set the default shutdown timeout (default 15)
-    #[arg(long, value_name = "int", allow_negative_numbers = true)]
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = flag_values::whole)]
     pub(crate) shutdown_timeout: Option<i64>,
     /// Attach containers to a network bridge ("none": containers that name no network have none)
     #[arg(short, long, value_name = "string")]
@@ -63,11 +70,11 @@ pub(crate) struct Args {
     #[arg(long = "default-address-pool", value_name = "pool-options")]
     pub(crate) address_pools: Vec<String>,
     /// Default IP address for containers to use when binding ports
-    #[arg(long, value_name = "ip")]
+    #[arg(long, value_name = "ip", value_parser = flag_values::address)]
     pub(crate) ip: Option<String>,
     /// Set the MTU for the default "bridge" network (default 1500)
-    #[arg(long, value_name = "int")]
-    pub(crate) mtu: Option<u32>,
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = flag_values::whole)]
+    pub(crate) mtu: Option<i64>,
     /// Register an additional OCI compatible runtime
     #[arg(long = "add-runtime", value_name = "runtime")]
     pub(crate) runtimes: Vec<String>,
@@ -83,9 +90,18 @@ pub(crate) struct Args {
     pub(crate) storage_opts: Vec<String>,
     #[command(flatten)]
     pub(crate) tls: crate::tls::Flags,
+    /// Set the logging format ("text"|"json")
+    #[arg(long, value_name = "string")]
+    pub(crate) log_format: Option<String>,
+    /// Set default address and port to serve the metrics api on
+    #[arg(long, value_name = "string")]
+    pub(crate) metrics_addr: Option<String>,
+    /// Enable experimental features
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    pub(crate) experimental: Option<bool>,
     /// Validate daemon configuration and exit
-    #[arg(long)]
-    pub(crate) validate: bool,
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    pub(crate) validate: Option<bool>,
     #[command(flatten)]
     pub(crate) network: crate::network_config::NetworkFlags,
     #[command(flatten)]
@@ -110,10 +126,15 @@ pub(crate) struct Instead {
     pub(crate) code: u8,
 }
 
+/// Our flags, and those of dockerd that mean nothing here.
+fn command() -> clap::Command {
+    Args::command().args(foreign::flags())
+}
+
 /// Parses what follows `dhow daemon`.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Instead> {
     let words = std::iter::once(OsString::from("dhow daemon")).chain(args);
-    let matches = Args::command().try_get_matches_from(words).map_err(|error| explain(&error))?;
+    let matches = command().try_get_matches_from(words).map_err(|error| explain(&error))?;
     let mut args = Args::from_arg_matches(&matches).map_err(|error| explain(&error))?;
     args.given = given(&matches);
     if args.version {
@@ -124,7 +145,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, In
 
 /// The flags on the command line by their long names, those without a value with none.
 fn given(matches: &ArgMatches) -> Given {
-    let command = Args::command();
+    let command = command();
     let flags = command.get_arguments().filter_map(|flag| Some((flag.get_id().as_str(), flag.get_long()?)));
     let given = flags.filter(|(id, _)| matches.value_source(id) == Some(ValueSource::CommandLine));
     let values = |id: &str| matches.get_raw(id).map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect());
@@ -136,8 +157,8 @@ fn explain(error: &clap::Error) -> Instead {
         return Instead { text: error.to_string(), code: 0 };
     }
     let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
-    let argument = context(clap::error::ContextKind::InvalidArg);
-    let value = context(clap::error::ContextKind::InvalidValue);
+    let argument = context(ContextKind::InvalidArg);
+    let value = context(ContextKind::InvalidValue);
     let flag = argument.split_whitespace().next().unwrap_or_default().trim_matches('\'').split('[').next().unwrap_or_default().to_owned();
     let message = match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with("--") => format!("unknown flag: {}", flag.split('=').next().unwrap_or_default()),
@@ -146,10 +167,23 @@ fn explain(error: &clap::Error) -> Instead {
         }
         ErrorKind::UnknownArgument => format!("unexpected argument \"{flag}\": dhow daemon takes no arguments"),
         ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {flag}"),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => format!("invalid argument \"{value}\" for \"{flag}\" flag"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
+            format!("invalid argument \"{value}\" for \"{}\" flag{why}", with_short(&flag))
+        }
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     };
     Instead { text: format!("{message}\n\nUsage:  dhow daemon [OPTIONS]\n\nRun 'dhow daemon --help' for more information\n"), code: 125 }
+}
+
+/// `-D, --debug`, as Docker names a flag that has a letter.
+fn with_short(flag: &str) -> String {
+    let command = command();
+    let found = command.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--"));
+    match found.and_then(clap::Arg::get_short) {
+        Some(short) => format!("-{short}, {flag}"),
+        None => flag.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +200,7 @@ mod tests {
             check(&["--data-root", "/d", "--exec-root=/e", "-H", "unix:///a", "--host", "tcp://:1", "-D", "--live-restore=false"]).unwrap();
         assert_eq!(args.data_root, Some("/d".into()));
         assert_eq!(args.hosts, ["unix:///a", "tcp://:1"]);
-        assert_eq!((args.debug, args.live_restore), (true, Some(false)));
+        assert_eq!((args.debug, args.live_restore), (Some(true), Some(false)));
         let given: Vec<String> = args.given.iter().map(|(flag, values)| format!("{flag}={}", values.join(","))).collect();
         assert_eq!(given, ["data-root=/d", "debug=true", "exec-root=/e", "host=unix:///a,tcp://:1", "live-restore=false"]);
     }
@@ -182,7 +216,12 @@ mod tests {
         check(&["-Z"], "unknown shorthand flag: 'Z' in -Z");
         check(&["word"], "unexpected argument \"word\": dhow daemon takes no arguments");
         check(&["--data-root"], "flag needs an argument: --data-root");
-        check(&["--live-restore=x"], "invalid argument \"x\" for \"--live-restore\" flag");
+        let parse = |kind: &str| format!("strconv.Parse{kind}: parsing \"x\": invalid syntax");
+        check(&["--live-restore=x"], &format!("invalid argument \"x\" for \"--live-restore\" flag: {}", parse("Bool")));
+        check(&["--debug=x"], &format!("invalid argument \"x\" for \"-D, --debug\" flag: {}", parse("Bool")));
+        check(&["--mtu", "x"], &format!("invalid argument \"x\" for \"--mtu\" flag: {}", parse("Int")));
+        check(&["--cpu-rt-period", "x"], &format!("invalid argument \"x\" for \"--cpu-rt-period\" flag: {}", parse("Int")));
+        check(&["--ip", "x"], "invalid argument \"x\" for \"--ip\" flag: failed to parse IP: \"x\"");
     }
 
     #[test]

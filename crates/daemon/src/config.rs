@@ -3,7 +3,9 @@
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
 use crate::file_keys::{self, Given};
+use crate::foreign;
 use crate::http::address::Address;
+use crate::process::log::Format;
 use crate::registries::{self, Registries};
 use crate::runtimes::{self, Runtimes};
 use crate::tls;
@@ -37,6 +39,10 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<tls::Files>,
     pub(crate) pidfile: PathBuf,
     pub(crate) level: Level,
+    pub(crate) format: Format,
+    /// Where measurements are to be had by HTTP; empty: nowhere.
+    pub(crate) metrics: String,
+    pub(crate) experimental: bool,
     pub(crate) log_driver: String,
     pub(crate) log_opts: BTreeMap<String, String>,
     pub(crate) cgroup_parent: String,
@@ -81,7 +87,10 @@ struct File {
     default_runtime: Option<String>,
     userns_remap: Option<String>,
     storage_opts: Vec<String>,
-    debug: bool,
+    debug: Option<bool>,
+    log_format: Option<String>,
+    metrics_addr: Option<String>,
+    experimental: Option<bool>,
     shutdown_timeout: Option<i64>,
     #[serde(flatten)]
     tls: tls::Keys,
@@ -123,8 +132,11 @@ impl Settings {
         } else {
             given_hosts.iter().map(|text| Ok(Address::parse(text, tls.is_some())?)).collect::<Result<_>>()?
         };
-        let level =
-            if args.debug || file.debug { "debug".into() } else { args.log_level.or(file.log_level).unwrap_or_else(|| "info".into()) };
+        let level = if args.debug.or(file.debug).unwrap_or(false) {
+            "debug".into()
+        } else {
+            args.log_level.or(file.log_level).unwrap_or_else(|| "info".into())
+        };
         let mut log_opts = file.log_opts;
         for option in &args.log_opts {
             let (key, value) = option.split_once('=').with_context(|| format!("invalid logging option: {option} (expected KEY=VALUE)"))?;
@@ -133,9 +145,8 @@ impl Settings {
         let log_driver = args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into());
         let log = dhow_engine::model::Log { driver: log_driver.clone(), options: log_opts.clone() };
         dhow_engine::check_log(&log).map_err(|error| anyhow::anyhow!("failed to set log opts: {error}"))?;
-        let unread = file_keys::unread(file.others.iter()).with_context(|| unusable(&config_file))?;
-        let mut warnings: Vec<String> =
-            unread.iter().map(|key| format!("{}: the key {key:?} has no effect in this release", config_file.display())).collect();
+        let mut warnings = foreign::of_flags(&args.given)?;
+        warnings.extend(file_keys::unread(&config_file, file.others.iter()).with_context(|| unusable(&config_file))?);
         warnings.extend(hosts.iter().filter_map(|host| open_to(host, tls.as_ref())));
         let default_runtime = args.default_runtime.or(file.default_runtime);
         let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
@@ -148,6 +159,9 @@ impl Settings {
             hosts,
             pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
             level: parse_level(&level)?,
+            format: args.log_format.or(file.log_format).unwrap_or_default().parse()?,
+            metrics: args.metrics_addr.or(file.metrics_addr).unwrap_or_default(),
+            experimental: args.experimental.or(file.experimental).unwrap_or(false),
             log_driver,
             log_opts,
             cgroup_parent: args.cgroup_parent.or(file.cgroup_parent).unwrap_or(default_parent),
@@ -259,13 +273,16 @@ mod tests {
 
     #[test]
     fn flags_stand_over_the_file() {
-        let json = r#"{"data-root":"/f","log-level":"error","live-restore":false,"log-opts":{"max-size":"1m"},"iptables":true}"#;
+        let json = r#"{"data-root":"/f","log-level":"error","live-restore":false,"log-opts":{"max-size":"1m"},"selinux-enabled":true}"#;
         let args = Args { data_root: Some("/g".into()), log_opts: vec!["max-file=2".into()], ..Args::default() };
         let settings = merge(args, json).unwrap();
         assert_eq!(settings.data_root, Path::new("/g"));
         assert_eq!((settings.level, settings.live_restore), (Level::ERROR, false));
         assert_eq!(settings.log_opts.len(), 2);
-        assert_eq!(settings.warnings, ["/etc/dhow/daemon.json: the key \"iptables\" has no effect in this release"]);
+        assert_eq!(
+            settings.warnings,
+            ["/etc/dhow/daemon.json: the key \"selinux-enabled\" has no effect: containers get no SELinux labels"]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the daemon's settings say about containers that say nothing themselves.
 
+use crate::flag_values;
 use anyhow::{Context, Result, bail};
 use dhow_api::types::{HostConfig, Ulimit};
 use dhow_engine::model::Seccomp;
@@ -45,17 +46,28 @@ pub(crate) struct Flags {
     #[arg(long = "default-cgroupns-mode", value_name = "string")]
     cgroupns_mode: Option<String>,
     /// Set no-new-privileges by default for new containers
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     no_new_privileges: Option<bool>,
     /// Path to seccomp profile. Set to "unconfined" to disable the default seccomp profile
     #[arg(long, value_name = "string")]
     seccomp_profile: Option<String>,
     /// Run an init in the container to forward signals and reap processes
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     init: Option<bool>,
     /// CDI specification directories to use
     #[arg(long = "cdi-spec-dir", value_name = "list")]
     cdi_spec_dirs: Vec<PathBuf>,
+    /// Enable feature in the daemon
+    #[arg(long = "feature", value_name = "map", value_parser = feature)]
+    features: Vec<(String, bool)>,
+}
+
+/// `NAME`, or `NAME=false`.
+fn feature(text: &str) -> Result<(String, bool), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), flag_values::boolean(value)?)),
+        None => Ok((text.to_owned(), true)),
+    }
 }
 
 /// Keys of `daemon.json`.
@@ -115,16 +127,24 @@ pub(crate) fn merge(flags: Flags, keys: Keys) -> Result<Defaults> {
     };
     let ipc_mode = flags.ipc_mode.or(keys.default_ipc_mode).unwrap_or_else(|| "private".into());
     if !matches!(ipc_mode.as_str(), "private" | "shareable") {
-        bail!("invalid default IPC mode {ipc_mode:?}: it is private or shareable");
+        let words = match ipc_mode.as_str() {
+            mode if mode == "none" || mode == "host" || mode.starts_with("container:") => {
+                format!("IPC mode \"{mode}\" is not supported as default value")
+            }
+            mode => format!("default IPC mode setting ({mode}) is invalid"),
+        };
+        bail!("{words}; use \"shareable\" or \"private\"");
     }
     let cgroupns_mode = flags.cgroupns_mode.or(keys.default_cgroupns_mode).unwrap_or_else(|| "private".into());
     if !matches!(cgroupns_mode.as_str(), "private" | "host") {
-        bail!("invalid default cgroup namespace mode {cgroupns_mode:?}: it is private or host");
+        bail!("invalid default cgroup namespace ({cgroupns_mode}): use \"host\" or \"private\"");
     }
     let dirs = if flags.cdi_spec_dirs.is_empty() { keys.cdi_spec_dirs } else { Some(flags.cdi_spec_dirs) };
     let mut cdi_dirs = dirs.unwrap_or_else(|| CDI_DIRS.map(PathBuf::from).into());
+    let mut features = keys.features;
+    features.extend(flags.features);
     // One empty name, or the feature off, means none.
-    if keys.features.get("cdi") == Some(&false) || cdi_dirs == [PathBuf::new()] {
+    if features.get("cdi") == Some(&false) || cdi_dirs == [PathBuf::new()] {
         cdi_dirs.clear();
     }
     Ok(Defaults {
@@ -136,7 +156,7 @@ pub(crate) fn merge(flags: Flags, keys: Keys) -> Result<Defaults> {
         seccomp: seccomp(&flags.seccomp_profile.or(keys.seccomp_profile).unwrap_or_default())?,
         init: flags.init.or(keys.init).unwrap_or(false),
         cdi_dirs,
-        features: keys.features,
+        features,
     })
 }
 
@@ -245,8 +265,10 @@ mod tests {
             with(Flags { ulimits: vec!["nofile=2:1".into()], ..Flags::default() }),
             "ulimit soft limit must be less than or equal to hard limit: 2 > 1"
         );
-        assert!(with(Flags { ipc_mode: Some("host".into()), ..Flags::default() }).starts_with("invalid default IPC mode"));
-        assert!(with(Flags { cgroupns_mode: Some("x".into()), ..Flags::default() }).starts_with("invalid default cgroup namespace mode"));
+        assert!(with(Flags { ipc_mode: Some("host".into()), ..Flags::default() }).starts_with("IPC mode \"host\" is not supported"));
+        assert!(
+            with(Flags { cgroupns_mode: Some("x".into()), ..Flags::default() }).starts_with("invalid default cgroup namespace (x): use")
+        );
         assert!(with(Flags { seccomp_profile: Some("/nope".into()), ..Flags::default() }).contains("/nope"));
         assert!(merge(Flags::default(), keys(r#"{"default-ulimits":{"x":{"Hard":1,"Soft":1}}}"#)).is_err());
     }

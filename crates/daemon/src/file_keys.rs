@@ -1,14 +1,16 @@
 //! What may stand in `daemon.json`, and what may not stand there because a flag says it.
 
+use crate::foreign;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Flags that were given, by their long names, with their values.
 pub(crate) type Given = BTreeMap<String, Vec<String>>;
 
 /// Docker's keys whose flag is called otherwise.
-const NAMED: [(&str, &str); 15] = [
+const NAMED: [(&str, &str); 16] = [
     ("add-runtime", "runtimes"),
     ("authorization-plugin", "authorization-plugins"),
     ("cdi-spec-dir", "cdi-spec-dirs"),
@@ -23,16 +25,19 @@ const NAMED: [(&str, &str); 15] = [
     ("insecure-registry", "insecure-registries"),
     ("label", "labels"),
     ("log-opt", "log-opts"),
+    ("node-generic-resource", "node-generic-resources"),
     ("registry-mirror", "registry-mirrors"),
 ];
 const STORAGE: (&str, &str) = ("storage-opt", "storage-opts");
 /// Both may be given: they are put together.
 const TOGETHER: [&str; 1] = ["runtimes"];
 /// Flags whose value Docker shows as a map.
-const MAPS: [&str; 3] = ["log-opt", "default-network-opt", "feature"];
+const MAPS: [&str; 2] = ["log-opt", "default-network-opt"];
 /// Flags whose value Docker shows as a list.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 17] = [
     "add-runtime",
+    "allow-nondistributable-artifacts",
+    "authorization-plugin",
     "cdi-spec-dir",
     "default-address-pool",
     "default-ulimit",
@@ -44,49 +49,19 @@ const LISTS: [&str; 14] = [
     "host-gateway-ip",
     "insecure-registry",
     "label",
+    "node-generic-resource",
     "registry-mirror",
     "storage-opt",
 ];
 
-/// Keys that Docker knows and that mean nothing here.
-const WITHOUT_EFFECT: [&str; 38] = [
-    "allow-nondistributable-artifacts",
+/// Further keys that Docker knows and that mean nothing here. Flags count for keys as well.
+const WITHOUT_EFFECT: [&str; 8] = [
     "builder",
-    "containerd",
-    "containerd-namespace",
-    "containerd-plugin-namespace",
-    "containerd-plugins-namespace",
-    "cpu-rt-period",
-    "cpu-rt-runtime",
-    "cri-containerd",
+    "config-file",
     "deprecated-key-path",
-    "exec-opts",
-    "experimental",
-    "init-path",
-    "ip-forward",
-    "ip-forward-no-drop",
-    "ip-masq",
-    "ip6tables",
-    "iptables",
-    "log-format",
-    "metrics-addr",
-    "network-control-plane-mtu",
-    "network-diagnostic-port",
-    "node-generic-resources",
-    "raw-logs",
-    "rootless",
-    "selinux-enabled",
-    "storage-driver",
-    "swarm-default-advertise-addr",
+    "help",
     "swarm-raft-election-tick",
     "swarm-raft-heartbeat-tick",
-    "userland-proxy",
-    "userland-proxy-path",
-    // Flags, which Docker takes for keys as well.
-    "config-file",
-    "exec-opt",
-    "feature",
-    "help",
     "validate",
     "version",
 ];
@@ -94,24 +69,22 @@ const WITHOUT_EFFECT: [&str; 38] = [
 /// What is to be said of keys that nobody here reads.
 ///
 /// # Errors
-/// One of them is no key at all, or is one that must not be passed over.
-pub(crate) fn unread<'a>(keys: impl Iterator<Item = (&'a String, &'a Value)>) -> Result<Vec<String>> {
-    let (mut without_effect, mut unknown) = (Vec::new(), Vec::new());
+/// One of them is no key at all, has a value that Docker refuses, or is one that must not be passed over.
+pub(crate) fn unread<'a>(file: &Path, keys: impl Iterator<Item = (&'a String, &'a Value)>) -> Result<Vec<String>> {
+    let (mut said, mut unknown) = (Vec::new(), Vec::new());
     for (key, value) in keys {
-        if key == "authorization-plugins" {
-            if value.as_array().is_none_or(|plugins| !plugins.is_empty()) {
-                bail!("authorization-plugins: there are no plugins in this release that could decide who may do what");
-            }
+        if let Some(of_it) = foreign::of_key(file, key, value)? {
+            said.extend(of_it);
         } else if WITHOUT_EFFECT.contains(&key.as_str()) || NAMED.iter().chain([&STORAGE]).any(|(flag, _)| flag == key) {
-            without_effect.push(key.clone());
+            said.push(format!("{}: the key {key:?} has no effect in this release", file.display()));
         } else {
             unknown.push(key.as_str());
         }
     }
-    without_effect.sort_unstable();
+    said.sort_unstable();
     unknown.sort_unstable();
     if unknown.is_empty() {
-        return Ok(without_effect);
+        return Ok(said);
     }
     bail!("the following directives don't match any configuration option: {}", unknown.join(", "))
 }
@@ -155,6 +128,11 @@ fn flag_shown(flag: &str, values: &[String]) -> String {
     let password = matches!(flag, "http-proxy" | "https-proxy");
     match values {
         _ if LISTS.contains(&flag) => format!("[{}]", values.join(" ")),
+        // One that is only named is on.
+        _ if flag == "feature" => {
+            let shown = |pair: &String| if pair.contains('=') { pair.replacen('=', ":", 1) } else { format!("{pair}:true") };
+            format!("map[{}]", values.iter().map(shown).collect::<Vec<_>>().join(" "))
+        }
         _ if MAPS.contains(&flag) => format!("map[{}]", values.iter().map(|pair| pair.replacen('=', ":", 1)).collect::<Vec<_>>().join(" ")),
         [.., last] if password => masked(last),
         [.., last] => last.clone(),
@@ -195,10 +173,12 @@ mod tests {
 
     #[test]
     fn keys_that_nobody_reads() {
-        let check = |text: &str| unread(object(text).iter()).map_err(|error| error.to_string());
-        assert_eq!(check(r#"{"iptables":true,"builder":{}}"#), Ok(vec!["builder".to_owned(), "iptables".to_owned()]));
+        let check = |text: &str| unread(Path::new("/f"), object(text).iter()).map_err(|error| error.to_string());
+        let said = ["/f: the key \"builder\" has no effect in this release", "/f: the key \"rootless\" has no effect: "];
+        let got = check(r#"{"rootless":true,"builder":{}}"#).unwrap();
+        assert!(got.len() == 2 && got.iter().zip(said).all(|(got, expect)| got.starts_with(expect)), "{got:?}");
         assert_eq!(
-            check(r#"{"bogus":1,"iptables":true,"nope":2}"#),
+            check(r#"{"bogus":1,"rootless":true,"nope":2}"#),
             Err("the following directives don't match any configuration option: bogus, nope".into())
         );
         assert_eq!(check(r#"{"authorization-plugins":[]}"#), Ok(vec![]));
@@ -220,6 +200,11 @@ mod tests {
         check(&[("log-opt", &["a=b=c"])], r#"{"log-opts":{"d":"e"}}"#, "log-opts: (from flag: map[a:b=c], from file: map[d:e])");
         check(&[("add-runtime", &["a=b"])], r#"{"runtimes":{}}"#, "");
         check(&[("mtu", &["1400"])], r#"{"mtu":1500}"#, "mtu: (from flag: 1400, from file: 1500)");
+        check(
+            &[("feature", &["a", "b=false"])],
+            r#"{"features":{"c":true}}"#,
+            "features: (from flag: map[a:true b:false], from file: map[c:true])",
+        );
         let gateway = r#"{"host-gateway-ip":"10.0.0.1"}"#;
         check(&[("host-gateway-ip", &["10.0.0.2"])], gateway, "host-gateway-ip: (from flag: [10.0.0.2], from file: 10.0.0.1)");
         check(

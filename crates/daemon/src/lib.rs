@@ -13,10 +13,13 @@ mod error;
 mod exec;
 mod facts;
 mod file_keys;
+mod flag_values;
+mod foreign;
 mod http;
 mod images;
 mod labels;
 mod live;
+mod metrics;
 mod network_config;
 mod networks;
 mod process;
@@ -56,7 +59,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if written.is_ok() { ExitCode::from(instead.code) } else { ExitCode::FAILURE };
         }
     };
-    let validate = args.validate;
+    let validate = args.validate.unwrap_or(false);
     let settings = config::Settings::load(args);
     if validate {
         return validated(settings);

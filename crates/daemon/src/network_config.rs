@@ -1,6 +1,7 @@
 //! Settings of networks: flags over `daemon.json` over defaults.
 
 use crate::args::Args;
+use crate::flag_values;
 use anyhow::{Context, Result, bail};
 use dhow_engine::network::{Base, Settings, Subnet, default_bases, parse_prefixed};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ pub(crate) struct File {
     bip: Option<String>,
     default_address_pools: Option<Vec<Pool>>,
     ip: Option<String>,
-    mtu: Option<u32>,
+    mtu: Option<i64>,
     bip6: Option<String>,
     ipv6: Option<bool>,
     icc: Option<bool>,
@@ -35,6 +36,9 @@ pub(crate) struct File {
     host_gateway_ip: Option<String>,
     host_gateway_ips: Option<Vec<String>>,
     allow_direct_routing: Option<bool>,
+    iptables: Option<bool>,
+    ip_forward: Option<bool>,
+    ip_masq: Option<bool>,
     /// Ours.
     firewall_cooperate: Option<bool>,
 }
@@ -113,14 +117,23 @@ pub(crate) struct NetworkFlags {
     #[arg(long, value_name = "string")]
     bip6: Option<String>,
     /// Enable IPv6 networking for the default bridge network
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     ipv6: Option<bool>,
     /// Enable inter-container communication for the default bridge network (default true)
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     icc: Option<bool>,
     /// Allow direct routing to published ports on container IP addresses
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     allow_direct_routing: Option<bool>,
+    /// Filter and translate packets: a table of nf_tables (default true)
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    iptables: Option<bool>,
+    /// Enable IP forwarding in system configuration (default true)
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    ip_forward: Option<bool>,
+    /// Enable IP masquerading for the default bridge network (default true)
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
+    ip_masq: Option<bool>,
     /// IPv4 subnet for the default bridge network
     #[arg(long, value_name = "string")]
     fixed_cidr: Option<String>,
@@ -128,10 +141,10 @@ pub(crate) struct NetworkFlags {
     #[arg(long, value_name = "string")]
     fixed_cidr_v6: Option<String>,
     /// Default gateway IPv4 address for the default bridge network
-    #[arg(long, value_name = "ip")]
+    #[arg(long, value_name = "ip", value_parser = flag_values::address)]
     default_gateway: Option<String>,
     /// Default gateway IPv6 address for the default bridge network
-    #[arg(long, value_name = "ip")]
+    #[arg(long, value_name = "ip", value_parser = flag_values::address)]
     default_gateway_v6: Option<String>,
     /// Default network options
     #[arg(long = "default-network-opt", value_name = "mapmap")]
@@ -174,6 +187,9 @@ impl File {
             host_gateway_ip: None,
             host_gateway_ips: some(&args.network.host_gateways),
             allow_direct_routing: args.network.allow_direct_routing,
+            iptables: args.network.iptables,
+            ip_forward: args.network.ip_forward,
+            ip_masq: args.network.ip_masq,
             firewall_cooperate: None,
         })
     }
@@ -200,12 +216,21 @@ impl File {
             host_gateway_ip: self.host_gateway_ip.or(if self.host_gateway_ips.is_some() { None } else { other.host_gateway_ip }),
             host_gateway_ips: self.host_gateway_ips.or(other.host_gateway_ips),
             allow_direct_routing: self.allow_direct_routing.or(other.allow_direct_routing),
+            iptables: self.iptables.or(other.iptables),
+            ip_forward: self.ip_forward.or(other.ip_forward),
+            ip_masq: self.ip_masq.or(other.ip_masq),
             firewall_cooperate: self.firewall_cooperate.or(other.firewall_cooperate),
         }
     }
 
     /// For the engine. `name` derives from the roots, where they are not the usual ones.
     pub(crate) fn settings(self, name: Option<&str>) -> Result<Settings> {
+        let no_table = self.iptables == Some(false);
+        if no_table && self.icc == Some(false) {
+            bail!(
+                "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true"
+            );
+        }
         let bridge = match self.bridge.filter(|bridge| !bridge.is_empty()) {
             Some(none) if none == "none" => None,
             Some(bridge) if self.bip.is_some() => {
@@ -240,13 +265,17 @@ impl File {
             Some(pools) => pools.iter().map(Pool::base).collect::<Result<_>>()?,
             None => default_bases(),
         };
+        let mtu = match self.mtu.unwrap_or(0) {
+            0 => MTU,
+            mtu => u32::try_from(mtu).ok().with_context(|| format!("invalid default MTU: {mtu}"))?,
+        };
         let ip = self.ip.map(|text| text.parse::<IpAddr>().with_context(|| format!("ip: invalid IP address: {text}"))).transpose()?;
         Ok(Settings {
             bridge,
             bip: bip.transpose()?,
             table: name.unwrap_or("dhow").to_owned(),
             bases,
-            mtu: self.mtu.filter(|mtu| *mtu > 0).unwrap_or(MTU),
+            mtu,
             publish_at: ip.filter(|ip| !ip.is_unspecified()),
             ipv6: self.ipv6.unwrap_or(false),
             bip6: bip6.transpose()?,
@@ -258,6 +287,9 @@ impl File {
             dns: [dns, self.dns_search.unwrap_or_default(), self.dns_opts.unwrap_or_default()],
             host_gateways,
             cooperate: self.firewall_cooperate.unwrap_or(true),
+            no_table,
+            no_forwarding: self.ip_forward == Some(false),
+            no_masquerade: self.ip_masq == Some(false) || no_table,
         })
     }
 }

@@ -34,16 +34,16 @@ pub(crate) struct Flags {
     #[arg(long = "registry-mirror", value_name = "list")]
     mirrors: Vec<String>,
     /// Set the max concurrent downloads
-    #[arg(long, value_name = "int")]
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = crate::flag_values::whole)]
     max_concurrent_downloads: Option<i64>,
     /// Set the max concurrent uploads
-    #[arg(long, value_name = "int")]
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = crate::flag_values::whole)]
     max_concurrent_uploads: Option<i64>,
     /// Where searches go instead of Docker Hub's index
     #[arg(long, value_name = "string")]
     index_url: Option<String>,
     /// Set the max download attempts for each pull
-    #[arg(long, value_name = "int")]
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = crate::flag_values::whole)]
     max_download_attempts: Option<i64>,
     /// HTTP proxy URL to use for outgoing traffic
     #[arg(long, value_name = "string")]

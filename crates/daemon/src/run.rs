@@ -5,7 +5,7 @@ use crate::config::{DOCKER_SOCKET, Settings};
 use crate::http::address::Address;
 use crate::http::listen::{self, Listener, Manner};
 use crate::process::{self, log};
-use crate::{reload, remap, tls};
+use crate::{metrics, reload, remap, tls};
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};
 use std::path::Path;
@@ -28,7 +28,7 @@ const QUIET: Duration = Duration::from_millis(1500);
 
 /// Runs the daemon with these settings until a signal ends it.
 pub(crate) fn run(settings: Settings) -> Result<()> {
-    let level = log::open(settings.level, settings.background.then_some(settings.exec_root.as_path()))?;
+    let level = log::open(settings.level, settings.format, settings.background.then_some(settings.exec_root.as_path()))?;
     process::settle()?;
     if settings.background {
         process::leave_caller();
@@ -60,7 +60,11 @@ async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
     let engine = Engine::open(options(&settings)?).await.context("open the engine")?;
     let app = Arc::new(App::new(engine, settings)?);
     let started = listen_all(&app).await;
-    let listeners = match started {
+    let started = match started {
+        Ok(listeners) => metrics::listen(&app).await.map(|task| (listeners, task)),
+        Err(error) => Err(error),
+    };
+    let (listeners, _metrics) = match started {
         Ok(listeners) => listeners,
         Err(error) => {
             app.engine.close().await;

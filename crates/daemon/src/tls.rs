@@ -1,5 +1,6 @@
 //! TLS for sockets on the network: which files, and what rustls makes of them.
 
+use crate::flag_values;
 use anyhow::{Context, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,10 +15,10 @@ use std::sync::Arc;
 #[group(skip)]
 pub(crate) struct Flags {
     /// Use TLS; implied by --tlsverify
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     tls: Option<bool>,
     /// Use TLS and verify the remote
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
     tlsverify: Option<bool>,
     /// Trust certs signed only by this CA (default "~/.docker/ca.pem")
     #[arg(long, value_name = "string")]

@@ -21,6 +21,7 @@ mod compose;
 mod compressed;
 mod cp;
 mod crash;
+mod daemon_flags;
 mod devices;
 mod differential;
 mod disk;

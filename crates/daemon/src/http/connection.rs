@@ -31,11 +31,15 @@ impl Service<Request<Incoming>> for Answer {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.app.activity.notify_one();
         let (app, slot) = (self.app.clone(), self.slot.clone());
+        let experimental = app.settings.experimental;
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let answer = route::dispatch(app, head, body.into(), slot).await;
             let mut answer = answer.unwrap_or_else(|failure| reply::failure(&failure.0));
             reply::add_standard(answer.headers_mut());
+            if experimental {
+                reply::add_experimental(answer.headers_mut());
+            }
             Ok::<http::Response<Body>, Infallible>(answer)
         })
     }

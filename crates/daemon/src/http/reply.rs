@@ -37,6 +37,11 @@ pub(crate) fn add_standard(headers: &mut HeaderMap) {
     }
 }
 
+/// Where experimental features were asked for.
+pub(crate) fn add_experimental(headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("docker-experimental"), HeaderValue::from_static("true"));
+}
+
 fn with(status: StatusCode, kind: Option<HeaderValue>, body: Body) -> Reply {
     let mut reply = Response::new(body);
     *reply.status_mut() = status;

@@ -1,6 +1,7 @@
 //! The log: to stderr, or in the background to `EXEC_ROOT/daemon.log`, which is rotated once.
 
-use anyhow::{Context, Result};
+use super::json_lines::Json;
+use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,16 +16,38 @@ use tracing_subscriber::{Layer, Registry, fmt};
 /// Bytes after which the file is put aside as `daemon.log.1`.
 const MAX: u64 = 10 << 20;
 
+/// How lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    /// An object a line, as Docker's.
+    Json,
+}
+
+impl std::str::FromStr for Format {
+    type Err = anyhow::Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => bail!("invalid log format: {text}"),
+        }
+    }
+}
+
 /// Changes the level of a running daemon.
 pub(crate) type Handle = reload::Handle<LevelFilter, Registry>;
 
 /// Opens the log, once in a process.
-pub(crate) fn open(level: Level, background: Option<&Path>) -> Result<Handle> {
+pub(crate) fn open(level: Level, format: Format, background: Option<&Path>) -> Result<Handle> {
     let (filter, handle) = reload::Layer::new(LevelFilter::from_level(level));
     let layer = fmt::layer().with_target(false).with_ansi(false);
-    let layer: Box<dyn Layer<_> + Send + Sync> = match background {
-        None => layer.with_writer(io::stderr).boxed(),
-        Some(exec_root) => layer.with_writer(Rotating::open(exec_root)?).boxed(),
+    let layer: Box<dyn Layer<_> + Send + Sync> = match (background, format) {
+        (None, Format::Text) => layer.with_writer(io::stderr).boxed(),
+        (None, Format::Json) => layer.event_format(Json).with_writer(io::stderr).boxed(),
+        (Some(exec_root), Format::Text) => layer.with_writer(Rotating::open(exec_root)?).boxed(),
+        (Some(exec_root), Format::Json) => layer.event_format(Json).with_writer(Rotating::open(exec_root)?).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
     tracing::subscriber::set_global_default(subscriber).context("open the log")?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod group;
+mod json_lines;
 pub(crate) mod log;
 
 use anyhow::{Context, Result};

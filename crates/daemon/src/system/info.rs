@@ -77,6 +77,7 @@ fn info(app: &App, images: usize) -> Info {
         labels: live.labels.clone(),
         swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
         live_restore_enabled: live.live_restore,
+        experimental_build: app.settings.experimental,
         init_binary: "dhow init".into(),
         containerd_commit: version(),
         runc_commit: version(),

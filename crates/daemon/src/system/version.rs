@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 
 /// Who this is.
 pub(crate) fn get(cx: &Cx) -> Result<Reply> {
-    reply::json(&shape(&cx.app.facts.host))
+    reply::json(&shape(&cx.app.facts.host, cx.app.settings.experimental))
 }
 
-fn shape(host: &HostFacts) -> Version {
+fn shape(host: &HostFacts, experimental: bool) -> Version {
     let details = [
         ("ApiVersion", ApiVersion::MAX.to_string()),
         ("Arch", host.go_arch.clone()),
         ("BuildTime", String::new()),
-        ("Experimental", "false".into()),
+        ("Experimental", experimental.to_string()),
         ("GitCommit", String::new()),
         ("GoVersion", String::new()),
         ("KernelVersion", host.kernel.clone()),
@@ -42,7 +42,7 @@ fn shape(host: &HostFacts) -> Version {
         os: "linux".into(),
         arch: host.go_arch.clone(),
         kernel_version: host.kernel.clone(),
-        experimental: false,
+        experimental,
         build_time: String::new(),
     }
 }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn keys_in_docker_order() {
         let host = HostFacts { kernel: "6.1".into(), go_arch: "amd64".into(), ..HostFacts::default() };
-        let text = serde_json::to_string(&shape(&host)).unwrap().replace(env!("CARGO_PKG_VERSION"), "X");
+        let text = serde_json::to_string(&shape(&host, false)).unwrap().replace(env!("CARGO_PKG_VERSION"), "X");
         insta::assert_snapshot!(text, @r#"{"Platform":{"Name":"dhow X"},"Components":[{"Name":"Engine","Version":"28.5.2+dhow.X","Details":{"ApiVersion":"1.51","Arch":"amd64","BuildTime":"","Experimental":"false","GitCommit":"","GoVersion":"","KernelVersion":"6.1","MinAPIVersion":"1.24","Os":"linux"}}],"Version":"28.5.2+dhow.X","ApiVersion":"1.51","MinAPIVersion":"1.24","GitCommit":"","GoVersion":"","Os":"linux","Arch":"amd64","KernelVersion":"6.1"}"#);
     }
 }

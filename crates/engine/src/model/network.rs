@@ -44,6 +44,12 @@ pub struct Settings {
     pub host_gateways: Vec<IpAddr>,
     /// Where the packet filter of somebody else drops what it does not know, a rule of ours in it lets pass what is a network's.
     pub cooperate: bool,
+    /// The packet filter is left alone (`--iptables=false`): published ports are relayed, and what containers send keeps their addresses.
+    pub no_table: bool,
+    /// Whether the host forwards is left as it is (`--ip-forward=false`).
+    pub no_forwarding: bool,
+    /// What the default network's containers send keeps their addresses (`--ip-masq=false`).
+    pub no_masquerade: bool,
 }
 
 /// A network.

@@ -76,7 +76,7 @@ impl Networks {
         let options = [
             option("bridge.default_bridge", "true"),
             option("bridge.enable_icc", if settings.no_icc { "false" } else { "true" }),
-            option("bridge.enable_ip_masquerade", "true"),
+            option("bridge.enable_ip_masquerade", if settings.no_masquerade { "false" } else { "true" }),
             option("bridge.host_binding_ipv4", &settings.publish_at.map_or_else(|| "0.0.0.0".to_owned(), |at| at.to_string())),
             option("bridge.name", link),
             option("driver.mtu", &settings.mtu.to_string()),

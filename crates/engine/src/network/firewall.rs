@@ -27,6 +27,9 @@ impl Networks {
 
     /// Puts the whole table, in one transaction.
     pub(super) fn put_table(&self) -> Result<()> {
+        if self.settings.no_table {
+            return Ok(());
+        }
         self.host.with_filter(|socket| {
             let name = &self.settings.table;
             nft::commit(socket, nft::put(&table::table(name, &self.contents())), "put the table", name)?;
@@ -54,6 +57,9 @@ impl Networks {
 
     /// Sees to it that what our table lets pass is not dropped by somebody else's, or finds out that it is.
     pub(crate) fn cooperate(&self) {
+        if self.settings.no_table {
+            return;
+        }
         let (own, wanted) = (&self.settings.table, self.settings.cooperate);
         match self.host.with_filter(|socket| cooperate::apply(socket, own, wanted)) {
             Ok(found) => {
@@ -69,6 +75,19 @@ impl Networks {
                 *known = found;
             }
             Err(error) => tracing::warn!(%error, "whether the packet filters of others stand in the way is not known"),
+        }
+    }
+
+    /// Takes away what an engine before us has put, where the packet filter is to be left alone.
+    pub(super) fn leave_alone(&self) {
+        self.leave_others();
+        let name = &self.settings.table;
+        let removed = self.host.with_filter(|socket| match nft::tables(socket, Family::Inet)?.contains(name) {
+            true => nft::commit(socket, nft::remove(name, Family::Inet), "remove the table", name),
+            false => Ok(()),
+        });
+        if let Err(error) = removed {
+            tracing::warn!(%error, "whether the packet filter has a table of ours is not known");
         }
     }
 
@@ -99,6 +118,9 @@ impl Networks {
 
     /// Publishes ports, or takes them back.
     pub(super) fn change_ports(&self, mappings: &[Mapping], add: bool) -> Result<()> {
+        if self.settings.no_table {
+            return Ok(());
+        }
         let open = {
             let inner = self.lock();
             let networks = inner.by_id.values().filter(|entry| entry.network.driver == Driver::Bridge);

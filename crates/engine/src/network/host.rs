@@ -82,6 +82,9 @@ impl Networks {
                 self.lock().broken.insert(network.id.clone(), error.message);
             }
         }
+        if self.settings.no_table {
+            self.leave_alone();
+        }
         let done = (|| {
             self.forward(false)?;
             if bridges.iter().any(|network| network.ipv6) {
@@ -143,6 +146,9 @@ impl Networks {
     /// forwarded then.
     fn forward(&self, ipv6: bool) -> Result<()> {
         let mark = self.mark(ipv6);
+        if self.settings.no_forwarding {
+            return if mark.exists() { self.stop_forwarding(ipv6) } else { Ok(()) };
+        }
         if forward::enable(ipv6).map_err(failed)? {
             std::fs::write(&mark, "").map_err(|e| Error::internal("write", mark.display(), e))?;
         }

@@ -145,7 +145,9 @@ pub(crate) fn publish(
     }
     let mut published = Published::default();
     let done = (|| {
-        for group in groups(wanted, target.publish_at) {
+        for mut group in groups(wanted, target.publish_at) {
+            // Without the table a socket is the only way in.
+            group.held |= networks.settings.no_table;
             publish_one(networks, &group, &target, before, &mut published).map_err(named)?;
         }
         networks.lock().published.insert(container.id.clone(), published.mappings.clone());
