@@ -80,6 +80,9 @@ impl Registry {
 
     /// One container.
     pub(crate) fn get(&self, text: &str) -> Result<Arc<Slot>> {
+        if text.is_empty() {
+            return Err(Error::new(Kind::Invalid, format!("invalid name or ID supplied: {text:?}")));
+        }
         let maps = self.read();
         match maps.find(text) {
             Found::One(id) => maps.by_id.get(id).cloned().ok_or_else(|| no_such(text)),
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(find("ab"), Ok(ab.clone()));
         assert_eq!(find("a"), Err("multiple IDs found with provided prefix: a".into()));
         assert_eq!(find("f"), Err("No such container: f".into()));
-        assert_eq!(find(""), Err("No such container: ".into()));
+        assert_eq!(find(""), Err("invalid name or ID supplied: \"\"".into()));
     }
 
     #[test]

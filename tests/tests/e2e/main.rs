@@ -57,6 +57,7 @@ mod mounts;
 mod names;
 mod network;
 mod networks;
+mod parameters;
 mod platforms;
 mod ports;
 mod pull;

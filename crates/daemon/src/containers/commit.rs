@@ -13,7 +13,8 @@ use http::StatusCode;
 /// Makes an image of a container.
 pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let (app, query) = (cx.app.clone(), cx.query.clone());
-    let given: Option<Config> = cx.json_or_none().await?;
+    // An object that says nothing is none, as the original has it.
+    let given = cx.json_or_none().await?.filter(|given| *given != Config::default());
     let target = target(query.get("repo"), query.get("tag"))?;
     let container = app.engine.container(query.get("container"))?;
     let own = inspect::config(Document::of(&container).config, &container);

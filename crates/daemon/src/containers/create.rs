@@ -3,6 +3,7 @@
 use crate::convert::{mounts, request, versions};
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
+use crate::images::specifier;
 use dhow_api::ApiVersion;
 use dhow_api::types::{Config, CreateAnswer, CreateBody};
 use dhow_engine::{Image, Platform};
@@ -13,7 +14,10 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let app = cx.app.clone();
     let version = cx.version;
     let name = cx.query.find("name").filter(|name| !name.is_empty()).map(str::to_owned);
-    let platform = cx.query.get("platform").to_owned();
+    let platform = if cx.since(41) { cx.query.get("platform").to_owned() } else { String::new() };
+    if !platform.is_empty() {
+        specifier::check(&platform)?;
+    }
     let mut body: CreateBody = cx.json().await?;
     if body.config == Config::default() {
         return Err(Failure::invalid("config cannot be empty in order to create a container"));

@@ -108,16 +108,15 @@ impl Wanted {
         let find = |key: &str| filters.values(key).last().map(|name| cx.app.engine.container(name)).transpose();
         let exited: Vec<i32> = filters
             .values("exited")
-            .map(|code| code.parse().map_err(|_| Failure::invalid(format!("strconv.Atoi: parsing {code:?}: invalid syntax"))))
+            .map(|code| {
+                code.parse().map_err(|_| {
+                    Failure::invalid(format!("invalid filter 'exited={code}': strconv.Atoi: parsing {code:?}: invalid syntax"))
+                })
+            })
             .collect::<Result<_>>()?;
         let ancestors = if filters.contains("ancestor") { Some(ancestors(cx, &filters).await?) } else { None };
         let (before, since) = (find("before")?, find("since")?);
-        let all = cx.query.boolean("all")
-            || limit.is_some()
-            || filters.contains("status")
-            || !exited.is_empty()
-            || before.is_some()
-            || since.is_some();
+        let all = cx.query.boolean("all") || limit.is_some() || filters.contains("status");
         Ok(Self { all, limit, exited, before, since, ancestors, filters })
     }
 
@@ -183,7 +182,7 @@ impl Wanted {
     }
 }
 
-/// An ancestor is the image itself, by name or id.
+/// An ancestor is the image itself, by name or id, and what it was made of is one too.
 async fn ancestors(cx: &Cx, filters: &Filters) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
     for name in filters.values("ancestor") {
@@ -194,12 +193,28 @@ async fn ancestors(cx: &Cx, filters: &Filters) -> Result<BTreeSet<String>> {
             Err(error) => tracing::debug!(%error, "an ancestor that is no image"),
         }
     }
-    Ok(ids)
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let images = cx.app.engine.images().await?;
+    // Those made of what is known already, until there are none.
+    loop {
+        let made_of = |id: &Option<String>| id.as_ref().is_some_and(|id| ids.contains(id));
+        let next: Vec<String> =
+            images.iter().filter(|image| made_of(&image.parent) && !ids.contains(&image.id)).map(|image| image.id.clone()).collect();
+        if next.is_empty() {
+            return Ok(ids);
+        }
+        ids.extend(next);
+    }
 }
 
 /// The values of `expose` and `publish`: ports and ranges, with or without a protocol.
 fn check_ports(filters: &Filters, key: &str) -> Result<(), ApiError> {
     for value in filters.values(key) {
+        if value.contains(':') {
+            return Err(ApiError::invalid(format!("filter for '{key}' should not contain ':': {value}")));
+        }
         let ports = value.split_once('/').map_or(value, |(ports, _)| ports);
         if ports.is_empty() {
             return Err(ApiError::invalid(format!("error while looking up for {key} {value}: empty string specified for ports")));
@@ -245,6 +260,7 @@ mod tests {
         };
         check("80", "");
         check("80-90/udp", "");
+        check("80:80", "filter for 'expose' should not contain ':': 80:80");
         check("x", "error while looking up for expose x: strconv.ParseUint: parsing \"x\": invalid syntax");
         check("99999/tcp", "error while looking up for expose 99999/tcp: strconv.ParseUint: parsing \"99999\": value out of range");
     }

@@ -1,7 +1,7 @@
 //! `POST /images/create`: pull, or import of a root filesystem.
 
 use super::progress::Meter;
-use super::{error_line, fetch, progress_line, pull, target};
+use super::{error_line, fetch, progress_line, pull, specifier, target};
 use crate::convert::changes;
 use crate::error::{Failure, Result};
 use crate::http::body::{BlockingBody, Body};
@@ -11,7 +11,15 @@ use dhow_engine::{Image, ImportConfig};
 use dhow_reference::Reference;
 
 /// By what the query names.
-pub(crate) async fn post(cx: Cx) -> Result<Reply> {
+pub(crate) async fn post(mut cx: Cx) -> Result<Reply> {
+    if cx.since(32) {
+        let platform = cx.query.get("platform");
+        if !platform.is_empty() {
+            specifier::check(platform)?;
+        }
+    } else {
+        cx.query.remove("platform");
+    }
     match (cx.query.get("fromImage"), cx.query.get("fromSrc")) {
         ("", "") => Err(Failure::invalid("either fromImage or fromSrc is needed")),
         ("", _) => import(cx).await,

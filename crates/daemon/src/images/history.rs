@@ -12,7 +12,7 @@ const MISSING: &str = "<missing>";
 
 /// Steps, the newest first; those whose images are here have their ids.
 pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
-    let image = cx.app.engine.image_for(name, platform(cx, "platform")?.as_ref()).await?;
+    let image = cx.app.engine.image_for(name, platform(cx, "platform", 48)?.as_ref()).await?;
     let mut items = steps(&image.raw, &cx.app.engine.layer_sizes(&image)?)?;
     let mut next = Some(image);
     for item in &mut items {

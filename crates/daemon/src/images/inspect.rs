@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 /// One image.
 pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
-    let platform = super::platform(cx, "platform")?;
+    let platform = super::platform(cx, "platform", 49)?;
     let with_manifests = cx.since(48) && cx.query.boolean("manifests");
     if with_manifests && platform.is_some() {
         return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// Takes an archive in. The head is sent at once, as Docker does; errors are a line of the stream.
 pub(crate) async fn post(cx: Cx) -> Result<Reply> {
-    let platform = platform(&cx, "platform")?;
+    let platform = platform(&cx, "platform", 48)?;
     let quiet = cx.query.boolean_or("quiet", true);
     let engine = cx.app.engine.clone();
     let archive = BlockingBody::new(cx.body);

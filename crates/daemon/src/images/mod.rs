@@ -14,6 +14,7 @@ pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod save;
 pub(crate) mod search;
+pub(crate) mod specifier;
 mod steps;
 
 use crate::error::{Failure, Result};
@@ -46,8 +47,11 @@ pub(crate) fn target(repository: &str, tag: &str) -> Result<Option<Reference>> {
     Ok(Some(reference.or_latest()))
 }
 
-/// The platform of a query, in JSON; `None` where none is named.
-pub(crate) fn platform(cx: &Cx, key: &'static str) -> Result<Option<Platform>> {
+/// The platform of a query, in JSON; `None` where none is named, or the API's version has none there: it came with 1.`since`.
+pub(crate) fn platform(cx: &Cx, key: &'static str, since: u16) -> Result<Option<Platform>> {
+    if !cx.since(since) {
+        return Ok(None);
+    }
     #[derive(serde::Deserialize)]
     struct Wanted {
         #[serde(default)]

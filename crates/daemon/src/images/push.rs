@@ -17,7 +17,7 @@ pub(crate) async fn post(cx: &Cx, name: &str) -> Result<Reply> {
     if name.digest().is_some() {
         return Err(Failure::invalid("cannot push a digest reference"));
     }
-    let platform = if cx.since(46) { platform(cx, "platform")? } else { None };
+    let platform = platform(cx, "platform", 46)?;
     let request = PushRequest { name, platform, credentials: registries::credentials(&cx.headers) };
     let engine = cx.app.engine.clone();
     steps::answer(move |tell| async move { engine.push(request, &tell).await }, lines).await

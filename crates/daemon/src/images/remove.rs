@@ -10,7 +10,7 @@ use dhow_engine::Removed;
 pub(crate) async fn delete(cx: &Cx, name: &str) -> Result<Reply> {
     // A platform of several is removed as the image that it is; the only one takes its name along.
     let mut meant = name.to_owned();
-    if let Some(wanted) = platform(cx, "platforms")? {
+    if let Some(wanted) = platform(cx, "platforms", 50)? {
         let image = cx.app.engine.image_for(name, Some(&wanted)).await?;
         if image.id != cx.app.engine.image(name).await?.id {
             meant.clone_from(&image.id);

@@ -6,7 +6,7 @@ use crate::http::{Cx, Reply, pipe};
 
 /// Streams an archive of one image, or of those of the query.
 pub(crate) async fn get(cx: &Cx, name: Option<String>) -> Result<Reply> {
-    let platform = platform(cx, "platform")?;
+    let platform = platform(cx, "platform", 48)?;
     let names: Vec<String> = match name {
         Some(name) => vec![name],
         None => cx.query.all("names").map(str::to_owned).collect(),

@@ -45,6 +45,10 @@ const KNOWN: &[Known] = &[
         "Unrecognised filter value for health: bogus",
         "invalid filter 'health=bogus': invalid value for health (bogus): must be one of starting, healthy, unhealthy, none",
     ),
+    says(
+        "daemon: strconv.Atoi: parsing \"x\": invalid syntax",
+        "daemon: invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax",
+    ),
     says("daemon: no such container nosuch", "daemon: No such container: nosuch"),
     says(
         "invalid restart policy 'bogus'",
