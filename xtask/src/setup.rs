@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "qemu-system-x86",
     "strace",
     "tmux",
+    "uidmap",
     "util-linux",
     "xz-utils",
     "zstd",

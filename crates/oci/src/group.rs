@@ -3,8 +3,10 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::record::Record;
+use dhow_runtime::Failure;
 use dhow_runtime::cgroup::systemd::{self, Holder};
 use dhow_runtime::cgroup::{self, Cgroup};
+use nix::libc;
 use oci_spec::runtime::{LinuxResources, Spec};
 
 /// A control group that was made.
@@ -30,11 +32,14 @@ pub(crate) fn create(context: &Context<'_>, spec: &Spec, id: &str) -> Result<Gro
         let (cgroup, holder) = systemd::create(&path, resources, spec.annotations().iter().flatten())?;
         return Ok(Group { cgroup, unit: Some(path), holder: Some(holder) });
     }
+    let denied = |failure: &Failure| context.rootless && matches!(failure.errno, libc::EACCES | libc::EPERM | libc::EROFS);
     let cgroup = match Cgroup::take(&path, resources) {
-        // Who may not make groups has none, as long as nothing is asked that only a group can give.
-        Err(failure) if context.rootless && given.is_empty() && not_allowed(failure.errno) => {
-            Cgroup { mode: cgroup::mode(), dirs: Vec::new() }
-        }
+        // Who may make groups may still not say which devices are open to them.
+        Err(failure) if denied(&failure) => match Cgroup::take_without_devices(&path, resources) {
+            // Who may not make any has none, as long as nothing is asked that only a group can give.
+            Err(failure) if denied(&failure) && given.is_empty() => Cgroup::none(resources)?,
+            other => other?,
+        },
         other => other?,
     };
     Ok(Group { cgroup, unit: None, holder: None })
@@ -47,13 +52,9 @@ pub(crate) fn remove(record: &Record) -> Result<()> {
 }
 
 /// Changes limits.
-pub(crate) fn update(record: &Record, resources: &LinuxResources) -> Result<()> {
+pub(crate) fn update(record: &Record, resources: &LinuxResources) -> std::result::Result<(), Failure> {
     record.cgroup.update(resources)?;
-    Ok(record.unit.as_deref().map_or(Ok(()), |unit| systemd::update(unit, resources))?)
-}
-
-fn not_allowed(errno: i32) -> bool {
-    matches!(errno, nix::libc::EACCES | nix::libc::EPERM | nix::libc::EROFS)
+    record.unit.as_deref().map_or(Ok(()), |unit| systemd::update(unit, resources))
 }
 
 /// The group's path within the hierarchies; a relative one is below the caller's own group.

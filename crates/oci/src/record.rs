@@ -1,5 +1,6 @@
 //! What is kept of a container between two commands, and what it says about now.
 
+use crate::error::{At, Result};
 use dhow_runtime::Rdt;
 use dhow_runtime::cgroup::Cgroup;
 use serde::{Deserialize, Serialize};
@@ -114,8 +115,20 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Whether the container's first process still lives.
+    pub(crate) fn lives(&self) -> Result<bool> {
+        let file = format!("/proc/{}/stat", self.pid);
+        match std::fs::read_to_string(&file) {
+            Ok(stat) => Ok(lives(&stat, self.start_time)),
+            Err(e) if matches!(e.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESRCH)) => Ok(false),
+            Err(e) => Err(e).at(format!("read {file}")),
+        }
+    }
+}
+
 /// Whether the process that began at `start_time` still lives, by the text of `/proc/PID/stat`. One that waits to be reaped does not.
-pub(crate) fn lives(stat: &str, start_time: u64) -> bool {
+fn lives(stat: &str, start_time: u64) -> bool {
     // The name in parentheses may hold anything.
     let Some((_, rest)) = stat.rsplit_once(')') else { return false };
     let mut fields = rest.split_ascii_whitespace();

@@ -1,8 +1,7 @@
 //! The directory that holds one directory for each container: its record, its specification, its gate.
 
 use crate::error::{At, Error, Result};
-use crate::record::{Record, Status, lives};
-use dhow_runtime::cgroup::Cgroup;
+use crate::record::{Record, Status};
 use rustix::fs::{Mode, OFlags};
 use std::fs::DirBuilder;
 use std::io::{self, Write};
@@ -160,18 +159,17 @@ impl Place {
     }
 
     /// Where in its life the container is.
-    pub(crate) fn status(&self, record: &Record) -> Status {
+    pub(crate) fn status(&self, record: &Record) -> Result<Status> {
         if record.pid == 0 {
-            return Status::Creating;
+            return Ok(Status::Creating);
         }
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", record.pid)).unwrap_or_default();
-        if !lives(&stat, record.start_time) {
-            return Status::Stopped;
+        if !record.lives()? {
+            return Ok(Status::Stopped);
         }
-        if frozen(&record.cgroup) {
-            return Status::Paused;
+        if record.cgroup.is_frozen()? {
+            return Ok(Status::Paused);
         }
-        if self.0.join(GATE).exists() { Status::Created } else { Status::Running }
+        Ok(if self.0.join(GATE).exists() { Status::Created } else { Status::Running })
     }
 
     /// Removes the directory.
@@ -181,11 +179,6 @@ impl Place {
             _ => Ok(()),
         }
     }
-}
-
-fn frozen(cgroup: &Cgroup) -> bool {
-    // A group that cannot be read is gone, and its container with it.
-    cgroup.is_frozen().unwrap_or(false)
 }
 
 /// Writes a file of which nobody ever sees a part.
@@ -204,7 +197,7 @@ pub(crate) fn write_whole(path: &Path, body: &[u8], mode: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dhow_runtime::cgroup;
+    use dhow_runtime::cgroup::{self, Cgroup};
     use std::collections::BTreeMap;
 
     fn record(id: &str) -> Record {
@@ -251,7 +244,7 @@ mod tests {
         store.claim("a").unwrap().save(&record("a")).unwrap();
         std::fs::write(store.scratch().unwrap().parent().unwrap().join("noise"), "").unwrap();
         assert_eq!(store.list().unwrap().iter().map(|(_, record, _)| record.id.as_str()).collect::<Vec<_>>(), ["a", "box"]);
-        assert_eq!(place.status(&record("box")), Status::Creating);
+        assert_eq!(place.status(&record("box")).unwrap(), Status::Creating);
         place.remove().unwrap();
         assert!(store.find("box").is_err());
     }
@@ -264,12 +257,12 @@ mod tests {
         let pid = std::process::id() as i32;
         let start_time = dhow_sys::process::start_time(pid).unwrap();
         let mut own = Record { pid, start_time, ..record("box") };
-        assert_eq!(place.status(&own), Status::Running);
+        assert_eq!(place.status(&own).unwrap(), Status::Running);
         let gate = place.gate().unwrap();
-        assert_eq!(place.status(&own), Status::Created);
+        assert_eq!(place.status(&own).unwrap(), Status::Created);
         drop(gate);
         place.forget_gate();
         own.start_time += 1;
-        assert_eq!(place.status(&own), Status::Stopped);
+        assert_eq!(place.status(&own).unwrap(), Status::Stopped);
     }
 }

@@ -13,6 +13,7 @@ use crate::procplan::ProcessPlan;
 use crate::program::{self, Program as Executable};
 use crate::seccomp::Program as Filter;
 use crate::sync::{self, Message};
+use crate::userns;
 use dhow_sys::caps::Caps;
 use dhow_sys::{caps, process, sched, signal};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -94,12 +95,23 @@ fn become_user(plan: &ProcessPlan) -> Result<Caps> {
     caps::keep_over_setuid(true).at(Step::Capabilities, "keep")?;
     let groups: Vec<Gid> = plan.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
-    rustix::thread::set_thread_groups(&groups).at(Step::User, "supplementary groups")?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).at(Step::User, &format!("gid {}", plan.gid))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).at(Step::User, &format!("uid {}", plan.uid))?;
+    if !plan.keeps_groups {
+        userns::set_groups(&groups)?;
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|e| unmapped(e, "gid", plan.gid))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|e| unmapped(e, "uid", plan.uid))?;
     let for_filter = SYS_ADMIN & have;
     caps::set(wanted.effective | for_filter, wanted.permitted | for_filter, wanted.inheritable).at(Step::Capabilities, "set")?;
     Ok(wanted)
+}
+
+/// The kernel's word for a number that means nobody in this user namespace is not helpful.
+fn unmapped(e: Errno, what: &str, number: u32) -> Failure {
+    let failure = Failure::io(Step::User, format!("{what} {number}"), e);
+    match e {
+        Errno::INVAL => Failure { message: format!("cannot set {what} to unmapped user in user namespace"), ..failure },
+        _ => failure,
+    }
 }
 
 /// A child that is ready but for the exec.

@@ -23,6 +23,8 @@ pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, p
         (Mode::V2, _) if !private && mapped => mount::clone_tree(CWD, Path::new(HOST), true).at(Step::Mount, HOST)?,
         // With the host's namespace, the host's whole tree, as Docker has it.
         (Mode::V2, _) if !private => Filesystem::open("cgroup2").and_then(|fs| fs.mount_or_log(0)).at_path(Step::Mount, place)?,
+        // Without a group of the container's own the namespace shows the caller's.
+        (Mode::V2, None) => Filesystem::open("cgroup2").and_then(|fs| fs.mount_or_log(0)).at_path(Step::Mount, place)?,
         (Mode::V2, Some((_, dir))) => mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?,
         _ => tmpfs().at_path(Step::Mount, place)?,
     };

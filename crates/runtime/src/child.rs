@@ -13,10 +13,10 @@ use crate::stdio::Stdio;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;
-use crate::{console, create, devices, enter, listener, mounts, othermounts, userns};
+use crate::{console, create, devices, enter, listener, mounts, othermounts, spawn, userns};
 use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, net, process};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -37,21 +37,30 @@ pub(crate) struct Luggage<'a> {
     pub(crate) owners: &'a [Option<OwnedFd>],
     /// Where the root is put among the caller's mounts, which are the container's, too.
     pub(crate) place: Option<&'a Path>,
+    /// The root's directory, for a parent that may not mount it.
+    pub(crate) dir: Option<&'a Path>,
 }
 
 impl Luggage<'_> {
     /// Everything. Returns only with a failure.
     pub(crate) fn run(&self, mut clock: Clock) -> Result<Infallible> {
         // Until the exec nobody in the container, nor in one that shares its pid namespace, may look into this process.
-        process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+        if !self.plan.unaided {
+            process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+        }
         rustix::process::umask(Mode::empty());
         let in_userns = self.plan.userns.is_some();
         if in_userns {
             userns::wait_for_mappings(self.socket)?;
         }
+        if self.plan.unaided {
+            // A parent without rights may write the mappings, and this, only of who can be looked into.
+            self.plan.process.oom_score_adj.map_or(Ok(()), |adj| spawn::set_oom_score_adj("self", adj))?;
+            process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+        }
         let netns = self.namespaces()?;
         if in_userns {
-            userns::become_root()?;
+            userns::become_root(self.plan.unaided)?;
         }
         if create::says_entered(self.plan, self.hooks) {
             sync::say(self.socket, &Message::Entered, &[])?;
@@ -104,8 +113,13 @@ impl Luggage<'_> {
 
     fn receive_root(&self) -> Result<OwnedFd> {
         let message = fdpass::recv(self.socket).at(Step::Io, "root")?;
-        let root = message.and_then(|(_, fds)| fds.into_iter().next());
-        root.ok_or_else(|| Failure::new(Step::Io, "root", Kind::Other, "was not sent"))
+        let root = message.map(|(_, fds)| fds.into_iter().next());
+        match (root, self.dir) {
+            (Some(Some(root)), _) => Ok(root),
+            // A parent that may not mount leaves it to us.
+            (Some(None), Some(dir)) => mount::clone_tree(CWD, dir, true).at_path(Step::Root, dir),
+            _ => Err(Failure::new(Step::Io, "root", Kind::Other, "was not sent")),
+        }
     }
 
     /// Cgroups and the namespaces that clone did not make. Returns the network namespace.

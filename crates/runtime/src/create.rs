@@ -13,7 +13,7 @@ use crate::stdio::{Stdio, agree};
 use crate::sync;
 use crate::timing::Clock;
 use crate::validate::{self, Plan};
-use crate::{enter, hostmounts, idmount, labels, netdevices, nsnames, spawn, timens, userns};
+use crate::{enter, hostmounts, idmount, labels, netdevices, nsnames, rootless, spawn, timens, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
 use dhow_sys::overlay::Overlay;
@@ -133,6 +133,8 @@ impl Create<'_> {
     fn make(self, start: bool) -> Result<Created> {
         let mut clock = Clock::start();
         let mut plan = validate::plan(self.spec)?;
+        rootless::settle(&mut plan)?;
+        let dir = rootless::dir(&self.root, plan.unaided)?;
         take_trees(&mut plan, self.trees)?;
         agree(plan.process.terminal, &self.stdio)?;
         labels::agree("process.selinuxLabel", plan.process.selinux.as_ref())?;
@@ -162,7 +164,7 @@ impl Create<'_> {
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
             let luggage =
-                Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners, place };
+                Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners, place, dir };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
@@ -179,6 +181,30 @@ impl Create<'_> {
             }
             // Only now nobody puts it there any more.
             Err(failure) => Err(hostmounts::undo(shared.map(|(root, _)| root), sync::bury(&pidfd, failure))),
+        }
+    }
+
+    /// Mounts the root filesystem and hands it to the child, or leaves that to the child where only that one may mount. Where the child has
+    /// failed meanwhile, the second result says so, and its own words follow.
+    #[expect(clippy::type_complexity, reason = "two results that are taken apart at once")]
+    fn bring_root(
+        &self,
+        plan: &Plan,
+        attended: Option<&userns::Attended>,
+        socket: &OwnedFd,
+    ) -> Result<((OwnedFd, Vec<OwnedFd>), std::io::Result<()>)> {
+        let mounted = if plan.unaided { None } else { Some(self.root.mount(attended)) };
+        match (mounted, rootless::dir(&self.root, plan.unaided)?) {
+            // Its mount namespace is somebody else's than its user namespace: only a new one is its own.
+            (Some(Err(Failure { errno: libc::EPERM, .. })) | None, Some(dir)) if !plan.shares_mounts => {
+                Ok(((mount::open_path(dir).at_path(Step::Root, dir)?, Vec::new()), fdpass::send(socket, b"root", &[])))
+            }
+            (Some(mounted), _) => {
+                let (root, layers) = mounted?;
+                let sent = fdpass::send(socket, b"root", &[root.as_fd()]);
+                Ok(((root, layers), sent))
+            }
+            (None, _) => Err(Failure::invalid("linux.namespaces", "rootless container requires a mount namespace")),
         }
     }
 
@@ -201,26 +227,24 @@ impl Create<'_> {
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
         let Child { plan, pid, socket, .. } = *child;
         let attend = |ns| userns::attend(ns, plan, pid, self.cgroup, socket, child.owners);
-        let attended = plan.userns.as_ref().map(attend).transpose()?;
+        let attended = plan.userns.as_ref().map(attend).transpose()?.flatten();
         if says_entered(plan, self.hooks) {
             sync::until_entered(socket)?.ok_or(None)?;
             netdevices::give(&plan.net_devices, pid)?;
             self.hooks.map_or(Ok(()), |hooks| hooks.run(Moment::CreateRuntime, pid))?;
         }
-        let (root, layers) = self.root.mount(attended.as_ref())?;
+        let ((root, layers), mut sent) = self.bring_root(plan, attended.as_ref(), socket)?;
         if plan.shares_mounts {
             *shared = Some((root.try_clone().at(Step::Root, "root")?, hostmounts::id(&root)?));
         }
         clock.mark("overlay");
-        // Where the child has failed meanwhile, its own words follow below.
-        let mut sent = fdpass::send(socket, b"root", &[root.as_fd()]);
         for mounts in attended.iter().flat_map(|attended| attended.mounts.chunks(fdpass::MAX_FDS)) {
             let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
             sent = sent.and_then(|()| fdpass::send(socket, b"mounts", &mounts));
         }
         drop(attended);
-        if let Some(adj) = plan.process.oom_score_adj {
-            spawn::set_oom_score_adj(pid, adj)?;
+        if let Some(adj) = plan.process.oom_score_adj.filter(|_| !plan.unaided) {
+            spawn::set_oom_score_adj(&pid.to_string(), adj)?;
         }
         self.manner.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
         if let Some(listener) = child.listener {

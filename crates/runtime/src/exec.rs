@@ -11,7 +11,7 @@ use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
 use crate::stdio::{Stdio, agree};
 use crate::timens::NEWTIME;
-use crate::{enter, hostmounts, labels, spawn, sync, userns, validate};
+use crate::{enter, hostmounts, labels, nsnames, rootless, spawn, sync, userns, validate};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process, sched};
 use oci_spec::runtime::{Process, Spec};
@@ -61,6 +61,9 @@ pub struct ExecStarted {
 /// All that a container's process lives in, but for the pid namespace, in which one must be born.
 const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u64;
 
+/// What is entered before a process is born in a container whose caller has no rights but there.
+const USER_AND_PID: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;
+
 /// The execution domain of a container's processes.
 pub fn personality(spec: &Spec) -> Result<Option<u32>> {
     spec.linux().as_ref().and_then(|linux| linux.personality().as_ref()).map(validate::personality).transpose()
@@ -70,17 +73,22 @@ impl Exec<'_> {
     /// Joins all the container's namespaces (setns by pidfd), its cgroup and its root, and executes. Returns after the exec succeeded.
     /// [`Kind::NotRunning`] when the container's first process has ended. On an error nothing is left.
     pub fn run(self) -> Result<ExecStarted> {
-        let plan = procplan::plan(self.process)?;
+        let mut plan = procplan::plan(self.process)?;
+        plan.keeps_groups = rootless::unaided();
+        if plan.keeps_groups {
+            rootless::groups(&plan.groups)?;
+        }
         agree(plan.terminal, &self.stdio)?;
         labels::agree("process.selinuxLabel", plan.selinux.as_ref())?;
         let listener = listener::agree(self.seccomp, self.listener)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
-        let Forked::Parent { pid, pidfd } = self.fork_on(&plan.affinity.initial)? else {
+        let Forked::Parent { pid, pidfd } = self.fork_on(&plan)? else {
             drop(ours);
             in_child(&theirs, || self.child(&plan, &theirs));
         };
         drop(theirs);
-        let outside = plan.oom_score_adj.map_or(Ok(()), |adj| spawn::set_oom_score_adj(pid, adj));
+        let outside =
+            plan.oom_score_adj.filter(|_| !plan.keeps_groups).map_or(Ok(()), |adj| spawn::set_oom_score_adj(&pid.to_string(), adj));
         if let Some(Err(failure)) = listener.map(|listener| listener.attend(&ours, pid, &pidfd)) {
             return Err(self.ended(sync::bury(&pidfd, failure)));
         }
@@ -92,14 +100,15 @@ impl Exec<'_> {
     }
 
     /// On these processors, from which the caller returns to its own.
-    fn fork_on(&self, processors: &[u32]) -> Result<Forked> {
+    fn fork_on(&self, plan: &ProcessPlan) -> Result<Forked> {
+        let processors = plan.affinity.initial.as_slice();
         if processors.is_empty() {
-            return self.fork();
+            return self.fork(plan);
         }
         let object = "process.execCPUAffinity.initial";
         let own = sched::processors().at(Step::Rlimit, object)?;
         sched::set_processors(processors).at(Step::Rlimit, object)?;
-        let forked = self.fork();
+        let forked = self.fork(plan);
         if matches!(forked, Ok(Forked::Child)) {
             return forked;
         }
@@ -110,7 +119,18 @@ impl Exec<'_> {
         }
     }
 
-    fn fork(&self) -> Result<Forked> {
+    fn fork(&self, plan: &ProcessPlan) -> Result<Forked> {
+        if plan.keeps_groups && self.user_namespace {
+            // Only in the container's user namespace the caller has the right to enter the others.
+            let enter = || {
+                // Its child has it too; nobody could set it there.
+                plan.oom_score_adj.map_or(Ok(()), |adj| spawn::set_oom_score_adj("self", adj))?;
+                process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+                enter::enter(self.cgroup)?;
+                process::setns_pidfd(self.init, USER_AND_PID & nsnames::foreign(self.init_pid)?).map_err(spawn::not_running)
+            };
+            return userns::by_midwife(enter, 0, enter::for_clone(self.cgroup)?).map_err(|failure| self.ended(failure));
+        }
         let own = || Some(spawn::PidNamespace::Of(self.init));
         match spawn::clone(0, enter::for_clone(self.cgroup)?, own()) {
             // The container has divided its group (a systemd inside does): then only its leaves take processes, and the one of its
@@ -144,19 +164,29 @@ impl Exec<'_> {
     fn child(&self, plan: &ProcessPlan, socket: &OwnedFd) -> Result<Infallible> {
         // Before anything in the container can see this process.
         process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
-        enter::enter(self.cgroup)?;
+        // Where nobody helps, the user namespace was entered before the birth, and gives the right to enter the others.
+        let inside = plan.keeps_groups && self.user_namespace;
+        if !inside {
+            enter::enter(self.cgroup)?;
+        }
         if !plan.affinity.last.is_empty() {
             sched::set_processors(&plan.affinity.last).at(Step::Rlimit, "process.execCPUAffinity.final")?;
         }
         let mut procfs = None;
-        if self.user_namespace {
+        if self.user_namespace && !inside {
             // What nobody inside may do: raise limits, and make a procfs beside one that is masked.
             userns::raise_limits(None, plan)?;
             procfs = plan.is_labelled().then(Procfs::detached).transpose()?;
         }
-        self.join_namespaces().map_err(spawn::not_running)?;
-        if self.user_namespace {
-            userns::join(self.init)?;
+        if inside {
+            let others = nsnames::foreign(self.init_pid)? & !USER_AND_PID;
+            process::setns_pidfd(self.init, others).map_err(spawn::not_running)?;
+            userns::become_root(true)?;
+        } else {
+            self.join_namespaces().map_err(spawn::not_running)?;
+            if self.user_namespace {
+                userns::join(self.init)?;
+            }
         }
         self.root.map_or(Ok(()), hostmounts::enter)?;
         self.personality.map_or(Ok(()), |domain| process::personality(domain).map(drop)).at(Step::User, "personality")?;

@@ -85,13 +85,7 @@ impl IdMap {
     pub(crate) fn write(&self, pid: i32) -> Result<()> {
         for (name, ranges) in [("uid_map", &self.uids), ("gid_map", &self.gids)] {
             let path = format!("/proc/{pid}/{name}");
-            std::fs::write(&path, text(ranges)).map_err(|e| match e.kind() {
-                // What others let newuidmap do.
-                std::io::ErrorKind::PermissionDenied if !rustix::process::geteuid().is_root() => {
-                    Failure::new(Step::Namespaces, path.as_str(), crate::error::Kind::Invalid, "mappings of more than the own id need root")
-                }
-                _ => Failure::io(Step::Namespaces, path.as_str(), e),
-            })?;
+            std::fs::write(&path, text(ranges)).at(Step::Namespaces, &path)?;
         }
         Ok(())
     }
@@ -102,7 +96,8 @@ fn to_host(ranges: &[Range], id: u32) -> Option<u32> {
     Some(range.host + (id - range.container))
 }
 
-fn text(ranges: &[Range]) -> String {
+/// As the kernel reads them.
+pub(crate) fn text(ranges: &[Range]) -> String {
     ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
 }
 

@@ -34,6 +34,7 @@ mod procfs;
 mod procplan;
 mod program;
 pub mod rdt;
+mod rootless;
 mod schedplan;
 pub mod seccomp;
 mod spawn;

@@ -75,7 +75,7 @@ fn make(plan: &MountPlan, label: Option<&String>) -> Result<Option<OwnedFd>> {
 /// reach, and filesystems that show a namespace of the host's.
 pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
     let shows = match &mount.source {
-        _ if plan.userns.is_none() => return false,
+        _ if plan.userns.is_none() || plan.mounts_inside => return false,
         Source::Bind(..) => return true,
         Source::Cgroup | Source::Remount => return false,
         Source::Filesystem { kind, .. } => match kind.as_str() {

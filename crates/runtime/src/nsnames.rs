@@ -3,6 +3,7 @@
 use crate::error::{At, Failure, Result, Step};
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const NAMES: [(u64, &str); 8] = [
@@ -13,6 +14,37 @@ const NAMES: [(u64, &str); 8] = [
     (libc::CLONE_NEWUSER as u64, "user"),
     (libc::CLONE_NEWPID as u64, "pid"),
     (libc::CLONE_NEWNET as u64, "network"),
+    (crate::timens::NEWTIME, "time"),
+];
+
+/// The kinds of namespaces that a process does not share with the caller: those are entered, and the right to enter the caller's own is not
+/// needed.
+pub(crate) fn foreign(pid: i32) -> Result<u64> {
+    let mut kinds = 0;
+    for (kind, file) in FILES {
+        let number = |whose: &str| match std::fs::metadata(format!("/proc/{whose}/ns/{file}")) {
+            Ok(found) => Ok(Some(found.ino())),
+            // A kernel without namespaces of that kind.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && whose == "self" => Ok(None),
+            Err(e) => Err(Failure::io(Step::Namespaces, format!("/proc/{whose}/ns/{file}"), e)),
+        };
+        if let Some(own) = number("self")?
+            && number(&pid.to_string())? != Some(own)
+        {
+            kinds |= kind;
+        }
+    }
+    Ok(kinds)
+}
+
+const FILES: [(u64, &str); 8] = [
+    (libc::CLONE_NEWNS as u64, "mnt"),
+    (libc::CLONE_NEWCGROUP as u64, "cgroup"),
+    (libc::CLONE_NEWUTS as u64, "uts"),
+    (libc::CLONE_NEWIPC as u64, "ipc"),
+    (libc::CLONE_NEWUSER as u64, "user"),
+    (libc::CLONE_NEWPID as u64, "pid"),
+    (libc::CLONE_NEWNET as u64, "net"),
     (crate::timens::NEWTIME, "time"),
 ];
 
@@ -34,6 +66,12 @@ pub(crate) fn open(kind: u64, path: &Path) -> Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_callers_own_are_not_foreign() {
+        assert_eq!(foreign(std::process::id() as i32).unwrap(), 0);
+        assert!(foreign(-1).is_err());
+    }
 
     #[test]
     fn only_the_right_kind() {

@@ -21,6 +21,8 @@ pub(crate) struct ProcessPlan {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
+    /// The caller's supplementary groups stay, since nobody may change them.
+    pub(crate) keeps_groups: bool,
     pub(crate) umask: u32,
     pub(crate) caps: Caps,
     pub(crate) rlimits: Vec<(&'static str, Resource, Rlimit)>,
@@ -83,6 +85,7 @@ pub(crate) fn plan(process: &Process) -> Result<ProcessPlan> {
         uid: user.uid(),
         gid: user.gid(),
         groups,
+        keeps_groups: false,
         umask,
         caps: capmask::sets(process.capabilities().as_ref()),
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,

@@ -1,6 +1,6 @@
 //! `linux.intelRdt`: shares of caches and of memory's bandwidth, by directories of the kernel's resctrl filesystem.
 
-use crate::error::{At, Failure, Result, Step};
+use crate::error::{At, Failure, Kind, Result, Step};
 use oci_spec::runtime::{LinuxIntelRdt, Spec};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -25,9 +25,42 @@ impl Rdt {
     /// [`crate::Kind::Invalid`] without a mounted resctrl filesystem, or where a class that is there has another schema.
     pub fn create(spec: &Spec, id: &str) -> Result<Option<Self>> {
         let Some(wanted) = spec.linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref()) else { return Ok(None) };
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let root = mount_point(&mounts).ok_or_else(|| Failure::invalid("linux.intelRdt", "no resctrl filesystem is mounted"))?;
+        let root = mounted()?.ok_or_else(|| Failure::invalid("linux.intelRdt", "no resctrl filesystem is mounted"))?;
         Self::make(&root, wanted, id).map(Some)
+    }
+
+    /// Changes the schemas of a container's class; `None` and what is empty stay. `class` is what was made for the container, if anything was.
+    ///
+    /// # Errors
+    /// In runc's words where this machine has no such control, or the container no class.
+    pub fn update(class: Option<&Self>, l3: Option<&str>, bandwidth: Option<&str>) -> Result<()> {
+        let schema = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let mut wanted = LinuxIntelRdt::default();
+        wanted.set_l3_cache_schema(schema(l3)).set_mem_bw_schema(schema(bandwidth));
+        if wanted == LinuxIntelRdt::default() {
+            return Ok(());
+        }
+        Self::change(mounted()?.as_deref(), class, &wanted)
+    }
+
+    fn change(root: Option<&Path>, class: Option<&Self>, wanted: &LinuxIntelRdt) -> Result<()> {
+        let has = |names: &[&str]| root.is_some_and(|root| names.iter().any(|name| root.join("info").join(name).is_dir()));
+        if wanted.l3_cache_schema().is_some() && !has(&["L3", "L3CODE"]) {
+            return Err(refused("Intel RDT/CAT", "l3 cache schema is not enabled"));
+        }
+        if wanted.mem_bw_schema().is_some() && !has(&["MB"]) {
+            return Err(refused("Intel RDT/MBA", "memory bandwidth schema is not enabled"));
+        }
+        let Some(class) = class else {
+            return Err(refused("Intel RDT", "updating a non-existent Intel RDT configuration is not supported"));
+        };
+        let lines = schemata(wanted)?;
+        class.write(&lines)
+    }
+
+    fn write(&self, lines: &[&str]) -> Result<()> {
+        let file = self.class.join("schemata");
+        lines.iter().try_for_each(|line| fs::write(&file, format!("{line}\n")).at_path(Step::Cgroup, &file))
     }
 
     fn make(root: &Path, wanted: &LinuxIntelRdt, id: &str) -> Result<Self> {
@@ -60,9 +93,7 @@ impl Rdt {
     fn fill(&mut self, lines: &[&str], made: bool, monitor: bool, id: &str) -> Result<()> {
         let file = self.class.join("schemata");
         if made || self.made {
-            for line in lines {
-                fs::write(&file, format!("{line}\n")).at_path(Step::Cgroup, &file)?;
-            }
+            self.write(lines)?;
         } else if !lines.is_empty() {
             let now = fs::read_to_string(&file).at_path(Step::Cgroup, &file)?;
             if let Some(line) = lines.iter().find(|line| !agrees(&now, line)) {
@@ -97,6 +128,16 @@ impl Rdt {
         }
         Ok(())
     }
+}
+
+fn refused(what: &str, why: &str) -> Failure {
+    Failure::new(Step::Runtime, what, Kind::Invalid, why)
+}
+
+/// Where the filesystem is, if it is mounted.
+fn mounted() -> Result<Option<PathBuf>> {
+    let file = "/proc/self/mountinfo";
+    fs::read_to_string(file).map(|mounts| mount_point(&mounts)).at(Step::Cgroup, file)
 }
 
 fn mount_point(mountinfo: &str) -> Option<PathBuf> {
@@ -184,6 +225,28 @@ mod tests {
         rdt.remove().unwrap();
         assert!(!root.path().join("box").exists());
         rdt.remove().unwrap();
+    }
+
+    #[test]
+    fn schemas_are_changed() {
+        let root = resctrl();
+        let wanted = |wanted: Value| serde_json::from_value::<LinuxIntelRdt>(wanted).unwrap();
+        let (cache, bandwidth) = (wanted(json!({"l3CacheSchema": "L3:0=3"})), wanted(json!({"memBwSchema": "MB:0=50"})));
+        let rdt = make(root.path(), json!({"l3CacheSchema": "L3:0=f"})).unwrap();
+        let said = |place: Option<&Path>, class: Option<&Rdt>, wanted: &LinuxIntelRdt| {
+            Rdt::change(place, class, wanted).err().map(|failure| crate::words::of(&failure)).unwrap_or_default()
+        };
+        assert_eq!(said(None, Some(&rdt), &cache), "Intel RDT/CAT: l3 cache schema is not enabled");
+        fs::create_dir_all(root.path().join("info/L3")).unwrap();
+        assert_eq!(said(Some(root.path()), Some(&rdt), &bandwidth), "Intel RDT/MBA: memory bandwidth schema is not enabled");
+        assert_eq!(said(Some(root.path()), None, &cache), "Intel RDT: updating a non-existent Intel RDT configuration is not supported");
+        assert_eq!(
+            said(Some(root.path()), Some(&rdt), &wanted(json!({"l3CacheSchema": "MB:0=1"}))),
+            "specification: linux.intelRdt.l3CacheSchema: must begin with L3"
+        );
+        assert_eq!(said(Some(root.path()), Some(&rdt), &cache), "");
+        assert_eq!(fs::read_to_string(root.path().join("box/schemata")).unwrap(), "L3:0=3\n");
+        assert!(Rdt::update(None, None, Some("")).is_ok());
     }
 
     #[test]

@@ -54,9 +54,9 @@ pub(crate) fn not_running(e: io::Error) -> Failure {
     failure
 }
 
-/// Sets a child's oom_score_adj. Lowering it takes CAP_SYS_RESOURCE; without it a value that already holds is fine.
-pub(crate) fn set_oom_score_adj(pid: i32, value: i32) -> Result<()> {
-    let path = format!("/proc/{pid}/oom_score_adj");
+/// Sets the oom_score_adj of a child by its number, or of the caller (`self`). Lowering it takes CAP_SYS_RESOURCE; without it a value that already holds is fine.
+pub(crate) fn set_oom_score_adj(whose: &str, value: i32) -> Result<()> {
+    let path = format!("/proc/{whose}/oom_score_adj");
     let write = || {
         let file = fs::File::options().write(true).open(&path)?;
         rustix::io::write(&file, value.to_string().as_bytes())?;
@@ -67,6 +67,6 @@ pub(crate) fn set_oom_score_adj(pid: i32, value: i32) -> Result<()> {
     if matches!(e.raw_os_error(), Some(libc::ESRCH | libc::ENOENT)) {
         return Ok(());
     }
-    let now = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    if now == Some(value) { Ok(()) } else { Err(Failure::io(Step::Rlimit, format!("oom_score_adj {value}"), e)) }
+    let now = fs::read_to_string(&path).at(Step::Rlimit, &path)?;
+    if now.trim().parse() == Ok(value) { Ok(()) } else { Err(Failure::io(Step::Rlimit, format!("oom_score_adj {value}"), e)) }
 }

@@ -15,6 +15,7 @@ use crate::idmap::IdMap;
 use crate::mounts;
 use crate::nsnames;
 use crate::procplan::ProcessPlan;
+use crate::rootless;
 use crate::sync::{self, Message};
 use crate::usersplan::{self, UserNamespace};
 use crate::validate::{Plan, Source};
@@ -23,6 +24,7 @@ use dhow_sys::mount;
 use dhow_sys::{fdpass, process};
 use rustix::fs::{AtFlags, CWD, Gid, Uid};
 use rustix::process::{Pid, Rlimit, getrlimit, prlimit};
+use rustix::thread::CapabilitySet;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -46,12 +48,16 @@ pub(crate) fn clone(
         return clone3(&CloneArgs { namespaces, cgroup, sibling: false }).at(Step::Namespaces, "clone");
     }
     let user = path.map(|path| nsnames::open(NEWUSER, path)).transpose()?;
+    by_midwife(|| join_all(join, pid, user.as_ref(), plan.unaided), namespaces, cgroup)
+}
+
+/// A child goes where its own child is to be born, which is the caller's, and ends.
+pub(crate) fn by_midwife(enter: impl FnOnce() -> Result<()>, namespaces: u64, cgroup: Option<OwnedFd>) -> Result<Forked> {
     let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
     match clone3(&CloneArgs::default()).at(Step::Namespaces, "clone")? {
         Forked::Child => {
             drop(ours);
-            let born = join_all(join, pid, user.as_ref())
-                .and_then(|()| clone3(&CloneArgs { namespaces, cgroup, sibling: true }).at(Step::Namespaces, "clone"));
+            let born = enter().and_then(|()| clone3(&CloneArgs { namespaces, cgroup, sibling: true }).at(Step::Namespaces, "clone"));
             match born {
                 Ok(Forked::Child) => Ok(Forked::Child),
                 // Where even this cannot be said, the parent sees the stream end.
@@ -82,16 +88,21 @@ pub(crate) fn clone(
     }
 }
 
-/// The midwife's part. The user namespace comes last: the right to join the others is the host's.
-fn join_all(join: &[(u64, OwnedFd)], pid: Option<&OwnedFd>, user: Option<&OwnedFd>) -> Result<()> {
+/// The midwife's part. The user namespace comes last, since the right to join the others is the host's; for who has none it comes first, and
+/// the right to join the others is that namespace's.
+fn join_all(join: &[(u64, OwnedFd)], pid: Option<&OwnedFd>, user: Option<&OwnedFd>, unaided: bool) -> Result<()> {
     process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
+    let enter = || user.map_or(Ok(()), |user| process::setns(user, NEWUSER).at(Step::Namespaces, "join user"));
+    if unaided {
+        enter()?;
+    }
     for (kind, namespace) in join {
         process::setns(namespace, *kind).at(Step::Namespaces, "join")?;
     }
     if let Some(namespace) = pid {
         process::setns(namespace, NEWPID).at(Step::Namespaces, "join pid")?;
     }
-    user.map_or(Ok(()), |user| process::setns(user, NEWUSER).at(Step::Namespaces, "join user"))
+    if unaided { Ok(()) } else { enter() }
 }
 
 /// What the parent has made for the child.
@@ -105,7 +116,8 @@ pub(crate) struct Attended {
     pub(crate) mounts: Vec<OwnedFd>,
 }
 
-/// The parent's part, before the root filesystem: mappings, limits, mounts from outside. The child goes on in the middle of it.
+/// The parent's part, before the root filesystem: mappings, limits, mounts from outside. The child goes on in the middle of it. `None` from a
+/// parent without rights, whose child makes all mounts itself.
 pub(crate) fn attend(
     userns: &UserNamespace,
     plan: &Plan,
@@ -113,10 +125,14 @@ pub(crate) fn attend(
     cgroup: &Cgroup,
     socket: &OwnedFd,
     owners: &[Option<OwnedFd>],
-) -> Result<Attended> {
+) -> Result<Option<Attended>> {
     let map = match userns {
         UserNamespace::New(map) => {
-            map.write(pid)?;
+            if plan.unaided {
+                rootless::map(map, pid)?
+            } else {
+                map.write(pid)?
+            }
             map.clone()
         }
         UserNamespace::Join(path, wanted) => {
@@ -131,13 +147,18 @@ pub(crate) fn attend(
     let root = map.host_uid(0).zip(map.host_gid(0));
     let root = root.ok_or_else(|| Failure::invalid("linux.uidMappings", "must map the container's root"))?;
     raise_limits(Pid::from_raw(pid), &plan.process)?;
+    if plan.unaided {
+        // A child that has ended meanwhile shows in what follows.
+        let _ = fdpass::send(socket, b"mapped", &[]);
+        return Ok(None);
+    }
     own_cgroup(map.host_uid(plan.process.uid).unwrap_or(root.0), plan, cgroup)?;
     let name = format!("/proc/{pid}/ns/user");
     let namespace = OwnedFd::from(File::open(&name).at(Step::Namespaces, &name)?);
     // A child that has ended meanwhile shows in what follows.
     let _ = fdpass::send(socket, b"mapped", &[]);
     let mounts = mounts::from_outside(plan, namespace.as_fd(), owners)?;
-    Ok(Attended { namespace, root, mounts })
+    Ok(Some(Attended { namespace, root, mounts }))
 }
 
 /// Raises the hard limits that are to be higher: inside a user namespace nobody may. The exact values come later.
@@ -190,16 +211,28 @@ pub(crate) fn receive_mounts(plan: &Plan, socket: &OwnedFd) -> Result<Vec<OwnedF
 }
 
 /// Becomes root in the user namespace. Until then a process in it is still the host's root to files, but to nothing else.
-pub(crate) fn become_root() -> Result<()> {
-    rustix::thread::set_thread_groups(&[]).at(Step::User, "supplementary groups")?;
+pub(crate) fn become_root(keeps_groups: bool) -> Result<()> {
+    if !keeps_groups {
+        set_groups(&[])?;
+    }
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).at(Step::User, "gid 0")?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at(Step::User, "uid 0")
+}
+
+/// Sets the supplementary groups. Where that is denied to everybody (`/proc/PID/setgroups`, in a namespace that somebody without rights has made)
+/// they stay, as for runc: then not even the capability helps.
+pub(crate) fn set_groups(groups: &[Gid]) -> Result<()> {
+    let may = || rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETGID));
+    match rustix::thread::set_thread_groups(groups) {
+        Err(rustix::io::Errno::PERM) if may() => Ok(()),
+        other => other.at(Step::User, "supplementary groups"),
+    }
 }
 
 /// Joins the user namespace of the process behind a pidfd and becomes root there.
 pub(crate) fn join(init: impl AsFd) -> Result<()> {
     process::setns_pidfd(init, NEWUSER).at(Step::Namespaces, "setns user")?;
-    become_root()
+    become_root(false)
 }
 
 #[cfg(test)]

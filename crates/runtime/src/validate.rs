@@ -25,6 +25,10 @@ pub(crate) struct Plan {
     pub(crate) join: Vec<(u64, PathBuf)>,
     /// There is no mount namespace but the caller's.
     pub(crate) shares_mounts: bool,
+    /// Whoever calls is not root: the container's own root does what its parent would ([`crate::rootless`]).
+    pub(crate) unaided: bool,
+    /// The child makes all mounts itself, since nobody else may.
+    pub(crate) mounts_inside: bool,
     /// The user namespace; `None`: the host's.
     pub(crate) userns: Option<UserNamespace>,
     pub(crate) mounts: Vec<MountPlan>,
@@ -146,6 +150,8 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         new,
         new_cgroup,
         shares_mounts,
+        unaided: false,
+        mounts_inside: false,
         devices: devices(linux.devices().as_deref().unwrap_or_default())?,
         masked: paths("linux.maskedPaths", linux.masked_paths())?,
         readonly: paths("linux.readonlyPaths", linux.readonly_paths())?,

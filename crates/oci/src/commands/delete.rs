@@ -35,9 +35,9 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
             return Ok(0);
         }
     };
-    let mut status = place.status(&record);
+    let mut status = place.status(&record)?;
     if status == Status::Running && !force && ends(&record)? {
-        status = place.status(&record);
+        status = place.status(&record)?;
     }
     match status {
         Status::Stopped | Status::Created | Status::Creating => {}

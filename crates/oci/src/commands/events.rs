@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let interval = parsed.text("interval").map_or(Ok(INTERVAL), duration)?;
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    if matches!(place.status(&record), Status::Stopped | Status::Creating) {
+    if matches!(place.status(&record)?, Status::Stopped | Status::Creating) {
         return Err(Error::new(format!("container with id {} is not running", record.id)));
     }
     let mut meter = Meter::open(&record.cgroup);
@@ -129,7 +129,8 @@ fn say(record: &Record, kind: &str, data: Option<Value>) -> Result<()> {
 }
 
 fn stats(cgroup: &Cgroup, meter: &mut Meter) -> Result<Value> {
-    let reading = meter.read().at("read statistics")?;
+    // Without a group nothing is counted, which is no error.
+    let reading = if cgroup.dirs.is_empty() { Reading::default() } else { meter.read().at("read statistics")? };
     let mut document = document(&reading, cgroup.oom_kills()?);
     add(&mut document, &cgroup.further());
     Ok(document)

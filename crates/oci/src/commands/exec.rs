@@ -55,7 +55,7 @@ fn exec(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     seal::ensure(&context.store.scratch()?)?;
     let (place, record) = context.store.find(&parsed.rest[0])?;
     let stopped = || Error::new("cannot exec in a stopped container");
-    match place.status(&record) {
+    match place.status(&record)? {
         Status::Stopped | Status::Creating => return Err(stopped()),
         Status::Paused if !parsed.is("ignore-paused") => {
             return Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"));

@@ -36,7 +36,7 @@ fn document() -> Value {
             "seccomp": seccomp,
             "apparmor": {"enabled": true},
             "selinux": {"enabled": features::SELINUX},
-            "intelRdt": {"enabled": features::INTEL_RDT},
+            "intelRdt": {"enabled": features::INTEL_RDT, "schemata": features::INTEL_RDT, "monitoring": features::INTEL_RDT},
             "mountExtensions": {"idmap": {"enabled": features::MOUNT_ID_MAPS}},
             "netDevices": {"enabled": features::NET_DEVICES},
         },

@@ -31,8 +31,10 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
         return print(&ids).map(|()| 0);
     }
     let owners: Vec<String> = all.iter().map(|(_, _, uid)| owner(*uid)).collect();
-    let views: Vec<_> =
-        all.iter().zip(&owners).map(|((place, record, _), owner)| (record.view(place.status(record), owner), record)).collect();
+    let mut views = Vec::with_capacity(all.len());
+    for ((place, record, _), owner) in all.iter().zip(&owners) {
+        views.push((record.view(place.status(record)?, owner), record));
+    }
     match parsed.text("format") {
         Some("json") => {
             let views: Vec<_> = views.iter().map(|(view, _)| view).collect();

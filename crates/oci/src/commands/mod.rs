@@ -18,7 +18,7 @@ mod update;
 use crate::args::{self, Flag, Order, Parsed};
 use crate::context::Context;
 use crate::error::{At, Result};
-use crate::record::{Record, lives};
+use crate::record::Record;
 use std::os::fd::OwnedFd;
 
 /// One command.
@@ -81,8 +81,7 @@ pub(crate) fn live(record: &Record) -> Result<Option<OwnedFd>> {
         Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(None),
         other => other.at(format!("open process {}", record.pid))?,
     };
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", record.pid)).unwrap_or_default();
-    Ok(lives(&stat, record.start_time).then_some(pidfd))
+    Ok(record.lives()?.then_some(pidfd))
 }
 
 /// Prints a document the way runc does: two blanks a level, no line feed at the end of the last but one.

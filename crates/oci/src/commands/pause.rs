@@ -28,8 +28,8 @@ pub(super) const RESUME: Command = Command {
 
 fn pause(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    match place.status(&record) {
-        Status::Running | Status::Created => record.cgroup.freeze(true)?,
+    match place.status(&record)? {
+        Status::Running | Status::Created => context.cgroups("pause", record.cgroup.freeze(true))?,
         status => return Err(Error::new(format!("container not running or created: {}", status.name()))),
     }
     Ok(0)
@@ -37,8 +37,8 @@ fn pause(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
 
 fn resume(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    match place.status(&record) {
-        Status::Paused => record.cgroup.freeze(false)?,
+    match place.status(&record)? {
+        Status::Paused => context.cgroups("resume", record.cgroup.freeze(false))?,
         _ => return Err(Error::new("container not paused")),
     }
     Ok(0)

@@ -22,7 +22,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    match place.status(&record) {
+    match place.status(&record)? {
         Status::Created => {}
         Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
         Status::Running => return Err(Error::new("cannot start an already running container")),

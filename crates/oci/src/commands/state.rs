@@ -17,7 +17,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    let view = record.view(place.status(&record), "");
+    let view = record.view(place.status(&record)?, "");
     let text = serde_json::to_string_pretty(&view).map_err(|e| Error::new(format!("state: {e}")))?;
     print(&text).map(|()| 0)
 }

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::{At, Error, Result};
 use crate::record::Status;
 use crate::{group, json};
-use dhow_runtime::cgroup;
+use dhow_runtime::{Rdt, cgroup};
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
 use std::io::Read;
@@ -73,14 +73,11 @@ const WORDS: &[(&str, &str, &str)] = &[("cpuset-cpus", "cpu", "cpus"), ("cpuset-
 
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (place, record) = context.store.find(&parsed.rest[0])?;
-    if matches!(place.status(&record), Status::Stopped | Status::Creating) {
+    if matches!(place.status(&record)?, Status::Stopped | Status::Creating) {
         return Err(Error::new("container not running"));
     }
     if parsed.value("kernel-memory").is_some() || parsed.value("kernel-memory-tcp").is_some() {
         context.log.warn("Kernel memory settings are ignored and will be removed");
-    }
-    if parsed.text("l3-cache-schema").or(parsed.text("mem-bw-schema")).is_some() {
-        return Err(Error::new("Intel RDT: is not supported"));
     }
     let resources = match parsed.text("resources") {
         Some("-") => json::read("resources", &read(std::io::stdin())?)?,
@@ -88,7 +85,8 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
         None => of_flags(parsed)?,
     };
     cgroup::warnings(&resources).iter().for_each(|warning| context.log.warn(warning));
-    group::update(&record, &resources)?;
+    Rdt::update(record.rdt.as_ref(), parsed.text("l3-cache-schema"), parsed.text("mem-bw-schema"))?;
+    context.cgroups("update", group::update(&record, &resources))?;
     Ok(0)
 }
 

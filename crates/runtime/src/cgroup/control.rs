@@ -17,6 +17,9 @@ const KILL_ROUNDS: u32 = 100;
 
 impl Cgroup {
     /// Every process in it and in the cgroups below it.
+    ///
+    /// # Errors
+    /// A directory cannot be read, for another reason than that it is gone.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let mut pids = Vec::new();
         if let Some(dir) = self.any_dir() {
@@ -48,7 +51,7 @@ impl Cgroup {
         for round in 0..KILL_ROUNDS {
             match self.pids() {
                 Ok(pids) if pids.is_empty() => break,
-                Ok(pids) => self.signal_all(&pids),
+                Ok(pids) => result = self.signal_all(&pids),
                 Err(error) => result = Err(error),
             }
             if frozen || result.is_err() {
@@ -60,20 +63,22 @@ impl Cgroup {
     }
 
     /// The pidfd is opened first and membership looked at again, so a number that was reused meanwhile is spared.
-    fn signal_all(&self, pids: &[i32]) {
+    fn signal_all(&self, pids: &[i32]) -> Result<()> {
         let handles: Vec<_> =
             pids.iter().filter_map(|&pid| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?))).collect();
-        let still = self.pids().unwrap_or_default();
+        let still = self.pids()?;
         for (pid, handle) in handles {
             if still.contains(&pid) {
                 // An error means that it has ended by itself.
                 let _ = pidfd_send_signal(handle, Signal::KILL);
             }
         }
+        Ok(())
     }
 
     /// Freezes or thaws all processes; returns when done.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
+        self.needed()?;
         // The unified hierarchy's freezer is preferred: what it holds can be killed, what v1 holds cannot.
         if let Some(dir) = self.unified_dir() {
             return freeze_unified(dir, frozen);
@@ -93,7 +98,7 @@ impl Cgroup {
         };
         match fs::read_to_string(&file) {
             Ok(text) => Ok(text.trim() == yes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(false),
             Err(error) => Err(refused(&file, "read", &error)),
         }
     }
@@ -172,7 +177,7 @@ fn collect(dir: &Path, pids: &mut Vec<i32>) -> Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
         Err(error) => return Err(refused(&file, "read", &error)),
     }
-    children(dir).iter().try_for_each(|child| collect(child, pids))
+    children(dir).map_err(|error| refused(dir, "list", &error))?.iter().try_for_each(|child| collect(child, pids))
 }
 
 pub(super) fn procs(dir: &Path) -> io::Result<Vec<i32>> {
@@ -181,7 +186,11 @@ pub(super) fn procs(dir: &Path) -> io::Result<Vec<i32>> {
 }
 
 /// The directories below. One that vanishes while being listed is gone, which is as good as not there.
-pub(super) fn children(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+pub(super) fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = match listed {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => return Ok(Vec::new()),
+        other => other?,
+    };
+    Ok(entries.iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(fs::DirEntry::path).collect())
 }

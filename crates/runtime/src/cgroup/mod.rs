@@ -97,6 +97,28 @@ impl Cgroup {
         Self::establish(path, &plan, files::There::Taken)
     }
 
+    /// The same for a caller who may make groups, but not say which devices are open to them: those of the group above are.
+    pub fn take_without_devices(path: &str, resources: Option<&LinuxResources>) -> Result<Self> {
+        let mut plan = resources.map(|resources| plan::plan(resources, layout(), State::Fresh)).transpose()?.unwrap_or_default();
+        plan.forget_devices();
+        Self::establish(path, &plan, files::There::Taken)
+    }
+
+    /// For who may not make any: processes stay in the caller's groups.
+    ///
+    /// # Errors
+    /// Something is asked for that only a group can give.
+    pub fn none(resources: Option<&LinuxResources>) -> Result<Self> {
+        let mut plan = resources.map(|resources| plan::plan(resources, layout(), State::Fresh)).transpose()?.unwrap_or_default();
+        plan.forget_devices();
+        match plan.writes.first() {
+            None => Ok(Self { mode: layout().mode(), dirs: Vec::new() }),
+            Some(write) => {
+                Err(invalid("linux.resources", format!("cannot set {} limit: container could not join or create cgroup", write.controller)))
+            }
+        }
+    }
+
     /// The same where somebody else has made some of the directories, which stay as they are.
     fn adopt(path: &str, plan: &plan::Plan) -> Result<Self> {
         Self::establish(path, plan, files::There::Kept)
@@ -134,9 +156,15 @@ impl Cgroup {
 
     /// Applies changed limits. What is not given stays as it is.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        self.needed()?;
         self.check_memory(resources)?;
-        let plan = plan::plan(resources, layout(), State::InUse(self.present()))?;
+        let plan = plan::plan(resources, layout(), State::InUse(self.present()?))?;
         self.apply(&plan)
+    }
+
+    /// Without a group nothing can be limited, told or stopped.
+    fn needed(&self) -> Result<()> {
+        if self.dirs.is_empty() { Err(invalid("cgroup", "the container has none of its own")) } else { Ok(()) }
     }
 
     /// On v2 a limit below the present use kills at once; a caller may ask to be refused instead (v1 refuses by itself).

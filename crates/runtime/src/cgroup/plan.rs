@@ -16,6 +16,14 @@ pub(crate) struct Plan {
     pub(crate) program: Option<Vec<Instruction>>,
 }
 
+impl Plan {
+    /// Leaves out what decides about devices.
+    pub(crate) fn forget_devices(&mut self) {
+        self.program = None;
+        self.writes.retain(|write| write.controller != "devices");
+    }
+}
+
 /// Plans all writes, in order. Device rules are always set on a fresh directory (none given: only what every container
 /// may use), and on one in use only if there are any.
 pub(crate) fn plan(resources: &LinuxResources, layout: &Layout, state: State) -> Result<Plan> {

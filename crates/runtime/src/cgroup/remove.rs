@@ -59,7 +59,7 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
     match fs::remove_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if in_use(&error) => {
-            let children = control::children(dir);
+            let children = control::children(dir)?;
             if children.is_empty() {
                 return Err(error);
             }

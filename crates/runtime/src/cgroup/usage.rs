@@ -36,7 +36,7 @@ impl Cgroup {
                 usage.oom_kills = field(&read(dir, "memory.events")?, "oom_kill");
             }
         }
-        usage.memory_limit = memory_limit(self);
+        usage.memory_limit = memory_limit(self)?;
         usage.pids = parse(&read(self.dir("pids"), "pids.current")?);
         Ok(usage)
     }
@@ -53,22 +53,23 @@ impl Cgroup {
 
 impl Cgroup {
     /// The limits with which changed ones have to agree.
-    pub(super) fn present(&self) -> Present {
+    pub(super) fn present(&self) -> Result<Present> {
         // Without v1's controller it is the unified hierarchy's, if it is there at all.
-        let text = self.v1_dir("cpu").map_or_else(|| read(self.unified_dir(), "cpu.max").unwrap_or_default(), |_| String::new());
+        let text = self.v1_dir("cpu").map_or_else(|| read(self.unified_dir(), "cpu.max"), |_| Ok(String::new()))?;
         let mut words = text.split_whitespace().map(|word| word.parse().ok());
-        Present { memory: memory_limit(self), quota: words.next().flatten(), period: words.next().flatten() }
+        Ok(Present { memory: memory_limit(self)?, quota: words.next().flatten(), period: words.next().flatten() })
     }
 }
 
 /// The limit on memory, if there is one. v1 writes "none" as the largest number of whole pages.
-fn memory_limit(cgroup: &Cgroup) -> Option<u64> {
+fn memory_limit(cgroup: &Cgroup) -> Result<Option<u64>> {
     let text = match cgroup.v1_dir("memory") {
-        Some(dir) => read(Some(dir), "memory.limit_in_bytes"),
-        None => read(cgroup.unified_dir(), "memory.max"),
+        Some(dir) => read(Some(dir), "memory.limit_in_bytes")?,
+        None => read(cgroup.unified_dir(), "memory.max")?,
     };
-    let limit: u64 = text.ok()?.trim().parse().ok()?;
-    (limit < (i64::MAX as u64) & !0xffff).then_some(limit)
+    // `max` of v2 is no number.
+    let limit = text.trim().parse().ok();
+    Ok(limit.filter(|limit: &u64| *limit < (i64::MAX as u64) & !0xffff))
 }
 
 fn number(dir: &Path, file: &str) -> Result<u64> {
