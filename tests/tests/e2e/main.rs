@@ -70,6 +70,7 @@ mod runtime;
 mod runtime_callers;
 mod runtime_input;
 mod runtime_limits;
+mod runtime_ps;
 mod runtime_rootless;
 mod runtime_shared;
 mod runtimes;

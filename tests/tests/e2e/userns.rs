@@ -75,7 +75,7 @@ fn root_inside_is_nobody_outside() {
     let engine = remapped();
     assert!(engine.ok("info --format {{.SecurityOptions}}").contains("name=userns"));
     engine.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", "touch /mine; chown 1000:2000 /mine; exec sleep 1000"]).ok();
-    until("it sleeps", || engine.ok("exec box stat -c %u /mine") == "1000");
+    until("it sleeps", || engine.run("exec box stat -c %u /mine").stdout().trim() == "1000");
     assert_eq!(engine.ok("exec box id -u"), "0");
     assert_eq!(engine.ok("exec -u 1000 box id -u"), "1000");
     assert_eq!(outside(engine.container_pid("box")), FIRST);

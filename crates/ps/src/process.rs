@@ -9,32 +9,36 @@ const LONGEST: u64 = 32 * 1024;
 
 /// What is read once for a table.
 #[derive(Debug, Default)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// Now, in seconds since 1970.
-    pub(super) now: i64,
+    pub(crate) now: i64,
     /// When the kernel started, likewise.
-    pub(super) booted: i64,
+    pub(crate) booted: i64,
     /// Seconds since then.
-    pub(super) uptime: u64,
+    pub(crate) uptime: u64,
+    /// Digits of the largest number of a process, five at least.
+    pub(crate) pid_digits: usize,
     /// Memory in kilobytes.
-    pub(super) memory: u64,
+    pub(crate) memory: u64,
     /// Where the person who looks is, in time.
-    pub(super) zone: Option<jiff::tz::TimeZone>,
-    pub(super) users: BTreeMap<u32, String>,
-    pub(super) groups: BTreeMap<u32, String>,
+    pub(crate) zone: Option<jiff::tz::TimeZone>,
+    pub(crate) users: BTreeMap<u32, String>,
+    pub(crate) groups: BTreeMap<u32, String>,
 }
 
 impl Machine {
-    pub(super) fn read(now: i64) -> Self {
+    /// With the clock's seconds.
+    pub(crate) fn read(now: i64) -> Self {
         let number = |text: &str| text.split_ascii_whitespace().next().and_then(|word| word.parse::<u64>().ok());
         let uptime = text("/proc/uptime", 128);
         let uptime = uptime.split('.').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
         let memory = text("/proc/meminfo", 4096).lines().find_map(|line| line.strip_prefix("MemTotal:").and_then(number)).unwrap_or(0);
-        let now = now.div_euclid(1_000_000_000);
+        let most = number(&text("/proc/sys/kernel/pid_max", 64)).unwrap_or(0);
         Self {
             now,
             booted: now - i64::try_from(uptime).unwrap_or(0),
             uptime,
+            pid_digits: most.saturating_sub(1).to_string().len().max(5),
             memory,
             zone: Some(jiff::tz::TimeZone::system()),
             users: names(&text("/etc/passwd", 4 << 20)),
@@ -43,7 +47,7 @@ impl Machine {
     }
 
     /// A moment in local time.
-    pub(super) fn local(&self, second: i64) -> Option<jiff::Zoned> {
+    pub(crate) fn local(&self, second: i64) -> Option<jiff::Zoned> {
         let zone = self.zone.clone().unwrap_or(jiff::tz::TimeZone::UTC);
         Some(jiff::Timestamp::from_second(second).ok()?.to_zoned(zone))
     }
@@ -62,7 +66,7 @@ fn names(text: &str) -> BTreeMap<u32, String> {
 }
 
 /// The beginning of a small file; empty where it cannot be read.
-pub(super) fn text(path: &str, most: u64) -> String {
+pub(crate) fn text(path: &str, most: u64) -> String {
     let mut bytes = Vec::new();
     let done = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
     if let Err(error) = done {
@@ -73,47 +77,47 @@ pub(super) fn text(path: &str, most: u64) -> String {
 
 /// One process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) pid: i32,
+pub(crate) struct Process {
+    pub(crate) pid: i32,
     /// The thread that is shown; the process's own number where it stands for the whole.
-    pub(super) tid: i32,
-    pub(super) comm: String,
+    pub(crate) tid: i32,
+    pub(crate) comm: String,
     /// Words of its command line; empty for what has none.
-    pub(super) args: String,
-    pub(super) state: char,
-    pub(super) ppid: i32,
-    pub(super) pgrp: i32,
-    pub(super) session: i32,
-    pub(super) tty: i32,
-    pub(super) tpgid: i32,
-    pub(super) flags: u64,
-    pub(super) minor_faults: u64,
-    pub(super) major_faults: u64,
+    pub(crate) args: String,
+    pub(crate) state: char,
+    pub(crate) ppid: i32,
+    pub(crate) pgrp: i32,
+    pub(crate) session: i32,
+    pub(crate) tty: i32,
+    pub(crate) tpgid: i32,
+    pub(crate) flags: u64,
+    pub(crate) minor_faults: u64,
+    pub(crate) major_faults: u64,
     /// Ticks in user mode and in the kernel.
-    pub(super) ticks: u64,
-    pub(super) priority: i64,
-    pub(super) nice: i64,
-    pub(super) threads: u64,
+    pub(crate) ticks: u64,
+    pub(crate) priority: i64,
+    pub(crate) nice: i64,
+    pub(crate) threads: u64,
     /// Ticks after the start of the kernel.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Bytes.
-    pub(super) vsize: u64,
+    pub(crate) vsize: u64,
     /// Kilobytes.
-    pub(super) rss: u64,
-    pub(super) cpu: u64,
-    pub(super) rt_priority: u64,
-    pub(super) policy: u64,
+    pub(crate) rss: u64,
+    pub(crate) cpu: u64,
+    pub(crate) rt_priority: u64,
+    pub(crate) policy: u64,
     /// Real, effective, saved, file system.
-    pub(super) uids: [u32; 4],
-    pub(super) gids: [u32; 4],
-    pub(super) locked: bool,
+    pub(crate) uids: [u32; 4],
+    pub(crate) gids: [u32; 4],
+    pub(crate) locked: bool,
     /// Signals as the kernel writes them: pending, blocked, ignored, caught.
-    pub(super) signals: [String; 4],
+    pub(crate) signals: [String; 4],
 }
 
 impl Process {
     /// Reads it; `None` when it is gone.
-    pub(super) fn read(pid: i32) -> Option<Self> {
+    pub(crate) fn read(pid: i32) -> Option<Self> {
         let stat = text(&format!("/proc/{pid}/stat"), 8192);
         let status = text(&format!("/proc/{pid}/status"), 16_384);
         let mut process = Self::parse(pid, &stat, &status)?;
@@ -122,7 +126,7 @@ impl Process {
     }
 
     /// Its threads, each as a process of its own with its number as `tid`. Those that end meanwhile are left out.
-    pub(super) fn threads(&self) -> Vec<Self> {
+    pub(crate) fn threads(&self) -> Vec<Self> {
         let names = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let mut tids: Vec<i32> = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         tids.sort_unstable();
@@ -135,7 +139,7 @@ impl Process {
     }
 
     /// From `stat` and `status`. The name, in parentheses, may hold anything, parentheses included.
-    pub(super) fn parse(pid: i32, stat: &str, status: &str) -> Option<Self> {
+    pub(crate) fn parse(pid: i32, stat: &str, status: &str) -> Option<Self> {
         let (head, tail) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
         // Numbered as in proc(5), where the state is the third.

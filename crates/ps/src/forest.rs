@@ -1,11 +1,11 @@
 //! Processes as trees, drawn as `ps` draws them: each below its parent, behind `\_`.
 
-use super::process::Process;
+use crate::process::Process;
 use std::collections::{BTreeMap, HashSet};
 
-/// The processes (sorted by pid) in the order of their trees, each with what is drawn in front of its name. A process whose parent is not
+/// The processes in the order of their trees, each with what is drawn in front of its name. A process whose parent is not
 /// among them hangs below one that is not shown: that is what watches the container.
-pub(super) fn draw(processes: Vec<Process>) -> Vec<(String, Process)> {
+pub(crate) fn draw(processes: Vec<Process>) -> Vec<(String, Process)> {
     let pids: HashSet<i32> = processes.iter().map(|process| process.pid).collect();
     let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
     let mut heads: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
