@@ -4,7 +4,8 @@
 //! came, filled up with zeros where it has become shorter.
 
 use crate::tarball::{Kind, Member, Writer};
-use crate::tree::{check_depth, is_dir, is_whiteout, join, kind, more_names, mtime, open_dir, open_file, permissions, stat_opt, xattr};
+use crate::tree::marks::Marks;
+use crate::tree::{check_depth, is_dir, join, kind, more_names, mtime, open_dir, open_file, permissions, stat_opt, xattr};
 use crate::{Context, Error, Result, Root, path};
 use dhow_sys::mount::mount_id;
 use rustix::fs::{self, FileType, OFlags, Stat};
@@ -19,9 +20,10 @@ const NAMES: usize = 65_536;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// Writes the tree under `root`. With `own_root` the first member is the root directory itself (`./`).
-pub fn tar(root: impl AsFd, own_root: bool, out: &mut dyn Write) -> Result<()> {
+/// Writes the tree under `root`, a layer with these marks. With `own_root` the first member is the root directory itself (`./`).
+pub fn tar(root: impl AsFd, marks: Marks, own_root: bool, out: &mut dyn Write) -> Result<()> {
     let mut emit = Emit::new(out, false);
+    emit.marks = marks;
     if own_root {
         let stat = fs::fstat(&root).on("stat", b"/")?;
         let mut member = member(&stat, b"./".to_vec(), Kind::Directory);
@@ -67,6 +69,7 @@ struct Emit<'a> {
     writer: Writer<'a>,
     /// The tree may change meanwhile; it is a mounted one, in which overlay's marks do not show.
     live: bool,
+    marks: Marks,
     /// Mounts in the tree are entered, as far as this root has them open.
     copy: Option<&'a Root>,
     /// Before each member's name.
@@ -86,7 +89,15 @@ fn member(stat: &Stat, name: Vec<u8>, kind: Kind) -> Member {
 
 impl<'a> Emit<'a> {
     fn new(out: &'a mut dyn Write, live: bool) -> Self {
-        Self { writer: Writer::new(out), live, copy: None, prefix: Vec::new(), links: HashMap::new(), buffer: vec![0; BUFFER] }
+        Self {
+            writer: Writer::new(out),
+            live,
+            marks: Marks::Overlay,
+            copy: None,
+            prefix: Vec::new(),
+            links: HashMap::new(),
+            buffer: vec![0; BUFFER],
+        }
     }
 
     /// `None` where a name of a live tree no longer is what it was.
@@ -131,7 +142,7 @@ impl<'a> Emit<'a> {
     /// What is in a directory. Only a layer's is read at once, since its order matters.
     fn content(&mut self, dir: impl AsFd, path: &[u8], mount: u64, depth: usize) -> Result<()> {
         check_depth(depth)?;
-        if depth > 0 && !self.live && xattr::is_opaque(&dir).on("read attributes of", path)? {
+        if depth > 0 && !self.live && self.marks.hides(&dir).on("read attributes of", path)? {
             self.header(Member::new(Kind::Regular, &join(path, OPAQUE), 0o600))?;
         }
         let count = if self.live { NAMES } else { usize::MAX };
@@ -151,6 +162,9 @@ impl<'a> Emit<'a> {
     }
 
     fn entry(&mut self, dir: impl AsFd, name: &[u8], at: Vec<u8>, mount: u64, depth: usize) -> Result<()> {
+        if !self.live && self.marks.is_own(name) {
+            return Ok(());
+        }
         // A name with our own prefix cannot be said in this format; nothing that reads layers could tell it from a whiteout.
         if name.starts_with(WHITEOUT) && !self.live {
             tracing::warn!(path = %String::from_utf8_lossy(&at), "left out of the archive: its name means removal there");
@@ -159,7 +173,7 @@ impl<'a> Emit<'a> {
         let Some(stat) = stat_opt(&dir, name).on("stat", &at)? else {
             return Ok(());
         };
-        if is_whiteout(&stat) && self.copy.is_none() {
+        if self.marks.is_removal(&stat) && self.copy.is_none() {
             // When it was removed is nobody's business: a mark has no time, so a layer applied elsewhere gives the same bytes.
             let parent = &at[..at.len() - name.len()];
             return self.header(Member::new(Kind::Regular, &[parent, WHITEOUT, name].concat(), 0o600));

@@ -3,6 +3,7 @@
 
 mod changes;
 pub mod conformance;
+mod copied;
 pub mod disk;
 mod error;
 mod form;
@@ -32,7 +33,7 @@ pub fn bytes(dir: &std::path::Path) -> store::Result<u64> {
 }
 
 pub use dhow_archive::tarball;
-pub use disk::{Choice, Staged, Store};
+pub use disk::{Choice, Root, Roots, Staged, Store};
 pub use form::Form;
 pub use id::{ChainId, DiffId};
 pub use store::{Change, ChangeKind, Error, LayerInfo, LayerStore, Limits, SnapshotKey, Usage};

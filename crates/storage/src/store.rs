@@ -64,8 +64,11 @@ pub struct Change {
 /// A store of layers. All calls block; callers with an async runtime use its blocking threads. Implementations are `Send + Sync`, and an
 /// operation on one object never waits for one on another.
 pub trait LayerStore: Send + Sync + std::fmt::Debug {
-    /// Name of the form that new layers get: `dir` or `tar+erofs`. Docker's `Driver` field is always `overlay2`.
+    /// Name of the form that new layers get: `dir` or `tar+erofs`. Docker's `Driver` field is `overlay2` for all of them.
     fn form(&self) -> &'static str;
+    /// New snapshots are full copies of their layers, and views too: [`LayerStore::prepare`], [`LayerStore::view`], [`LayerStore::diff`] and
+    /// [`LayerStore::usage`] take as long as that needs. Docker's `Driver` field is `vfs` then.
+    fn copies(&self) -> bool;
     /// Takes an *uncompressed* layer tar in without knowing what it will stand on, checking it against `expected` while it streams (trailing
     /// bytes count). Any number side by side; nothing of it is a layer before [`LayerStore::place`].
     fn stage(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged>;
@@ -85,14 +88,16 @@ pub trait LayerStore: Send + Sync + std::fmt::Debug {
     /// Removes the top layer of a chain.
     fn remove_layer(&self, chain: &ChainId) -> Result<()>;
     /// Makes a writable snapshot. `base` directories lie below the image's layers (mount points and the like, never in `diff`).
-    /// Fast: makes directories only.
+    /// Fast: makes directories only, unless the store [`LayerStore::copies`].
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()>;
-    /// Makes a snapshot survive a power cut: that it is there, not what is written into it. Waits for the disk.
+    /// Makes a snapshot survive a power cut: that it is there with what the chain has, not what is written into it. Waits for the disk.
     fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()>;
-    /// How a snapshot is mounted, writable. Does not mount.
+    /// How a snapshot is mounted, writable: an overlay, or a plain directory. Does not mount.
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay>;
     /// How a chain is mounted read-only. Does not mount, keeps no record.
     fn view(&self, chain: &ChainId) -> Result<Overlay>;
+    /// As [`LayerStore::view`], without what lies below every chain.
+    fn bare_view(&self, chain: &ChainId) -> Result<Overlay>;
     /// Makes a snapshot's content a layer over its parent. The snapshot stays and stays usable.
     fn commit(&self, key: &SnapshotKey) -> Result<LayerInfo>;
     /// What a snapshot changed, sorted by path, parents of changes included as Docker shows them.

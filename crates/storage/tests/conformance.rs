@@ -1,13 +1,37 @@
-//! Both forms, and chains in which they take turns, put to the suite of the contract.
+//! Every form, chains in which they take turns, and snapshots that are copies, put to the suite of the contract.
 #![expect(clippy::unwrap_used, reason = "a panic is a test's result")]
 
 mod turns;
 
-use dhow_storage::{Choice, Form, LayerStore, Store, conformance};
+use dhow_storage::{Choice, Form, LayerStore, Root, Roots, Store, conformance};
+use dhow_sys::overlay::Overlay;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 fn one(form: Form) -> impl Fn(&Path) -> Box<dyn LayerStore> {
     move |root| Box::new(Store::open(root, Choice::Only(form)).unwrap())
+}
+
+/// Snapshots are copies although they need not be.
+fn copied(root: &Path) -> Box<dyn LayerStore> {
+    let store = Store::open_rooted(root, Choice::Probe, Roots::Only(Root::Copy)).unwrap();
+    assert!(store.copies());
+    Box::new(store)
+}
+
+/// On an overlayfs, mounted where nobody sees it until the test ends: neither indexes nor upper directories nor overlay's marks work there.
+fn overlaid(root: &Path) -> Box<dyn LayerStore> {
+    let place = |name: &str| {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        root.join(name)
+    };
+    let overlay = Overlay { lower: vec![place("lower").into()], upper: Some(place("upper")), work: Some(place("work")), volatile: true };
+    let mount = overlay.mount_detached().unwrap();
+    let path = format!("/proc/self/fd/{}/store", mount.as_raw_fd());
+    std::mem::forget(mount);
+    let store = Store::open(Path::new(&path), Choice::Probe).unwrap();
+    assert!(store.copies() && store.form() == "dir");
+    Box::new(store)
 }
 
 /// Runs a part of the suite on stores of this kind.
@@ -53,6 +77,22 @@ macro_rules! suite {
                 if can_index() {
                     run(conformance::$name, &|root| Box::new(turns::Turns::open(root)));
                 }
+            })*
+        }
+
+        mod copies {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                run(conformance::$name, &copied);
+            })*
+        }
+
+        mod on_overlayfs {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                run(conformance::$name, &overlaid);
             })*
         }
 

@@ -31,6 +31,11 @@ pub fn clone_tree(path: &Path, recursive: bool, userns: BorrowedFd<'_>) -> io::R
 /// As [`Overlay::mount_held`], each of its layers mapped. `owner` is a user and group (the host's numbers) that the mapping has, usually
 /// those of its root: what the overlay does on its own in the upper layer it does as them, since the caller may have no name there.
 pub fn overlay(overlay: &Overlay, userns: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+    if let Some(dir) = overlay.as_plain() {
+        let tree = clone_tree(dir, false, userns).map_err(explain)?;
+        mount::set_attr(&tree, false, 0, 0, Some(Propagation::Private))?;
+        return Ok((tree, Vec::new()));
+    }
     let layers = Layers::open(overlay, userns).map_err(explain)?;
     let mount = || match layers.mount_by_descriptor(overlay) {
         // Before Linux 6.13 there are no descriptors here (no parameter is one before 6.5, one of O_PATH is none afterwards), before 6.15 no
@@ -204,6 +209,18 @@ mod tests {
     #[test]
     fn layers_show_their_owners_mapped_and_keep_them_on_the_disk() {
         check(|layers, userns| Ok(overlay(layers, userns, (100_000, 100_000))?.0));
+    }
+
+    #[test]
+    fn a_plain_directory_is_mapped_too() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("old"), "x").unwrap();
+        let holder = Holder::new();
+        let (root, held) = overlay(&Overlay::plain(dir.path().to_owned()), holder.namespace().as_fd(), (100_000, 100_000)).unwrap();
+        assert_eq!((statat(&root, "old", AtFlags::empty()).unwrap().st_uid, held.len()), (100_000, 0));
+        let make = || Ok(openat(&root, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644)).map(drop)?);
+        crate::process::as_file_owner(100_005, 100_006, make).unwrap();
+        assert_eq!(dir.path().join("new").metadata().unwrap().uid(), 5);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An overlay as data, and the call that makes it a detached mount.
+//! An overlay as data, and the call that makes it a detached mount. A plain directory can stand in for one.
 
 use crate::mount::{self, Filesystem};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -10,9 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The directories of one overlay filesystem. Paths are host paths owned by the engine, never a container's.
+///
+/// Without lower layers and a work directory it is the upper directory alone ([`Overlay::plain`]): a tree that needs no overlayfs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
-    /// Lower layers, topmost first. Never empty.
+    /// Lower layers, topmost first. Empty for a plain directory only.
     pub lower: Vec<Lower>,
     /// Upper directory; `None` makes a read-only view.
     pub upper: Option<PathBuf>,
@@ -110,9 +112,21 @@ enum Source<'a> {
 const STRING_MAX: usize = 255;
 
 impl Overlay {
+    /// A directory that is the whole tree, writable.
+    #[must_use]
+    pub fn plain(dir: PathBuf) -> Self {
+        Self { lower: Vec::new(), upper: Some(dir), work: None, volatile: false }
+    }
+
+    /// The directory, where it is all of the tree.
+    #[must_use]
+    pub fn as_plain(&self) -> Option<&Path> {
+        self.upper.as_deref().filter(|_| self.lower.is_empty() && self.work.is_none())
+    }
+
     /// Mounts it detached (fsopen, fsconfig, fsmount; `lowerdir+` where the kernel has it), with
     /// `index=off,metacopy=off,redirect_dir=nofollow,xino=auto`. Nothing appears in any mount table until the
-    /// descriptor is moved somewhere. A view with a single lower directory and no upper is a bind clone of it.
+    /// descriptor is moved somewhere. A view with a single lower directory and no upper is a bind clone of it, and so is a plain directory.
     /// `EINVAL` for an upper without work or no lower at all. The error's text has the kernel's own words where it gave any.
     pub fn mount_detached(&self) -> io::Result<OwnedFd> {
         self.mount_held().map(|(root, _)| root)
@@ -120,6 +134,11 @@ impl Overlay {
 
     /// As [`Overlay::mount_detached`], and hands out the layers that somebody else holds: who keeps them holds them too.
     pub fn mount_held(&self) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+        if let Some(dir) = self.as_plain() {
+            let tree = mount::clone_tree(CWD, dir, false)?;
+            mount::set_attr(&tree, false, 0, 0, Some(mount::Propagation::Private))?;
+            return Ok((tree, Vec::new()));
+        }
         if self.lower.is_empty() || self.upper.is_some() != self.work.is_some() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
@@ -338,6 +357,21 @@ mod tests {
             let made = openat(&root, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644));
             assert_eq!(made.unwrap_err(), rustix::io::Errno::ROFS);
         }
+    }
+
+    #[test]
+    fn a_plain_directory_is_written_to_as_it_is() {
+        let room = tempfile::tempdir().unwrap();
+        let place = room.path().join("root");
+        write(&place, "a", "old");
+        let plain = Overlay::plain(place.clone());
+        assert_eq!(plain.as_plain(), Some(place.as_path()));
+        let root = plain.mount_detached().unwrap();
+        assert_eq!(read(&root, "a"), "old");
+        openat(&root, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644)).unwrap();
+        assert!(place.join("new").exists());
+        let view = Overlay { lower: vec![place.into()], upper: None, work: None, volatile: false };
+        assert_eq!(view.as_plain(), None);
     }
 
     #[test]

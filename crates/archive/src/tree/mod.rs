@@ -1,5 +1,6 @@
 //! Directory trees by descriptor: nothing here joins a path to a string and hands it to the kernel, and nothing follows a symbolic link.
 
+pub mod marks;
 pub mod node;
 pub mod remove;
 pub mod xattr;

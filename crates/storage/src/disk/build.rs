@@ -10,6 +10,7 @@ use crate::id::{ChainId, DiffId};
 use crate::layer::{Layer, Sink};
 use crate::store::{Error, LayerInfo, Result};
 use crate::tree::{Context, copy, emit, open_dir, remove, usage};
+use dhow_archive::tree::marks::Marks;
 use rustix::fs::{self, Mode};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -37,14 +38,14 @@ impl Store {
 
     /// Reads an archive to its end and keeps what it holds.
     pub(super) fn take_in(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
-        self.take_in_as(self.form, tar, expected)
+        self.take_in_as(self.manner.form, tar, expected)
     }
 
     /// As [`Store::take_in`], in a form.
     pub(super) fn take_in_as(&self, form: Form, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
         let room = Room::new(&self.dirs)?;
         let (layer, digest, data) = match form {
-            Form::Directory => {
+            Form::Directory | Form::Plain => {
                 let mut files = Files(new_dir(&room.dir, DATA)?);
                 let (layer, digest, _) = Layer::read(&mut BufReader::with_capacity(BUFFER, tar), self.limits, &mut files)?;
                 (layer, digest, Data::Files(files))
@@ -89,7 +90,7 @@ impl Store {
             Data::Tar { places, .. } => places,
         };
         layer.settle(&lower, sink)?;
-        write(layer, data, &room.dir, chain)
+        write(layer, data, &room.dir, chain, self.manner.unpacked)
     }
 
     pub(super) fn build_from_upper(&self, parent: Option<&ChainId>, upper: &OwnedFd) -> Result<LayerInfo> {
@@ -98,11 +99,23 @@ impl Store {
         let root = new_dir(&room.dir, "fs")?;
         copy::tree(upper, &root)?;
         let size = usage::of(&root)?.bytes;
-        let diff = self.digest(parent, &root)?;
+        self.publish_directory(parent, &root, &room, Form::Directory, size)
+    }
+
+    /// Makes a layer of a directory in `room` that is one in this form already.
+    pub(super) fn publish_directory(
+        &self,
+        parent: Option<&ChainId>,
+        root: &OwnedFd,
+        room: &Room,
+        form: Form,
+        size: u64,
+    ) -> Result<LayerInfo> {
+        let diff = self.digest(parent, root, form.marks())?;
         let info = LayerInfo { chain: ChainId::of(parent, &diff), parent: parent.cloned(), diff, size };
         match self.index.begin(&info.chain) {
             Begin::Done(info) => Ok(info),
-            Begin::Make(turn) => self.publish(info, Form::Directory, &room, &turn),
+            Begin::Make(turn) => self.publish(info, form, room, &turn),
         }
     }
 
@@ -119,10 +132,10 @@ impl Store {
     }
 
     /// The digest of the archive that a directory over a chain gives.
-    pub(super) fn digest(&self, parent: Option<&ChainId>, root: &OwnedFd) -> Result<DiffId> {
+    pub(super) fn digest(&self, parent: Option<&ChainId>, root: &OwnedFd, marks: Marks) -> Result<DiffId> {
         let mut hash = Hashing(Sha256::new());
         let mut buffered = BufWriter::with_capacity(64 * 1024, &mut hash);
-        emit::tar(root, self.root_differs(parent, root)?, &mut buffered)?;
+        emit::tar(root, marks, self.root_differs(parent, root)?, &mut buffered)?;
         buffered.flush().on("hash", b"layer")?;
         drop(buffered);
         Ok(DiffId::from_bytes(&hash.0.finalize().into()))
@@ -142,15 +155,15 @@ impl Store {
     }
 }
 
-/// Writes a settled layer in the form that its data is there for; as a directory where an index cannot hold it.
-fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId) -> Result<Form> {
+/// Writes a settled layer in the form that its data is there for; as a directory (in the form of these) where an index cannot hold it.
+fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId, unpacked: Form) -> Result<Form> {
     match data {
         Data::Files(files) => {
             let root = new_dir(dir, "fs")?;
-            directory::write(&layer.tree, Contents::Files(&files), &root)?;
+            directory::write(&layer.tree, Contents::Files(&files), &root, unpacked.marks())?;
             drop(files);
             remove::tree(dir, DATA.as_bytes())?;
-            Ok(Form::Directory)
+            Ok(unpacked)
         }
         Data::Tar { tar, length, places } => {
             let side = places.side();
@@ -159,10 +172,10 @@ fn write(layer: &Layer, data: Data, dir: &OwnedFd, chain: &ChainId) -> Result<Fo
             }
             let root = new_dir(dir, "fs")?;
             let devices: Vec<&OwnedFd> = std::iter::once(&tar).chain(side.map(|(side, _)| side)).collect();
-            directory::write(&layer.tree, Contents::Devices(&devices), &root)?;
+            directory::write(&layer.tree, Contents::Devices(&devices), &root, unpacked.marks())?;
             remove::tree(dir, TAR.as_bytes())?;
             remove::tree(dir, index::SIDE.as_bytes())?;
-            Ok(Form::Directory)
+            Ok(unpacked)
         }
     }
 }
@@ -175,7 +188,7 @@ pub(super) fn same(expected: &DiffId, actual: &DiffId) -> Result<()> {
     Err(Error::Digest { expected: expected.to_string(), actual: actual.to_string() })
 }
 
-fn new_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
+pub(super) fn new_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd> {
     fs::mkdirat(&parent, name, Mode::RWXU).and_then(|()| open_dir(&parent, name.as_bytes())).on("make", name.as_bytes())
 }
 

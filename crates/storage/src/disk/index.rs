@@ -3,6 +3,7 @@
 //! The lock is held for look-ups only, never across a call to the disk; a chain that is being made is a mark in the table, and whoever wants
 //! the same one waits for it alone.
 
+use super::choice::Root;
 use crate::form::Form;
 use crate::id::ChainId;
 use crate::store::{Error, LayerInfo, Result, SnapshotKey};
@@ -18,9 +19,18 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Tables {
     layers: HashMap<ChainId, Layer>,
-    snapshots: HashMap<SnapshotKey, Option<ChainId>>,
+    snapshots: HashMap<SnapshotKey, Snapshot>,
     making: HashSet<ChainId>,
     numbers: u64,
+}
+
+/// A writable tree over a chain.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    /// The chain below.
+    pub(super) parent: Option<ChainId>,
+    /// What it is.
+    pub(super) root: Root,
 }
 
 #[derive(Debug)]
@@ -90,6 +100,22 @@ impl Tables {
             }
             _ => Err(Error::NoChain(chain.to_string())),
         }
+    }
+
+    fn add(&mut self, key: &SnapshotKey, snapshot: Snapshot) -> Result<()> {
+        if self.snapshots.contains_key(key) {
+            return Err(Error::Exists(key.0.clone()));
+        }
+        if let Some(parent) = &snapshot.parent {
+            self.hold(parent)?;
+        }
+        self.snapshots.insert(key.clone(), snapshot);
+        Ok(())
+    }
+
+    fn has_plain(&self, chain: &ChainId) -> bool {
+        let below = |layer: &&Layer| layer.info.parent.as_ref().and_then(|parent| self.layers.get(parent));
+        std::iter::successors(self.layers.get(chain), below).any(|layer| layer.form == Form::Plain)
     }
 
     fn release(&mut self, chain: &ChainId) {
@@ -268,7 +294,7 @@ impl Index {
         let mut tables = self.lock();
         loop {
             let layer = tables.get(chain)?;
-            if layer.form == Form::Directory {
+            if layer.form != Form::Index {
                 return Ok(None);
             }
             let number = layer.number;
@@ -294,26 +320,33 @@ impl Index {
         }
     }
 
-    pub(super) fn add_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
+    /// Records a snapshot of this kind, and answers it: over layers of which no overlay can be made it is a copy.
+    pub(super) fn add_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>, root: Root) -> Result<Root> {
         let mut tables = self.lock();
-        if tables.snapshots.contains_key(key) {
-            return Err(Error::Exists(key.0.clone()));
-        }
-        if let Some(parent) = parent {
-            tables.hold(parent)?;
-        }
-        tables.snapshots.insert(key.clone(), parent.cloned());
-        Ok(())
+        let root = if parent.is_some_and(|parent| tables.has_plain(parent)) { Root::Copy } else { root };
+        tables.add(key, Snapshot { parent: parent.cloned(), root })?;
+        Ok(root)
     }
 
-    /// The chain below a snapshot.
-    pub(super) fn snapshot(&self, key: &SnapshotKey) -> Result<Option<ChainId>> {
+    /// Takes up a snapshot that is there.
+    pub(super) fn load_snapshot(&self, key: &SnapshotKey, snapshot: Snapshot) -> Result<()> {
+        self.lock().add(key, snapshot)
+    }
+
+    /// One of a chain's layers is none for an overlay.
+    pub(super) fn has_plain(&self, chain: &ChainId) -> Result<bool> {
+        let tables = self.lock();
+        tables.get(chain)?;
+        Ok(tables.has_plain(chain))
+    }
+
+    pub(super) fn snapshot(&self, key: &SnapshotKey) -> Result<Snapshot> {
         self.lock().snapshots.get(key).cloned().ok_or_else(|| super::missing(key))
     }
 
     pub(super) fn drop_snapshot(&self, key: &SnapshotKey) {
         let mut tables = self.lock();
-        if let Some(Some(parent)) = tables.snapshots.remove(key) {
+        if let Some(Snapshot { parent: Some(parent), .. }) = tables.snapshots.remove(key) {
             tables.release(&parent);
         }
     }
@@ -326,7 +359,7 @@ impl Index {
 impl Tables {
     /// Somebody who stands on a chain, for the message.
     fn user_of(&self, chain: &ChainId) -> String {
-        if let Some((key, _)) = self.snapshots.iter().find(|(_, p)| p.as_ref() == Some(chain)) {
+        if let Some((key, _)) = self.snapshots.iter().find(|(_, snapshot)| snapshot.parent.as_ref() == Some(chain)) {
             return format!("snapshot {}", key.0);
         }
         match self.layers.values().find(|l| l.info.parent.as_ref() == Some(chain)) {

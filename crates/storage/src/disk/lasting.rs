@@ -61,7 +61,7 @@ impl Store {
     fn sync_layer(&self, info: &LayerInfo, form: Form, number: u64) -> Result<()> {
         let dir = self.layer_dir(&info.chain)?;
         match form {
-            Form::Directory => sync::tree(open_dir(&dir, b"fs").on("open", b"fs")?)?,
+            Form::Directory | Form::Plain => sync::tree(open_dir(&dir, b"fs").on("open", b"fs")?)?,
             Form::Index => {
                 for name in [TAR, INDEX, SIDE] {
                     match open_file(&dir, name.as_bytes()) {
@@ -100,7 +100,7 @@ impl Store {
             let record = doubtful.swap_remove(next);
             let info = record.info();
             let whole = match record.form {
-                Form::Directory => self.is_whole(&info),
+                form @ (Form::Directory | Form::Plain) => self.is_whole(&info, form),
                 Form::Index => self.index_anew(&info),
             };
             match whole {
@@ -111,12 +111,12 @@ impl Store {
     }
 
     /// A directory is taken if it gives the very archive.
-    fn is_whole(&self, info: &LayerInfo) -> Result<()> {
+    fn is_whole(&self, info: &LayerInfo, form: Form) -> Result<()> {
         let dir = self.layer_dir(&info.chain)?;
         let root = open_dir(&dir, b"fs").on("open", b"fs")?;
-        build::same(&info.diff, &self.digest(info.parent.as_ref(), &root)?)?;
-        let number = self.index.insert(info.clone(), Form::Directory, true);
-        self.note(&dir, info, Form::Directory, number, Some(&self.run))
+        build::same(&info.diff, &self.digest(info.parent.as_ref(), &root, form.marks())?)?;
+        let number = self.index.insert(info.clone(), form, true);
+        self.note(&dir, info, form, number, Some(&self.run))
     }
 
     /// A tar gets its index again.

@@ -12,7 +12,9 @@
 //! ├─ snapshots/<key>/
 //! │  ├─ upper/                   what the container writes
 //! │  ├─ work/                    overlay's own
+//! │  ├─ root/                    instead of both: a full copy of the layers, and what the container makes of it
 //! │  └─ snapshot.json            the chain below; written last: without it the snapshot is half made
+//! ├─ views/<run>/<chain>/        where nothing is mounted: merged copies of chains, for who only looks; not kept over a run of the kernel
 //! └─ tmp/<random>/               work in progress and what is being removed; emptied by `sweep`
 //! ```
 //!
@@ -20,12 +22,16 @@
 //! renamed into place, so it is there whole or not at all; `lasting` says how that holds over a power cut too. A snapshot is not synced. A
 //! removal first renames into `tmp/`.
 //!
+//! Where overlayfs takes no upper directory (the store lies on an overlayfs itself, on NFS), a snapshot is a full copy of its layers, and what
+//! it changed is found by comparing (`copies`).
+//!
 //! *Base* is Docker's init layer, once for all: the mount points and files that every container has (`/dev`, `/proc`, `/etc/hosts`, …). As
 //! the lowest directory it fills in only what an image lacks, costs a container nothing and never shows in a diff or a commit.
 
 mod base;
 mod build;
 mod choice;
+mod copies;
 mod index;
 mod lasting;
 mod record;
@@ -33,8 +39,9 @@ mod snapshot;
 mod staged;
 mod state;
 mod unpack;
+mod view;
 
-pub use choice::Choice;
+pub use choice::{Choice, Root, Roots};
 pub use staged::Staged;
 
 use crate::form::Form;
@@ -44,8 +51,10 @@ use crate::id::{ChainId, DiffId};
 use crate::store::{Change, Error, LayerInfo, LayerStore, Limits, Result, SnapshotKey, Usage};
 use crate::tree::merged::Merged;
 use crate::tree::{Context, emit, open_dir, open_file, remove};
+use choice::Manner;
+use dhow_archive::tree::marks::Marks;
 use dhow_sys::overlay::{Held, Lower, Overlay};
-use index::Index;
+use index::{Index, Snapshot};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use state::Dirs;
@@ -61,7 +70,7 @@ pub struct Store {
     dirs: Arc<Dirs>,
     index: Index,
     mounts: Mounts,
-    form: Form,
+    manner: Manner,
     limits: Limits,
     /// This run of the kernel.
     run: String,
@@ -79,13 +88,22 @@ impl Store {
         Self::open_in(&lasting::run()?, root, choice, limits)
     }
 
+    /// As [`Self::open`], with a choice of what snapshots are made of.
+    pub fn open_rooted(root: &Path, choice: Choice, roots: Roots) -> Result<Self> {
+        Self::make(&lasting::run()?, root, choice, roots, Limits::default())
+    }
+
     /// As [`Self::with_limits`], in a run of the kernel of this name.
     pub fn open_in(run: &str, root: &Path, choice: Choice, limits: Limits) -> Result<Self> {
+        Self::make(run, root, choice, Roots::Probe, limits)
+    }
+
+    fn make(run: &str, root: &Path, choice: Choice, roots: Roots, limits: Limits) -> Result<Self> {
         let dirs = Arc::new(Dirs::open(root)?);
         base::ensure(&dirs)?;
-        let form = choice.form(&dirs, root)?;
+        let manner = Manner::of(choice, roots, &dirs, root)?;
         let (mounts, index) = (Mounts::default(), Index::default());
-        let this = Self { root: root.to_path_buf(), dirs, index, mounts, form, limits, run: run.to_owned() };
+        let this = Self { root: root.to_path_buf(), dirs, index, mounts, manner, limits, run: run.to_owned() };
         let doubtful = record::layers(&this.dirs, &this.index, run)?;
         this.examine(doubtful);
         this.index.drop_orphans();
@@ -106,7 +124,7 @@ impl Store {
         let mut lower = Vec::new();
         for (chain, form) in self.index.stack(chain)? {
             lower.push(match self.usable(&chain, form)? {
-                Form::Directory => Lower::Dir(self.layer_path(&chain).join("fs")),
+                Form::Directory | Form::Plain => Lower::Dir(self.layer_path(&chain).join("fs")),
                 Form::Index => {
                     let mount = self.mounted(&chain)?;
                     Lower::Held(Held::new(&mount, self.layer_path(&chain)).on("look at", chain.as_str().as_bytes())?)
@@ -125,23 +143,24 @@ impl Store {
         self.mounts.get(chain, || self.layer_dir(chain))
     }
 
-    /// The root directory of a chain's top layer.
-    fn open_layer(&self, chain: &ChainId) -> Result<OwnedFd> {
+    /// The root directory of a chain's top layer, and the marks in it.
+    fn open_layer(&self, chain: &ChainId) -> Result<(OwnedFd, Marks)> {
         self.open_form(chain, self.index.form(chain)?)
     }
 
-    fn open_form(&self, chain: &ChainId, form: Form) -> Result<OwnedFd> {
-        let opened = match self.usable(chain, form)? {
-            Form::Directory => open_dir(self.layer_dir(chain)?, b"fs"),
+    fn open_form(&self, chain: &ChainId, form: Form) -> Result<(OwnedFd, Marks)> {
+        let form = self.usable(chain, form)?;
+        let opened = match form {
+            Form::Directory | Form::Plain => open_dir(self.layer_dir(chain)?, b"fs"),
             Form::Index => mounts::root(&*self.mounted(chain)?),
         };
-        opened.on("open", chain.as_str().as_bytes())
+        Ok((opened.on("open", chain.as_str().as_bytes())?, form.marks()))
     }
 
     /// What the root directory of a chain's top layer is like.
     fn stat_root(&self, chain: &ChainId) -> Result<Stat> {
         let stat = match self.usable(chain, self.index.form(chain)?)? {
-            Form::Directory => fs::statat(&self.dirs.layers, format!("{}/fs", chain.hex()), AtFlags::SYMLINK_NOFOLLOW),
+            Form::Directory | Form::Plain => fs::statat(&self.dirs.layers, format!("{}/fs", chain.hex()), AtFlags::SYMLINK_NOFOLLOW),
             Form::Index => fs::fstat(&*self.mounted(chain)?),
         };
         stat.on("stat", chain.as_str().as_bytes())
@@ -154,10 +173,9 @@ impl Store {
             dirs.push(self.open_form(&chain, form)?);
         }
         if base {
-            dirs.push(
-                fs::openat(&self.dirs.root, "base/fs", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                    .on("open", b"base")?,
-            );
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let base = fs::openat(&self.dirs.root, "base/fs", flags, Mode::empty()).on("open", b"base")?;
+            dirs.push((base, Marks::Overlay));
         }
         Ok(Merged::new(dirs))
     }
@@ -165,7 +183,11 @@ impl Store {
 
 impl LayerStore for Store {
     fn form(&self) -> &'static str {
-        self.form.name()
+        self.manner.form.name()
+    }
+
+    fn copies(&self) -> bool {
+        self.manner.root == Root::Copy
     }
 
     fn stage(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
@@ -202,11 +224,12 @@ impl LayerStore for Store {
         if let Some(mut tar) = self.kept_tar(chain)? {
             return std::io::copy(&mut tar, out).map(drop).on("write", b"archive");
         }
-        let root = self.open_layer(chain)?;
-        Ok(emit::tar(&root, self.root_differs(info.parent.as_ref(), &root)?, out)?)
+        let (root, marks) = self.open_layer(chain)?;
+        Ok(emit::tar(&root, marks, self.root_differs(info.parent.as_ref(), &root)?, out)?)
     }
 
     fn remove_layer(&self, chain: &ChainId) -> Result<()> {
+        let copied = self.is_copied(chain)?;
         self.index.take_layer(chain)?;
         let moved = self.dirs.move_to_tmp(&self.dirs.layers, chain.hex());
         let moved = match moved {
@@ -219,13 +242,14 @@ impl LayerStore for Store {
         // Before the chain can come again.
         self.mounts.forget(chain);
         self.index.drop_layer(chain);
-        Ok(remove::tree(&self.dirs.tmp, moved.as_bytes())?)
+        let seen = if copied { self.remove_views(chain) } else { Ok(()) };
+        seen.and(Ok(remove::tree(&self.dirs.tmp, moved.as_bytes())?))
     }
 
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
         snapshot::check_key(key)?;
-        self.index.add_snapshot(key, parent)?;
-        let made = self.make_snapshot(key, parent);
+        let root = self.index.add_snapshot(key, parent, self.manner.root)?;
+        let made = self.make_snapshot(key, parent, root);
         if made.is_err() {
             self.index.drop_snapshot(key);
         }
@@ -233,12 +257,15 @@ impl LayerStore for Store {
     }
 
     fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()> {
-        self.index.snapshot(key)?;
-        self.sync_snapshot(key)
+        let Snapshot { root, .. } = self.index.snapshot(key)?;
+        self.sync_snapshot(key, root)
     }
 
     fn mount(&self, key: &SnapshotKey) -> Result<Overlay> {
-        let parent = self.index.snapshot(key)?;
+        let Snapshot { parent, root } = self.index.snapshot(key)?;
+        if root == Root::Copy {
+            return Ok(Overlay::plain(self.snapshot_path(key, copies::ROOT)));
+        }
         Ok(Overlay {
             lower: self.lower(parent.as_ref())?,
             upper: Some(self.snapshot_path(key, "upper")),
@@ -248,22 +275,43 @@ impl LayerStore for Store {
     }
 
     fn view(&self, chain: &ChainId) -> Result<Overlay> {
+        if self.is_copied(chain)? {
+            return self.copied_view(chain, true);
+        }
         Ok(Overlay { lower: self.lower(Some(chain))?, upper: None, work: None, volatile: false })
     }
 
+    fn bare_view(&self, chain: &ChainId) -> Result<Overlay> {
+        if self.is_copied(chain)? {
+            return self.copied_view(chain, false);
+        }
+        let mut lower = self.lower(Some(chain))?;
+        lower.pop();
+        Ok(Overlay { lower, upper: None, work: None, volatile: false })
+    }
+
     fn commit(&self, key: &SnapshotKey) -> Result<LayerInfo> {
-        let parent = self.index.snapshot(key)?;
-        self.build_from_upper(parent.as_ref(), &self.open_upper(key)?)
+        let Snapshot { parent, root } = self.index.snapshot(key)?;
+        match root {
+            Root::Overlay => self.build_from_upper(parent.as_ref(), &self.open_upper(key)?),
+            Root::Copy => self.build_from_copy(key, parent.as_ref()),
+        }
     }
 
     fn diff(&self, key: &SnapshotKey) -> Result<Vec<Change>> {
-        let parent = self.index.snapshot(key)?;
+        let Snapshot { parent, root } = self.index.snapshot(key)?;
+        if root == Root::Copy {
+            return Ok(self.changed(key, parent.as_ref())?.into_iter().map(|changed| changed.change).collect());
+        }
         let upper = self.open_upper(key)?;
         crate::changes::between(&upper, &self.open_stack(parent.as_ref(), true)?)
     }
 
     fn usage(&self, key: &SnapshotKey) -> Result<Usage> {
-        self.index.snapshot(key)?;
+        let Snapshot { parent, root } = self.index.snapshot(key)?;
+        if root == Root::Copy {
+            return Ok(crate::copied::usage(&self.changed(key, parent.as_ref())?));
+        }
         crate::tree::usage::of(self.open_upper(key)?)
     }
 

@@ -1,6 +1,7 @@
 //! `layer.json` and `snapshot.json`.
 
-use super::index::Index;
+use super::choice::Root;
+use super::index::{Index, Snapshot};
 use super::state::Dirs;
 use crate::form::Form;
 use crate::id::{ChainId, DiffId};
@@ -31,6 +32,9 @@ pub(super) struct LayerRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SnapshotRecord {
     pub(super) parent: Option<ChainId>,
+    /// Those of the first versions do not say it.
+    #[serde(default)]
+    pub(super) root: Root,
 }
 
 impl LayerRecord {
@@ -94,7 +98,7 @@ pub(super) fn snapshots(dirs: &Dirs, index: &Index) -> Result<()> {
     for name in names(&dirs.snapshots).on("read", b"snapshots")? {
         let record: Option<SnapshotRecord> = open_dir(&dirs.snapshots, &name).ok().and_then(|d| read(&d, SNAPSHOT));
         let key = SnapshotKey(String::from_utf8_lossy(&name).into_owned());
-        let taken = record.is_some_and(|r| index.add_snapshot(&key, r.parent.as_ref()).is_ok());
+        let taken = record.is_some_and(|r| index.load_snapshot(&key, Snapshot { parent: r.parent, root: r.root }).is_ok());
         if !taken {
             tracing::warn!(snapshot = %key.0, "not a whole snapshot, ignored");
         }

@@ -1,9 +1,10 @@
 //! Snapshots, and what a crash leaves behind.
 
-use super::{Store, record};
+use super::choice::Root;
+use super::{Store, copies, record};
 use crate::id::ChainId;
 use crate::store::{Error, Result, SnapshotKey};
-use crate::tree::{Context, names, open_dir, open_file, owner, permissions, remove};
+use crate::tree::{Context, names, open_dir, open_file, owner, permissions, remove, sync};
 use rustix::fs::{self, Mode};
 use std::os::fd::OwnedFd;
 
@@ -17,8 +18,8 @@ pub(super) fn check_key(key: &SnapshotKey) -> Result<()> {
 }
 
 impl Store {
-    pub(super) fn make_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
-        let made = self.fill_snapshot(key, parent);
+    pub(super) fn make_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>, root: Root) -> Result<()> {
+        let made = self.fill_snapshot(key, parent, root);
         if made.is_err() {
             // The first error is the one to tell; what stays has no record and goes with the next sweep.
             remove::tree(&self.dirs.snapshots, key.0.as_bytes()).ok();
@@ -26,7 +27,7 @@ impl Store {
         made
     }
 
-    fn fill_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()> {
+    fn fill_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>, root: Root) -> Result<()> {
         let name = key.0.as_bytes();
         match fs::mkdirat(&self.dirs.snapshots, name, Mode::RWXU) {
             // Half made by a crash, and not yet swept: the index does not know it.
@@ -37,8 +38,16 @@ impl Store {
             other => other.on("make", name)?,
         }
         let dir = open_dir(&self.dirs.snapshots, name).on("open", name)?;
-        fs::mkdirat(&dir, "upper", Mode::RWXU).on("make", b"upper")?;
-        fs::mkdirat(&dir, "work", Mode::RWXU).on("make", b"work")?;
+        match root {
+            Root::Overlay => self.fill_overlay(&dir, parent)?,
+            Root::Copy => self.fill_copy(&dir, parent)?,
+        }
+        record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned(), root }).map(drop)
+    }
+
+    fn fill_overlay(&self, dir: &OwnedFd, parent: Option<&ChainId>) -> Result<()> {
+        fs::mkdirat(dir, "upper", Mode::RWXU).on("make", b"upper")?;
+        fs::mkdirat(dir, "work", Mode::RWXU).on("make", b"work")?;
         // The upper directory is what "/" looks like inside.
         let (uid, gid, mode) = match parent {
             Some(chain) => {
@@ -49,16 +58,18 @@ impl Store {
         };
         if (uid, gid) != (0, 0) {
             let (uid, gid) = owner(uid, gid);
-            fs::chownat(&dir, "upper", uid, gid, fs::AtFlags::SYMLINK_NOFOLLOW).on("chown", b"upper")?;
+            fs::chownat(dir, "upper", uid, gid, fs::AtFlags::SYMLINK_NOFOLLOW).on("chown", b"upper")?;
         }
-        fs::chmodat(&dir, "upper", mode, fs::AtFlags::empty()).on("chmod", b"upper")?;
-        record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned() }).map(drop)
+        fs::chmodat(dir, "upper", mode, fs::AtFlags::empty()).on("chmod", b"upper")
     }
 
     /// The record's bytes, then the names that lead to them. Without the first, a file system that allocates late has an empty record.
-    pub(super) fn sync_snapshot(&self, key: &SnapshotKey) -> Result<()> {
+    pub(super) fn sync_snapshot(&self, key: &SnapshotKey, root: Root) -> Result<()> {
         let name = key.0.as_bytes();
         let dir = open_dir(&self.dirs.snapshots, name).on("open snapshot", name)?;
+        if root == Root::Copy {
+            sync::tree(open_dir(&dir, copies::ROOT.as_bytes()).on("open", name)?)?;
+        }
         let record = open_file(&dir, record::SNAPSHOT.as_bytes()).on("open the record of", name)?;
         fs::fsync(record).on("sync the record of", name)?;
         fs::fsync(dir).on("sync", name)?;
@@ -91,6 +102,7 @@ impl Store {
                 note(crate::store::LayerStore::remove(self, &key));
             }
         }
+        note(self.sweep_views());
         for name in names(&self.dirs.layers).on("read", b"layers")? {
             let chain = std::str::from_utf8(&name).ok().and_then(|hex| ChainId::parse(&format!("sha256:{hex}")).ok());
             if chain.is_none_or(|c| self.index.layer(&c).is_err()) {

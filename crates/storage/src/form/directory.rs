@@ -3,12 +3,16 @@
 use crate::layer::Sink;
 use crate::store::Result;
 use crate::tarball::{Member, Reader};
-use crate::tree::{Context, copy, join, make_whiteout, open_dir, owner, timestamps, xattr};
+use crate::tree::{Context, copy, join, open_dir, owner, timestamps, xattr};
+use dhow_archive::tree::marks::Marks;
 use dhow_archive::tree::node;
 use dhow_erofs::{Attributes, Content, File, NodeId, Tree};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What a settled tree has at a directory that hides what is below it.
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// Where file contents wait for their names.
 #[derive(Debug)]
@@ -39,9 +43,9 @@ pub(crate) enum Contents<'a> {
 }
 
 /// Makes the tree, which is settled, in the empty directory `root`.
-pub(crate) fn write(tree: &Tree, contents: Contents<'_>, root: &OwnedFd) -> Result<()> {
+pub(crate) fn write(tree: &Tree, contents: Contents<'_>, root: &OwnedFd, marks: Marks) -> Result<()> {
     let top = root.try_clone().on("open", b"/")?;
-    let mut writer = Writer { tree, contents, root: top, named: HashMap::new() };
+    let mut writer = Writer { tree, contents, root: top, marks, named: HashMap::new() };
     writer.directory(root, Tree::ROOT, b"")
 }
 
@@ -49,6 +53,7 @@ struct Writer<'a> {
     tree: &'a Tree,
     contents: Contents<'a>,
     root: OwnedFd,
+    marks: Marks,
     /// Paths of nodes that have one already.
     named: HashMap<NodeId, Vec<u8>>,
 }
@@ -71,6 +76,9 @@ impl Writer<'_> {
         }
         let attributes = &tree.node(id).attributes;
         own(dir, attributes, path)?;
+        if attributes.xattrs.iter().any(|(name, _)| name == OPAQUE) {
+            self.marks.hide(dir).on("set attributes of", path)?;
+        }
         fs::futimens(dir, &times(attributes)).on("set times of", path)
     }
 
@@ -79,7 +87,7 @@ impl Writer<'_> {
         match &node.content {
             Content::File(file) => return self.file(dir, name, id, file, path),
             Content::Symlink(target) => fs::symlinkat(&target[..], dir, name).on("make link", path)?,
-            Content::Char(0, 0) => return make_whiteout(dir, name).on("make whiteout", path),
+            Content::Char(0, 0) => return self.marks.remove(dir, name).on("make whiteout", path),
             Content::Char(major, minor) => device(dir, name, FileType::CharacterDevice, (*major, *minor), path)?,
             Content::Block(major, minor) => device(dir, name, FileType::BlockDevice, (*major, *minor), path)?,
             Content::Fifo => device(dir, name, FileType::Fifo, (0, 0), path)?,
@@ -115,11 +123,7 @@ impl Writer<'_> {
 /// Owner, mode and extended attributes.
 fn own(fd: impl AsFd, attributes: &Attributes, path: &[u8]) -> Result<()> {
     node::own(&fd, attributes.uid, attributes.gid, attributes.mode.into(), true, path)?;
-    xattr::write(&fd, &attributes.xattrs, path)?;
-    if attributes.xattrs.iter().any(|(name, _)| name == b"trusted.overlay.opaque") {
-        xattr::set_opaque(&fd).on("set attributes of", path)?;
-    }
-    Ok(())
+    Ok(xattr::write(&fd, &attributes.xattrs, path)?)
 }
 
 fn device(dir: &OwnedFd, name: &[u8], kind: FileType, (major, minor): (u32, u32), path: &[u8]) -> Result<()> {

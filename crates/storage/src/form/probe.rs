@@ -1,10 +1,12 @@
-//! Whether layers can be mounted out of files here: kernels and disks are asked, not their names.
+//! Whether layers can be mounted out of files here, whether containers' own directories can lie over them, and how a directory can say that a
+//! name is removed: kernels and disks are asked, not their names.
 
 use super::index::{self, INDEX, TAR};
 use super::mounts;
 use crate::store::{Limits, Result};
 use crate::tarball::{Kind, Member, Writer};
-use crate::tree::Context;
+use crate::tree::{Context, open_dir};
+use dhow_archive::tree::marks::Marks;
 use dhow_sys::overlay::{Held, Lower, Overlay};
 use rustix::fs::{self, Mode, OFlags};
 use std::io::{self, Read};
@@ -45,4 +47,26 @@ fn read_through(mount: &OwnedFd, path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "other bytes than were written"));
     }
     Ok(())
+}
+
+/// Lays a writable overlay over a directory in the empty directory at `path`, and removes a name through it. The error says why it cannot.
+pub(crate) fn carries_upper(path: &Path) -> io::Result<()> {
+    let made = |name: &str| std::fs::create_dir(path.join(name)).map(|()| path.join(name));
+    let (lower, upper, work) = (made("lower")?, made("upper")?, made("work")?);
+    std::fs::write(lower.join("f"), "")?;
+    let overlay = Overlay { lower: vec![lower.into()], upper: Some(upper), work: Some(work), volatile: true };
+    let root = overlay.mount_detached()?;
+    // Where it cannot work in the upper directory the kernel mounts it read-only.
+    Ok(fs::unlinkat(&root, "f", fs::AtFlags::empty())?)
+}
+
+/// The marks that this filesystem can hold, tried in the empty directory `dir`.
+pub(crate) fn marks(dir: &OwnedFd) -> Marks {
+    let tried = fs::mkdirat(dir, "marks", Mode::RWXU).and_then(|()| {
+        let inner = open_dir(dir, b"marks")?;
+        Marks::Overlay.remove(&inner, b"gone")?;
+        Marks::Overlay.hide(&inner)?;
+        Marks::Overlay.hides(&inner)
+    });
+    if tried == Ok(true) { Marks::Overlay } else { Marks::Plain }
 }

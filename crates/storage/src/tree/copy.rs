@@ -10,14 +10,42 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Copies what is in `from` into the empty directory `to`, overlay's marks included. What vanishes meanwhile is left out.
 pub(crate) fn tree(from: impl AsFd, to: impl AsFd) -> Result<()> {
     let root = to.as_fd().try_clone_to_owned().on("copy", b"/")?;
-    let mut links = Links { root, seen: HashMap::new() };
-    directory(from, to, b"", 0, &mut links)
+    directory(from, to, b"", 0, &mut Links::new(root))
 }
 
 /// Copied inodes with several names, by where the copy is.
-struct Links {
+pub(crate) struct Links {
     root: OwnedFd,
-    seen: HashMap<u64, Vec<u8>>,
+    seen: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl Links {
+    /// For copies below this directory.
+    pub(crate) fn new(root: OwnedFd) -> Self {
+        Self { root, seen: HashMap::new() }
+    }
+
+    /// Copies one name that is no directory, as a further name where its inode was copied before. False where it has vanished.
+    pub(crate) fn node(&mut self, from: impl AsFd, to: impl AsFd, name: &[u8], stat: &Stat, at: &[u8]) -> Result<bool> {
+        let inode = (stat.st_dev, stat.st_ino);
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.seen.get(&inode) {
+                fs::linkat(&self.root, &first[..], &to, name, AtFlags::empty()).on("link", at)?;
+                return Ok(true);
+            }
+            // A socket is copied nowhere.
+            if kind(stat) != FileType::Socket {
+                self.seen.insert(inode, at.to_vec());
+            }
+        }
+        match node(&from, &to, name, stat) {
+            Err(Errno::NOENT) => {
+                self.seen.remove(&inode);
+                Ok(false)
+            }
+            other => other.map(|()| true).on("copy", at),
+        }
+    }
 }
 
 fn directory(from: impl AsFd, to: impl AsFd, path: &[u8], depth: usize, links: &mut Links) -> Result<()> {
@@ -35,36 +63,23 @@ fn directory(from: impl AsFd, to: impl AsFd, path: &[u8], depth: usize, links: &
             fs::mkdirat(&to, &name[..], Mode::RWXU).on("make", &at)?;
             let target = open_dir(&to, &name).on("open", &at)?;
             directory(&source, &target, &at, depth + 1, links)?;
-            attributes(&source, &target, &at)?;
-            continue;
+        } else {
+            links.node(&from, &to, &name, &stat, &at)?;
         }
-        if stat.st_nlink > 1 {
-            if let Some(first) = links.seen.get(&stat.st_ino) {
-                fs::linkat(&links.root, &first[..], &to, &name[..], AtFlags::empty()).on("link", &at)?;
-                continue;
-            }
-            links.seen.insert(stat.st_ino, at.clone());
-        }
-        match node(&from, &to, &name, &stat) {
-            Err(Errno::NOENT) => {
-                links.seen.remove(&stat.st_ino);
-            }
-            other => other.on("copy", &at)?,
-        }
+    }
+    if xattr::is_opaque(&from).on("read attributes of", path)? {
+        xattr::set_opaque(&to).on("set attributes of", path)?;
     }
     attributes(from, to, path)
 }
 
-/// Owner, mode, attributes, opaqueness and times of a directory.
+/// Owner, mode, attributes and times of a directory.
 pub(crate) fn attributes(from: impl AsFd, to: impl AsFd, path: &[u8]) -> Result<()> {
     let stat = fs::fstat(&from).on("stat", path)?;
     let (uid, gid) = owner(stat.st_uid, stat.st_gid);
     fs::fchown(&to, uid, gid).on("chown", path)?;
     fs::fchmod(&to, permissions(&stat)).on("chmod", path)?;
     xattr::write(&to, &xattr::read(&from).on("read attributes of", path)?, path)?;
-    if xattr::is_opaque(&from).on("read attributes of", path)? {
-        xattr::set_opaque(&to).on("set attributes of", path)?;
-    }
     fs::futimens(&to, &timestamps(mtime(&stat))).on("set times of", path)
 }
 

@@ -1,6 +1,7 @@
 //! A stack of layer directories seen as overlay shows it, without mounting it.
 
-use super::{is_dir, is_whiteout, names, open_dir, stat_opt, xattr};
+use super::{is_dir, open_dir, stat_opt};
+use dhow_archive::tree::marks::Marks;
 use rustix::fs::Stat;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// The directories that make up one merged directory, topmost first. None of them: an empty directory.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
-    dirs: Vec<OwnedFd>,
+    dirs: Vec<(OwnedFd, Marks)>,
 }
 
 /// What a name is in a merged directory.
@@ -31,24 +32,27 @@ impl Found<'_> {
 
 impl Merged {
     /// Over the root directories of layers, topmost first.
-    pub(crate) fn new(dirs: Vec<OwnedFd>) -> Self {
+    pub(crate) fn new(dirs: Vec<(OwnedFd, Marks)>) -> Self {
         Self { dirs }
     }
 
     /// The topmost of the directories.
     pub(crate) fn top(&self) -> Option<BorrowedFd<'_>> {
-        self.dirs.first().map(AsFd::as_fd)
+        self.dirs.first().map(|(dir, _)| dir.as_fd())
     }
 
     /// Looks one name up.
     pub(crate) fn child(&self, name: &[u8]) -> rustix::io::Result<Option<Found<'_>>> {
         let mut dirs = Vec::new();
         let mut top = None;
-        for dir in &self.dirs {
+        for (dir, marks) in &self.dirs {
             let Some(stat) = stat_opt(dir, name)? else {
                 continue;
             };
-            if is_whiteout(&stat) {
+            if marks.is_own(name) {
+                continue;
+            }
+            if marks.is_removal(&stat) {
                 break;
             }
             if !is_dir(&stat) {
@@ -58,9 +62,9 @@ impl Merged {
                 break;
             }
             let fd = open_dir(dir, name)?;
-            let opaque = xattr::is_opaque(&fd)?;
+            let opaque = marks.hides(&fd)?;
             top.get_or_insert(stat);
-            dirs.push(fd);
+            dirs.push((fd, *marks));
             if opaque {
                 break;
             }
@@ -74,9 +78,9 @@ impl Merged {
             dirs: self
                 .dirs
                 .iter()
-                .map(OwnedFd::try_clone)
+                .map(|(dir, marks)| Ok((dir.try_clone()?, *marks)))
                 .collect::<Result<_, _>>()
-                .map_err(|e| rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::MFILE))?,
+                .map_err(|e: std::io::Error| rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::MFILE))?,
         };
         for name in path {
             at = match at.child(name)? {
@@ -87,14 +91,19 @@ impl Merged {
         Ok(Some(at))
     }
 
+    /// Every name that some layer has, sorted, also removed ones.
+    pub(crate) fn candidates(&self) -> rustix::io::Result<BTreeSet<Vec<u8>>> {
+        let mut all = BTreeSet::new();
+        for (dir, marks) in &self.dirs {
+            all.extend(marks.names(dir)?);
+        }
+        Ok(all)
+    }
+
     /// Every name, sorted.
     pub(crate) fn names(&self) -> rustix::io::Result<Vec<Vec<u8>>> {
-        let mut all = BTreeSet::new();
-        for dir in &self.dirs {
-            all.extend(names(dir)?);
-        }
         let mut present = Vec::new();
-        for name in all {
+        for name in self.candidates()? {
             if self.child(&name)?.is_some() {
                 present.push(name);
             }

@@ -4,12 +4,13 @@ pub(crate) mod copy;
 pub(crate) mod merged;
 pub(crate) mod sync;
 pub(crate) mod usage;
+pub(crate) mod whole;
 
 use crate::store::{Error, Result};
 pub(crate) use dhow_archive::emit;
 pub(crate) use dhow_archive::tree::{
-    check_depth, is_dir, is_whiteout, join, kind, make_whiteout, mtime, names, open_dir, open_file, owner, permissions, remove, stat,
-    stat_opt, timestamps, xattr,
+    check_depth, is_dir, is_whiteout, join, kind, mtime, names, open_dir, open_file, owner, permissions, remove, stat, stat_opt,
+    timestamps, xattr,
 };
 
 /// Puts operation and object to an error of the kernel's.

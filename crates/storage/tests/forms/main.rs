@@ -2,22 +2,40 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's result")]
 
 mod compare;
+mod copies;
 mod lasting;
 mod oddities;
 mod random;
+mod seen;
 mod shared;
 mod switch;
 mod tree;
 
 use dhow_storage::{Choice, Form, LayerInfo, LayerStore, Store};
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use dhow_sys::overlay::Overlay;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-/// A store of each form; one where this kernel has no other.
+/// A store of each form; without an index where this kernel has none.
 fn stores(dir: &Path) -> Vec<Store> {
     let mut stores = vec![Store::open(&dir.join("dir"), Choice::Only(Form::Directory)).unwrap()];
     stores.extend(indexed(dir));
+    stores.push(Store::open(&overlaid(dir), Choice::Only(Form::Directory)).unwrap());
     stores
+}
+
+/// A place on an overlayfs of its own, which is mounted where nobody sees it until the test ends.
+fn overlaid(dir: &Path) -> PathBuf {
+    let place = |name: &str| {
+        fs::create_dir_all(dir.join("over").join(name)).unwrap();
+        dir.join("over").join(name)
+    };
+    let overlay = Overlay { lower: vec![place("lower").into()], upper: Some(place("upper")), work: Some(place("work")), volatile: true };
+    let mount = overlay.mount_detached().unwrap();
+    let root = PathBuf::from(format!("/proc/{}/fd/{}/store", std::process::id(), mount.as_raw_fd()));
+    std::mem::forget(mount);
+    root
 }
 
 fn indexed(dir: &Path) -> Option<Store> {
@@ -27,7 +45,5 @@ fn indexed(dir: &Path) -> Option<Store> {
 
 /// The layers of a chain without what lies below every chain.
 fn mounted(store: &dyn LayerStore, info: &LayerInfo) -> OwnedFd {
-    let mut view = store.view(&info.chain).unwrap();
-    view.lower.pop();
-    view.mount_detached().unwrap()
+    store.bare_view(&info.chain).unwrap().mount_detached().unwrap()
 }

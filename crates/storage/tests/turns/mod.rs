@@ -35,6 +35,9 @@ impl LayerStore for Turns {
     fn form(&self) -> &'static str {
         self.now().0.form()
     }
+    fn copies(&self) -> bool {
+        self.now().0.copies()
+    }
     fn stage(&self, tar: &mut dyn Read, expected: Option<&DiffId>) -> Result<Staged> {
         self.turn();
         self.now().0.stage(tar, expected)
@@ -73,6 +76,9 @@ impl LayerStore for Turns {
     }
     fn view(&self, chain: &ChainId) -> Result<Overlay> {
         self.now().0.view(chain)
+    }
+    fn bare_view(&self, chain: &ChainId) -> Result<Overlay> {
+        self.now().0.bare_view(chain)
     }
     fn commit(&self, key: &SnapshotKey) -> Result<LayerInfo> {
         self.now().0.commit(key)
