@@ -20,6 +20,8 @@ pub struct Options {
     pub wrapper: Vec<String>,
     /// Mount a tmpfs of this size (mount(8) syntax) at the data root.
     pub small_disk: Option<String>,
+    /// Mount an overlayfs at the data root, as it is within a container.
+    pub overlaid: bool,
     /// Load no image.
     pub empty: bool,
     /// Make `dhow runtime` known under this name, as a foreign runtime.
@@ -86,6 +88,14 @@ impl Engine {
         }
         if let Some(size) = &options.small_disk {
             Cmd::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "dhow-test"]).args([dir.join("d")]).ok();
+        }
+        if options.overlaid {
+            let place = |name: &str| dir.join("o").join(name).display().to_string();
+            for name in ["lower", "upper", "work"] {
+                std::fs::create_dir_all(place(name)).expect("a directory of the overlay");
+            }
+            let how = format!("index=off,lowerdir={},upperdir={},workdir={}", place("lower"), place("upper"), place("work"));
+            Cmd::new("mount").args(["-t", "overlay", "-o", &how, "dhow-test"]).args([dir.join("d")]).ok();
         }
         let others = options.beside.as_ref().map(|host| host.run(|| leaks::links().into_iter().chain(leaks::tables()).collect()));
         let engine = Self {

@@ -85,7 +85,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "string")]
     pub(crate) userns_remap: Option<String>,
     /// Storage options (dhow.layers=auto|tar+erofs|dir: how new layers of images are kept; dhow.compressed=keep|drop: whether the compressed bytes
-    /// that they came in stay)
+    /// that they came in stay; dhow.roots=auto|overlay|copy: whether containers lie over the layers or have copies of them)
     #[arg(long = "storage-opt", value_name = "list")]
     pub(crate) storage_opts: Vec<String>,
     #[command(flatten)]

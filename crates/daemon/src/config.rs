@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
 use crate::file_keys::{self, Given};
-use crate::foreign;
+use crate::foreign::{self, STORAGE_DRIVER};
 use crate::http::address::Address;
 use crate::process::log::Format;
 use crate::registries::{self, Registries};
@@ -148,6 +148,8 @@ impl Settings {
         let mut warnings = foreign::of_flags(&args.given)?;
         warnings.extend(file_keys::unread(&config_file, file.others.iter()).with_context(|| unusable(&config_file))?);
         warnings.extend(hosts.iter().filter_map(|host| open_to(host, tls.as_ref())));
+        let driver = args.given.get(STORAGE_DRIVER).and_then(|values| values.last().cloned());
+        let driver = driver.or_else(|| file.others.get(STORAGE_DRIVER)?.as_str().map(str::to_owned));
         let default_runtime = args.default_runtime.or(file.default_runtime);
         let runtimes = Runtimes::of(file.runtimes, &args.runtimes, default_runtime)?;
         let name = if own_roots { None } else { Some(format!("dhow-{:08x}", hash(&data_root, &exec_root))) };
@@ -171,7 +173,7 @@ impl Settings {
             group: args.group.or(file.group),
             runtimes,
             userns_remap: args.userns_remap.or(file.userns_remap).unwrap_or_default(),
-            layers: crate::storage_options::merge(&args.storage_opts, &file.storage_opts)?,
+            layers: crate::storage_options::merge(&args.storage_opts, &file.storage_opts, driver.as_deref())?,
             registries: registries::merge(args.registries, file.registries, &|name| std::env::var(name).ok())?,
             network,
             background: args.background,

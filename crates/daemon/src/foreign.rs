@@ -34,6 +34,8 @@ struct Foreign {
     instead: &'static str,
 }
 
+/// One that may ask for copies.
+pub(crate) const STORAGE_DRIVER: &str = "storage-driver";
 /// Nobody has to be told anything.
 const ANY: &[&str] = &["*"];
 const NO_SWARM: &str = "this engine is in no swarm";
@@ -99,10 +101,10 @@ const ALL: [Foreign; 25] = [
     Foreign {
         short: Some('s'),
         ..flag(
-            "storage-driver",
+            STORAGE_DRIVER,
             Kind::Text,
-            "Storage driver to use (overlay2)",
-            &["", "overlay2", "overlayfs"],
+            "Storage driver to use (overlay2, or vfs: a copy of its image for each container)",
+            &["", "overlay2", "overlayfs", "vfs"],
             "containers and images are kept as with overlay2",
         )
     },
@@ -226,7 +228,7 @@ fn check(key: &str, value: &str) -> Result<()> {
             bail!("invalid node-generic-resource format `{value}` expected `name=value`")
         }
         "exec-opts" => exec_option(value),
-        "storage-driver" => storage_driver(value),
+        STORAGE_DRIVER => storage_driver(value),
         _ => Ok(()),
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Cache {
 impl Cache {
     /// The account files of a container that does not run. Costs nothing where its own layer has no `/etc` and its image was seen before.
     pub(crate) fn stopped(&self, overlay: &Overlay) -> Result<Arc<Accounts>> {
-        let touched = overlay.upper.as_ref().is_some_and(|upper| upper.join("etc").symlink_metadata().is_ok());
+        let plain = overlay.as_plain().is_some();
+        let touched = plain || overlay.upper.as_ref().is_some_and(|upper| upper.join("etc").symlink_metadata().is_ok());
         if touched {
             // Its own layer becomes the topmost of a read-only view: no second writable mount, and nothing to sync afterwards.
             let lower = overlay.upper.iter().cloned().map(Lower::Dir).chain(overlay.lower.iter().cloned()).collect();

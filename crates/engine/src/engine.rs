@@ -60,7 +60,7 @@ struct Stores {
 fn open_stores(options: &Options) -> Result<Stores> {
     let lock = roots::open(options)?;
     let (store, containers, networks) = Store::open(&options.data_root.join("state.db"))?;
-    let layers = dhow_storage::Store::open(&options.data_root.join("layers"), options.layers.form)?;
+    let layers = dhow_storage::Store::open_rooted(&options.data_root.join("layers"), options.layers.form, options.layers.roots)?;
     let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
     layers.sweep(&|key: &SnapshotKey| known.contains(key.0.as_str()))?;
     let layers: Arc<dyn LayerStore> = Arc::new(layers);
@@ -191,6 +191,16 @@ impl Engine {
     /// How new layers of images are kept: `dir` or `tar+erofs`.
     pub fn layer_form(&self) -> &'static str {
         self.parts.layers.form()
+    }
+
+    /// The roots of new containers are full copies of their images.
+    pub fn copies_roots(&self) -> bool {
+        self.parts.layers.copies()
+    }
+
+    /// Docker's name for how containers get their roots.
+    pub fn storage_driver(&self) -> &'static str {
+        if self.copies_roots() { "vfs" } else { "overlay2" }
     }
 
     /// As given.

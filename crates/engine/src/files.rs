@@ -153,15 +153,17 @@ async fn reach(parts: &Arc<Parts>, slot: &Slot, write: bool) -> Result<Reached> 
     };
     let container = slot.get();
     let mut overlay = parts.layers.mount(&SnapshotKey(slot.id.clone()))?;
-    if write {
+    let Ready { sources, mounted, read_only } = volumes::ready(parts, &container).await?;
+    let binds = mounts::binds(&container, &sources, &read_only);
+    // A plain directory is the only place for what is mounted in it.
+    if write || (overlay.as_plain().is_some() && !binds.is_empty()) {
         allow_again(&overlay)?;
     } else {
         // Its own layer becomes the topmost of a read-only view: whoever writes or starts is not disturbed, and nothing is to be synced.
         let lower = overlay.upper.into_iter().map(Lower::Dir).chain(overlay.lower).collect();
         overlay = Overlay { lower, upper: None, work: None, volatile: false };
     }
-    let Ready { sources, mounted, read_only } = volumes::ready(parts, &container).await?;
-    let place = Place::Resting { overlay, binds: mounts::binds(&container, &sources, &read_only) };
+    let place = Place::Resting { overlay, binds };
     Ok(Reached { place, running: None, keep: Keep { _permit: permit, _turn: turn, _mounts: None, _volumes: mounted } })
 }
 

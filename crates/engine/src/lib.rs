@@ -71,7 +71,7 @@ pub use dhow_storage::{Change, ChangeKind};
 pub mod layers {
     pub use crate::options::Layers;
     pub use dhow_image::Compressed;
-    pub use dhow_storage::{Choice, Form};
+    pub use dhow_storage::{Choice, Form, Root, Roots};
 }
 pub use engine::Engine;
 pub use error::{Error, Kind};

@@ -475,7 +475,7 @@ pub struct Container {
     /// json-file path, empty before the first start or with driver `none`.
     #[serde(default)]
     pub log_path: String,
-    /// Directories of its overlay as Docker's GraphDriver.Data (LowerDir, UpperDir, WorkDir, MergedDir).
+    /// Directories of its overlay as Docker's GraphDriver.Data (LowerDir, UpperDir, WorkDir, MergedDir); none where its root is a copy.
     #[serde(default)]
     pub graph: BTreeMap<String, String>,
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Layers {
     /// The form of new layers.
     pub form: dhow_storage::Choice,
+    /// What the roots of new containers are.
+    pub roots: dhow_storage::Roots,
     /// What becomes of the compressed bytes that they came in.
     pub compressed: dhow_image::Compressed,
 }

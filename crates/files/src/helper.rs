@@ -6,11 +6,12 @@ use dhow_sys::mount::{self, Filesystem, Propagation};
 use dhow_sys::overlay::Overlay;
 use dhow_sys::{fdpass, process};
 use rustix::fs::{self, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `argv[0]` of the helper. The program that finds it there calls [`main`] and exits with what it returns.
 pub const NAME: &str = "dhow-files";
@@ -149,8 +150,10 @@ fn mounted(overlay: &Overlay, binds: &[Bind]) -> Result<OwnedFd, Failure> {
     // What is mounted here stays here; what the host unmounts goes here too, and nothing is kept busy.
     mount::propagate_root(true, Propagation::Slave).map_err(own)?;
     let mut overlay = overlay.clone();
-    // Where a container that has never run has no place for a mount yet, a layer below all others has it: nothing is written for it.
-    let points = if binds.is_empty() { None } else { Some(mount_points(binds)?) };
+    // Where a container that has never run has no place for a mount yet, a layer below all others has it: nothing is written for it. A plain
+    // directory has no layers: there the place is made as a start would make it, where that is allowed.
+    let layered = overlay.as_plain().is_none();
+    let points = if binds.is_empty() || !layered { None } else { Some(mount_points(binds)?) };
     if let Some(points) = &points {
         overlay.lower.push(PathBuf::from(format!("/proc/self/fd/{}", points.as_raw_fd())).into());
     }
@@ -161,9 +164,49 @@ fn mounted(overlay: &Overlay, binds: &[Bind]) -> Result<OwnedFd, Failure> {
     let place = mount::open_path("/".as_ref()).map_err(failed("open", "/"))?;
     mount::attach(&root, place).map_err(failed("mount", "the container's layers"))?;
     for bind in binds {
+        if !layered {
+            make_place(&root, bind).map_err(|e| failed("make", bind.target.display())(e.into()))?;
+        }
         attach(&root, bind)?;
     }
     Ok(root)
+}
+
+/// The place of a mount in a directory that is written to. Links are followed within it; what hangs in the air stays without a place.
+fn make_place(root: &OwnedFd, bind: &Bind) -> rustix::io::Result<()> {
+    let resolve = fs::ResolveFlags::IN_ROOT | fs::ResolveFlags::NO_MAGICLINKS;
+    let open = |path: &Path| fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    let (mut dir, mut path) = (open(Path::new("."))?, PathBuf::from("."));
+    let parts: Vec<_> = bind.target.iter().filter(|part| part.as_bytes() != b"/").collect();
+    for (at, part) in parts.iter().enumerate() {
+        path.push(part);
+        dir = match open(&path) {
+            Err(Errno::NOENT) => {
+                let made = if at + 1 == parts.len() && is_file(bind) {
+                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+                    fs::openat(&dir, part.as_bytes(), flags, Mode::from_raw_mode(0o644)).map(drop)
+                } else {
+                    fs::mkdirat(&dir, part.as_bytes(), Mode::from_raw_mode(0o755))
+                };
+                match made {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error),
+                }
+                match open(&path) {
+                    Err(Errno::NOENT) => return Ok(()),
+                    other => other?,
+                }
+            }
+            other => other?,
+        };
+    }
+    Ok(())
+}
+
+/// What a bind shows is a file, and no directory.
+fn is_file(bind: &Bind) -> bool {
+    let found = source(bind).and_then(|source| Ok(fs::fstat(source)?));
+    found.is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode) != fs::FileType::Directory)
 }
 
 /// A filesystem in memory with a directory or file for each target.
@@ -171,8 +214,7 @@ fn mount_points(binds: &[Bind]) -> Result<OwnedFd, Failure> {
     let memory = Filesystem::open("tmpfs").and_then(|fs| fs.mount(0)).map_err(failed("mount", "mount points"))?;
     for bind in binds {
         let shown = bind.target.display();
-        let found = source(bind).and_then(|source| Ok(fs::fstat(source)?));
-        let file = found.is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode) != fs::FileType::Directory);
+        let file = is_file(bind);
         let parts: Vec<_> = bind.target.iter().filter(|part| part.as_bytes() != b"/").collect();
         let mut dir = fs::openat(&memory, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| failed("make", &shown)(e.into()))?;

@@ -19,6 +19,7 @@ mod class22_network;
 mod commit;
 mod compose;
 mod compressed;
+mod copied_roots;
 mod cp;
 mod crash;
 mod daemon_flags;

@@ -43,8 +43,12 @@ fn wrapper(etc: &Path) -> Vec<String> {
 }
 
 fn remapped() -> Remapped {
+    remapped_with(&[])
+}
+
+fn remapped_with(more: &[&str]) -> Remapped {
     let etc = accounts(&format!("mapped:{FIRST}:65536\n"));
-    let flags = vec!["--userns-remap".to_owned(), SETTING.to_owned()];
+    let flags = ["--userns-remap", SETTING].iter().chain(more).map(|word| (*word).to_owned()).collect();
     let engine = Engine::with(Options { flags, wrapper: wrapper(etc.path()), ..Options::default() });
     Remapped { engine, etc }
 }
@@ -68,6 +72,17 @@ fn upper(engine: &Engine, name: &str) -> std::path::PathBuf {
 fn owner(path: impl AsRef<Path>) -> (u32, u32) {
     let meta = std::fs::symlink_metadata(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()));
     (meta.uid(), meta.gid())
+}
+
+#[test]
+fn users_are_mapped_where_the_root_is_a_copy() {
+    let engine = remapped_with(&["--storage-opt", "dhow.roots=copy"]);
+    engine.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", "touch /mine; chown 7 /mine; exec sleep 1000"]).ok();
+    until("it sleeps", || engine.ok("exec box stat -c %u /mine /bin/sh") == "7\n0");
+    assert_eq!(outside(engine.container_pid("box")), FIRST);
+    engine.ok("kill box");
+    assert_eq!(engine.ok("diff box"), "A /mine");
+    engine.finish();
 }
 
 #[test]

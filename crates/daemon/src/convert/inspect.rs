@@ -26,7 +26,7 @@ pub(crate) fn container(container: &Container, facts: &Facts) -> ContainerInspec
         log_path: log_path(container),
         name: format!("/{}", container.name),
         restart_count: i64::try_from(container.state.restarts.count).unwrap_or(i64::MAX),
-        driver: "overlay2".into(),
+        driver: driver(container).into(),
         platform: "linux".into(),
         apparmor_profile: apparmor(container, facts),
         exec_ids: Some(container.execs.clone()).filter(|execs| !execs.is_empty()),
@@ -69,11 +69,19 @@ fn apparmor(container: &Container, facts: &Facts) -> String {
     }
 }
 
-/// Docker shows the id of the container beside its directories.
+/// Docker's name for what the root is.
+fn driver(container: &Container) -> &'static str {
+    if container.graph.is_empty() { "vfs" } else { "overlay2" }
+}
+
+/// Docker shows the id of the container beside its directories, and nothing of a copy.
 fn graph(container: &Container) -> GraphDriver {
+    if container.graph.is_empty() {
+        return GraphDriver { data: None, name: driver(container).into() };
+    }
     let mut data = container.graph.clone();
     data.insert("ID".into(), container.id.clone());
-    GraphDriver { data: Some(data), name: "overlay2".into() }
+    GraphDriver { data: Some(data), name: driver(container).into() }
 }
 
 /// What was asked for, with what the image gave, and the name of the host.

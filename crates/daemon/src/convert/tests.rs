@@ -44,7 +44,7 @@ pub(crate) fn container(json: &str) -> Container {
         networks: BTreeMap::new(),
         published: Vec::new(),
         log_path: "/d/x-json.log".into(),
-        graph: BTreeMap::new(),
+        graph: BTreeMap::from([("UpperDir".into(), "/d/upper".into())]),
         request,
     }
 }

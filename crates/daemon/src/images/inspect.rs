@@ -18,7 +18,7 @@ pub(crate) async fn get(cx: &Cx, name: &str) -> Result<Reply> {
         return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));
     }
     let image = cx.app.engine.image_for(name, platform.as_ref()).await?;
-    let mut shown = shape(&image);
+    let mut shown = shape(&image, cx.app.engine.storage_driver());
     if with_manifests && let Some((descriptor, manifests)) = super::manifests::of(cx, &image).await? {
         shown.descriptor = Some(descriptor);
         shown.manifests = manifests;
@@ -56,7 +56,7 @@ pub(crate) fn names(image: &Image) -> (Vec<String>, Vec<String>) {
     (image.tags.iter().map(|name| name.familiar()).collect(), image.digests.iter().map(|name| name.familiar()).collect())
 }
 
-fn shape(image: &Image) -> ImageInspect {
+fn shape(image: &Image, driver: &str) -> ImageInspect {
     let extra: Extra = serde_json::from_slice(&image.raw).unwrap_or_default();
     let (repo_tags, repo_digests) = names(image);
     // Docker falls back to the last step's comment.
@@ -77,7 +77,7 @@ fn shape(image: &Image) -> ImageInspect {
         os_version: extra.os_version,
         size: i64::try_from(image.size).unwrap_or(i64::MAX),
         virtual_size: 0,
-        graph_driver: GraphDriver { data: None, name: "overlay2".into() },
+        graph_driver: GraphDriver { data: None, name: driver.into() },
         root_fs: RootFs { kind: "layers".into(), layers: image.config.rootfs().diff_ids().iter().map(ToString::to_string).collect() },
         metadata: ImageMetadata { last_tag_time: time::rfc3339_or_zero(image.last_tagged) },
         descriptor: None,

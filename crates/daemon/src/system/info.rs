@@ -36,8 +36,8 @@ fn info(app: &App, images: usize) -> Info {
         containers_paused: count(|status| status == Status::Paused),
         containers_stopped: count(|status| !matches!(status, Status::Running | Status::Paused | Status::Restarting)),
         images: number(images),
-        driver: "overlay2".into(),
-        driver_status: Some(driver_status(&app.settings.data_root, app.engine.layer_form())),
+        driver: app.engine.storage_driver().into(),
+        driver_status: Some(driver_status(&app.settings.data_root, app.engine.layer_form(), app.engine.copies_roots())),
         plugins: plugins(),
         default_address_pools: pools(app),
         firewall_backend: bridged.then(|| backend(&firewall)),
@@ -94,11 +94,14 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn driver_status(root: &Path, form: &str) -> Vec<[String; 2]> {
-    let backing = super::host::filesystem(root);
-    [("Backing Filesystem", backing), ("Layers", form), ("Supports d_type", "true"), ("Native Overlay Diff", "true")]
-        .map(|(key, value)| [key.to_owned(), value.to_owned()])
-        .into()
+fn driver_status(root: &Path, form: &str, copies: bool) -> Vec<[String; 2]> {
+    let mut status = vec![("Backing Filesystem", super::host::filesystem(root)), ("Layers", form)];
+    if copies {
+        status.push(("Roots", "copies"));
+    } else {
+        status.extend([("Supports d_type", "true"), ("Native Overlay Diff", "true")]);
+    }
+    status.into_iter().map(|(key, value)| [key.to_owned(), value.to_owned()]).collect()
 }
 
 /// An address that everybody may read: who is named in it stays secret.
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn where_layers_lie() {
-        let status = driver_status(Path::new("/proc"), "dir");
+        let status = driver_status(Path::new("/proc"), "dir", false);
         assert_eq!(status[0], ["Backing Filesystem", "<unknown>"]);
     }
 }

@@ -125,7 +125,7 @@ async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow
 /// Snapshot, directory, record: in this order, so that a crash leaves nothing that a record promises and is not there.
 async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Container> {
     let key = SnapshotKey(container.id.clone());
-    parts.layers.prepare(&key, chain)?;
+    prepare(parts, &key, chain).await?;
     let made = async {
         let overlay = parts.layers.mount(&key)?;
         container.graph = graph(&overlay);
@@ -152,6 +152,16 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
     Ok(container)
 }
 
+/// Makes directories, which is done at once, or a copy of all that the image has, which takes a while.
+async fn prepare(parts: &Parts, key: &SnapshotKey, chain: Option<&dhow_storage::ChainId>) -> Result<()> {
+    if !parts.layers.copies() {
+        return Ok(parts.layers.prepare(key, chain)?);
+    }
+    let (layers, key, chain) = (parts.layers.clone(), key.clone(), chain.cloned());
+    let copied = tokio::task::spawn_blocking(move || layers.prepare(&key, chain.as_ref()));
+    Ok(copied.await.map_err(|e| Error::internal("copy", "the layers of an image", e))??)
+}
+
 /// What the record is about to promise: the image, where its own sync is still under way, and the snapshot.
 async fn lasting(parts: &Parts, container: &Container, key: SnapshotKey) -> Result<()> {
     let (images, layers, image) = (parts.images.clone(), parts.layers.clone(), container.image_id.clone());
@@ -162,8 +172,11 @@ async fn lasting(parts: &Parts, container: &Container, key: SnapshotKey) -> Resu
     synced.await.map_err(|e| Error::internal("sync the snapshot of", &container.id, e))?
 }
 
-/// The overlay's directories under the names that Docker's `GraphDriver.Data` gives them.
+/// The overlay's directories under the names that Docker's `GraphDriver.Data` gives them. Of a plain directory it shows none.
 fn graph(overlay: &dhow_sys::overlay::Overlay) -> std::collections::BTreeMap<String, String> {
+    if overlay.as_plain().is_some() {
+        return std::collections::BTreeMap::new();
+    }
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let lower: Vec<String> = overlay.lower.iter().map(|layer| text(layer.place())).collect();
     let mut graph = std::collections::BTreeMap::from([("LowerDir".to_owned(), lower.join(":"))]);

@@ -53,21 +53,17 @@ fn places(parts: &Parts) -> PathBuf {
 /// Its filesystem, mounted where nobody has it.
 pub(super) async fn mounted(parts: &Parts, image: &ImageUse) -> Result<Arc<Mounted>> {
     let found = crate::images::resolve(parts, &image.id)?;
-    let view = found.chain.as_ref().map(|chain| parts.layers.view(chain)).transpose()?;
+    let (layers, chain) = (parts.layers.clone(), found.chain.clone());
+    let view = move || chain.map(|chain| layers.bare_view(&chain)).transpose().map_err(io::Error::other);
     let volume = stand_in(parts, &image.id);
-    let made = parts.volumes.mounts.get_made(&volume, move || root(view)).await?;
+    let made = parts.volumes.mounts.get_made(&volume, move || root(view()?)).await?;
     made.map_err(|e| Error::new(Kind::Internal, format!("error while mounting image '{}': {}", image.reference, error::plain(&e))))
 }
 
 /// The layers of an image alone, without what is put below those of containers; nothing at all where it has none.
 fn root(view: Option<Overlay>) -> io::Result<OwnedFd> {
     match view {
-        Some(mut view) => {
-            if view.lower.len() > 1 {
-                view.lower.pop();
-            }
-            view.mount_detached()
-        }
+        Some(view) => view.mount_detached(),
         None => Filesystem::open("tmpfs")?.mount(mount::RDONLY),
     }
 }

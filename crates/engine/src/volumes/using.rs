@@ -66,7 +66,7 @@ impl Held {
     pub(crate) async fn fill(&mut self, parts: &Parts, image: Option<&ChainId>) -> Result<()> {
         let fills = std::mem::take(&mut self.fills);
         let Some(image) = image.filter(|_| !fills.is_empty()) else { return Ok(()) };
-        let view = Arc::new(parts.layers.view(image)?);
+        let view = Arc::new(view(parts, image).await?);
         let (mut ready, mut later) = (Vec::new(), Vec::new());
         for one in fills {
             if matches!(one.data, Data::Filesystem(_)) { later.push(one) } else { ready.push(one) }
@@ -87,6 +87,16 @@ impl Held {
             remove(parts, &name).await;
         }
     }
+}
+
+/// How the image's layers are seen. Where they are copied for it, that takes a while.
+async fn view(parts: &Parts, image: &ChainId) -> Result<Overlay> {
+    if !parts.layers.copies() {
+        return Ok(parts.layers.view(image)?);
+    }
+    let (layers, image) = (parts.layers.clone(), image.clone());
+    let copied = tokio::task::spawn_blocking(move || layers.view(&image));
+    Ok(copied.await.map_err(|e| Error::internal("copy", "the layers of an image", e))??)
 }
 
 async fn blocking<T: Send + 'static>(view: &Arc<Overlay>, work: impl FnOnce(&Overlay) -> Result<T> + Send + 'static) -> Result<T> {
