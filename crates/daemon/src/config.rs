@@ -5,6 +5,7 @@ use crate::container_defaults::{self, Defaults};
 use crate::file_keys::{self, Given};
 use crate::foreign::{self, STORAGE_DRIVER};
 use crate::http::address::Address;
+use crate::key_kinds;
 use crate::process::log::Format;
 use crate::registries::{self, Registries};
 use crate::runtimes::{self, Runtimes};
@@ -122,8 +123,10 @@ impl Settings {
     fn merge(args: Args, file: File, config_file: PathBuf) -> Result<Self> {
         let kept = args.clone();
         let given = crate::network_config::File::of(&args)?;
-        let data_root = absolute(args.data_root.or(file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
-        let exec_root = absolute(args.exec_root.or(file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
+        // An empty path is none.
+        let path = |flag: Option<PathBuf>, key: Option<PathBuf>| flag.or(key).filter(|path| !path.as_os_str().is_empty());
+        let data_root = absolute(path(args.data_root, file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
+        let exec_root = absolute(path(args.exec_root, file.exec_root).unwrap_or_else(|| EXEC_ROOT.into()))?;
         let own_roots = data_root == Path::new(DATA_ROOT) && exec_root == Path::new(EXEC_ROOT);
         let tls = tls::merge(args.tls, file.tls, &tls::directory());
         let given_hosts = if args.hosts.is_empty() { file.hosts.unwrap_or_default() } else { args.hosts };
@@ -159,7 +162,7 @@ impl Settings {
             docker_socket: given_hosts.is_empty() && own_roots,
             tls,
             hosts,
-            pidfile: absolute(args.pidfile.or(file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
+            pidfile: absolute(path(args.pidfile, file.pidfile).unwrap_or_else(|| exec_root.join("dhow.pid")))?,
             level: parse_level(&level)?,
             format: args.log_format.or(file.log_format).unwrap_or_default().parse()?,
             metrics: args.metrics_addr.or(file.metrics_addr).unwrap_or_default(),
@@ -216,8 +219,12 @@ fn read(path: &Path, must_exist: bool, given: &Given) -> Result<File> {
         return Ok(File::default());
     }
     let parse = || -> Result<File> {
-        file_keys::conflicts(given, &serde_json::from_str(text)?)?;
-        Ok(serde_json::from_str(text)?)
+        let file: serde_json::Value = serde_json::from_str(text)?;
+        let Some(keys) = file.as_object() else { bail!("json: cannot unmarshal this into Go value of type map[string]interface {{}}") };
+        file_keys::conflicts(given, keys)?;
+        key_kinds::check(keys)?;
+        // By way of the value: of a key that is there twice the last one counts.
+        Ok(serde_json::from_value(file)?)
     };
     parse().with_context(|| unusable(path))
 }

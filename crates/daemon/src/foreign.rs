@@ -3,19 +3,11 @@
 
 use crate::file_keys::Given;
 use crate::flag_values;
+use crate::key_kinds::Kind;
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction};
 use serde_json::Value;
 use std::path::Path;
-
-/// What may follow a flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Switch,
-    Number,
-    Text,
-    List,
-}
 
 /// One thing that dockerd can be told.
 #[derive(Debug)]
@@ -129,7 +121,7 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
             }
             Kind::Number => arg.value_name("int").allow_negative_numbers(true).value_parser(flag_values::whole),
             Kind::Text => arg.value_name("string"),
-            Kind::List => arg.value_name("list").action(ArgAction::Append),
+            _ => arg.value_name("list").action(ArgAction::Append),
         }
     })
 }
@@ -173,29 +165,13 @@ impl Foreign {
 
     /// The values that stand in the file, if they are of the right kind.
     fn values(&self, value: &Value) -> Result<Vec<String>> {
-        let wrong = |value: &Value, wanted: &str| {
-            let found = match value {
-                Value::Bool(_) => "bool",
-                Value::Number(_) => "number",
-                Value::String(_) => "string",
-                Value::Array(_) => "array",
-                _ => "object",
-            };
-            anyhow::anyhow!("invalid JSON: json: cannot unmarshal {found} into Go struct field Config.{} of type {wanted}", self.key)
-        };
-        match (self.kind, value) {
-            (_, Value::Null) => Ok(Vec::new()),
-            (Kind::Switch, Value::Bool(on)) => Ok(vec![on.to_string()]),
-            (Kind::Number, Value::Number(number)) if number.is_i64() => Ok(vec![number.to_string()]),
-            (Kind::Text, Value::String(text)) => Ok(vec![text.clone()]),
-            (Kind::List, Value::Array(all)) => {
-                all.iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(|| wrong(one, "string"))).collect()
-            }
-            (Kind::Switch, other) => Err(wrong(other, "bool")),
-            (Kind::Number, other) => Err(wrong(other, "int")),
-            (Kind::Text, other) => Err(wrong(other, "string")),
-            (Kind::List, other) => Err(wrong(other, "[]string")),
-        }
+        self.kind.check(self.key, value)?;
+        Ok(match value {
+            Value::Null => Vec::new(),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Value::String(text) => vec![text.clone()],
+            other => vec![other.to_string()],
+        })
     }
 
     /// What holds instead of what these values ask for; `None` where they ask for just that.

@@ -17,6 +17,7 @@ mod flag_values;
 mod foreign;
 mod http;
 mod images;
+mod key_kinds;
 mod labels;
 mod live;
 mod metrics;

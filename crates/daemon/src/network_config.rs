@@ -110,6 +110,18 @@ fn address(text: Option<String>, ipv4: Option<bool>) -> Result<Option<IpAddr>> {
     text.filter(|text| !text.is_empty()).map(parse).transpose()
 }
 
+/// Refuses what is no name of a domain.
+fn search_domain(text: &str) -> Result<()> {
+    let text = text.trim_matches(' ');
+    let label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let named = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let whole = text.strip_suffix('.').unwrap_or(text);
+    if text == "." || (named && text.len() < 255 && whole.split('.').all(label)) { Ok(()) } else { bail!("{text} is not a valid domain") }
+}
+
 /// Flags of the default network and of names, with dockerd's names.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct NetworkFlags {
@@ -233,9 +245,8 @@ impl File {
         }
         let bridge = match self.bridge.filter(|bridge| !bridge.is_empty()) {
             Some(none) if none == "none" => None,
-            Some(bridge) if self.bip.is_some() => {
-                bail!("You specified -b {bridge} and --bip, which exclude each other. Please specify only one")
-            }
+            Some(_) if self.bip.is_some() => bail!("You specified -b & --bip, mutually exclusive options. Please specify only one"),
+            Some(_) if self.bip6.is_some() => bail!("You specified -b & --bip6, mutually exclusive options. Please specify only one"),
             Some(bridge) => Some(bridge),
             None => Some(name.unwrap_or("dhow0").to_owned()),
         };
@@ -259,8 +270,17 @@ impl File {
         let gateways = [address(self.default_gateway, Some(true))?, address(self.default_gateway_v6, Some(false))?];
         let dns = self.dns.unwrap_or_default();
         dns.iter().try_for_each(|server| address(Some(server.clone()), None).map(drop))?;
+        self.dns_search.iter().flatten().try_for_each(|domain| search_domain(domain))?;
+        if self.host_gateway_ip.is_some() && self.host_gateway_ips.is_some() {
+            bail!("host-gateway-ip and host-gateway-ips must not both be specified in the config file");
+        }
         let host_gateways = self.host_gateway_ips.into_iter().flatten().chain(self.host_gateway_ip);
         let host_gateways: Vec<IpAddr> = host_gateways.filter_map(|text| address(Some(text), None).transpose()).collect::<Result<_>>()?;
+        for (ipv4, family) in [(true, "IPv4"), (false, "IPv6")] {
+            if host_gateways.iter().filter(|address| address.is_ipv4() == ipv4).count() > 1 {
+                bail!("only one {family} host gateway IP address can be specified");
+            }
+        }
         let bases = match self.default_address_pools {
             Some(pools) => pools.iter().map(Pool::base).collect::<Result<_>>()?,
             None => default_bases(),
@@ -320,6 +340,18 @@ mod tests {
         check(r#"{"fixed-cidr":"fd00::/64"}"#, Err("invalid CIDR address: fd00::/64"));
         check(r#"{"default-gateway":"x"}"#, Err("invalid IP address: x"));
         check(r#"{"dns":["1.1.1.1","x"]}"#, Err("invalid IP address: x"));
+        check(r#"{"dns-search":["a b"]}"#, Err("a b is not a valid domain"));
+        check(r#"{"dns-search":["1.2"]}"#, Err("1.2 is not a valid domain"));
+        check(r#"{"dns-search":[".","a-b.c_d.example."]}"#, Ok(r#"Some("dhow-1") None 7 1500 None"#));
+        check(
+            r#"{"host-gateway-ips":["10.0.0.1"],"host-gateway-ip":"10.0.0.1"}"#,
+            Err("host-gateway-ip and host-gateway-ips must not both be specified in the config file"),
+        );
+        check(
+            r#"{"bridge":"br","bip6":"fd00::1/64"}"#,
+            Err("You specified -b & --bip6, mutually exclusive options. Please specify only one"),
+        );
+        check(r#"{"host-gateway-ips":["fd00::1","fd00::2"]}"#, Err("only one IPv6 host gateway IP address can be specified"));
         check(r#"{"host-gateway-ips":["x"]}"#, Err("invalid IP address: x"));
         check(r#"{"default-address-pools":[{"base":"10.0.0.0/24","size":16}]}"#, Err("invalid pools size 16 of the base 10.0.0.0/24"));
     }

@@ -112,7 +112,7 @@ pub(crate) fn merge(flags: Flags, keys: Keys, environment: &dyn Fn(&str) -> Opti
     let insecure = flags.insecure.into_iter().chain(keys.insecure_registries);
     Ok(Registries {
         client: Client {
-            insecure: insecure.map(|entry| without_scheme(&entry).trim_end_matches('/').to_owned()).collect(),
+            insecure: insecure.map(|entry| check_insecure(&entry)).collect::<Result<_>>()?,
             mirrors,
             index: flags.index_url.or(keys.index_url).filter(|url| !url.is_empty()),
             certificates: CERTIFICATES.iter().map(Into::into).collect(),
@@ -127,6 +127,36 @@ pub(crate) fn merge(flags: Flags, keys: Keys, environment: &dyn Fn(&str) -> Opti
 
 fn without_scheme(text: &str) -> &str {
     text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text)
+}
+
+/// A host, with or without a port, or a network.
+fn check_insecure(text: &str) -> Result<String> {
+    if text.starts_with('-') || text.ends_with('-') {
+        bail!("invalid index name ({text}). Cannot begin or end with a hyphen");
+    }
+    let entry = without_scheme(text).trim_end_matches('/');
+    if entry.contains("://") {
+        bail!("insecure registry {entry} should not contain '://'");
+    }
+    if entry.parse::<dhow_engine::network::Subnet>().is_ok() || entry.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(entry.to_owned());
+    }
+    let (host, port) = match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+        _ => (entry, None),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let name = |host: &str| {
+        host.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    if !name(bare) && bare.parse::<std::net::IpAddr>().is_err() {
+        bail!("insecure registry {entry} is not valid: invalid host {bare:?}");
+    }
+    match port {
+        Some(port) if port.parse::<u16>().is_err() => bail!("insecure registry {entry} is not valid: invalid port {port:?}"),
+        _ => Ok(entry.to_owned()),
+    }
 }
 
 fn check_mirror(text: &str) -> Result<String> {
@@ -214,11 +244,11 @@ mod tests {
 
     #[test]
     fn flags_and_keys() {
-        let json = r#"{"insecure-registries":["http://r:5000/","10.0.0.0/8"],"registry-mirrors":["https://m/"],
+        let json = r#"{"insecure-registries":["http://r:5000/","10.0.0.0/8","[::1]:5000","fd00::1"],"registry-mirrors":["https://m/"],
             "max-concurrent-downloads":7,"proxies":{"https-proxy":"http://p:1"}}"#;
         let flags = Flags { mirrors: vec!["http://n".into()], ..Flags::default() };
         let merged = check(flags, json).unwrap();
-        assert_eq!(merged.client.insecure, ["r:5000", "10.0.0.0/8"]);
+        assert_eq!(merged.client.insecure, ["r:5000", "10.0.0.0/8", "[::1]:5000", "fd00::1"]);
         assert_eq!(merged.client.mirrors, ["http://n", "https://m"]);
         assert_eq!((merged.downloads, merged.client.tries), (7, 5));
         let expect = Proxies { http: None, https: Some("http://p:1".into()), none: "a.example".into() };
@@ -234,6 +264,10 @@ mod tests {
         for json in [
             r#"{"max-concurrent-downloads":-1}"#,
             r#"{"registry-mirrors":["m.example"]}"#,
+            r#"{"insecure-registries":["a b"]}"#,
+            r#"{"insecure-registries":["a:99999"]}"#,
+            r#"{"insecure-registries":["-a"]}"#,
+            r#"{"insecure-registries":["ftp://a"]}"#,
             r#"{"registry-mirrors":["https://u:p@m.example"]}"#,
             r#"{"registry-mirrors":["https://m.example?x"]}"#,
         ] {

@@ -33,7 +33,13 @@ const PACKAGES: [(&str, &str); 8] = [
 ];
 
 /// Fields whose types have names.
-const FIELDS: [(&str, &str); 22] = [
+const FIELDS: [(&str, &str); 28] = [
+    ("BlkioWeightDevice", "[]*blkiodev.WeightDevice"),
+    ("BlkioDeviceReadBps", "[]*blkiodev.ThrottleDevice"),
+    ("BlkioDeviceWriteBps", "[]*blkiodev.ThrottleDevice"),
+    ("BlkioDeviceReadIOps", "[]*blkiodev.ThrottleDevice"),
+    ("BlkioDeviceWriteIOps", "[]*blkiodev.ThrottleDevice"),
+    ("Ulimits", "[]*units.Ulimit"),
     ("ExposedPorts", "nat.PortSet"),
     ("PortBindings", "nat.PortMap"),
     ("NetworkMode", "container.NetworkMode"),

@@ -84,6 +84,8 @@ fn memory(r: &mut Resources, features: &Features, update: bool, warnings: &mut V
     if discard(warnings, r.memory_reservation > 0, features.reservation, soft) {
         r.memory_reservation = 0;
     }
+    // Less than nothing is none.
+    r.memory_reservation = r.memory_reservation.max(0);
     if r.memory_reservation != 0 && r.memory_reservation < MEMORY_MIN {
         return bad("Minimum memory reservation allowed is 6MB");
     }
