@@ -1,7 +1,6 @@
 //! Published ports: numbers in the books, sockets that hold them, elements in the table. They lead to the network that has the way to
 //! everywhere, and move with it.
 
-use super::attach::ordered;
 use super::{Inner, Networks};
 use crate::error::{Error, Kind, Result};
 use crate::model::Container;
@@ -18,8 +17,9 @@ use std::sync::Arc;
 
 /// Sockets that one message to a shim has room for, beside its clients'.
 pub(crate) const ONE_MESSAGE: usize = 40;
-/// Of a row of ports that lead to a row of the same length so many are held by sockets; the others only are looked at.
-const HELD: usize = 64;
+/// Of a row of ports that lead to a row of the same length so many are held by sockets, two each where the host has IPv6; the others only are
+/// looked at. A socket that listens costs about 3 KiB of the kernel's memory: 6 MiB for a row of any length.
+const HELD: usize = 1024;
 /// Of more ports than these the usual limit of descriptors may not be enough.
 const MANY: usize = 200;
 
@@ -54,7 +54,7 @@ impl Target {
     /// `None` where no network leads anywhere.
     fn of(networks: &Networks, memberships: &BTreeMap<String, Membership>) -> Option<Self> {
         let mut found: Vec<(Arc<Network>, Place)> = Vec::new();
-        for name in ordered(memberships) {
+        for name in Membership::in_order(memberships) {
             let Some(membership) = memberships.get(&name) else { continue };
             let network = networks.get(&membership.network).ok().filter(|network| !network.internal && network.driver == Driver::Bridge);
             found.extend(network.zip(membership.place.clone()));
@@ -354,8 +354,8 @@ mod tests {
             groups(&all, None).iter().filter(|group| group.held).count()
         };
         assert_eq!(row(10, 1), 10);
-        assert_eq!(row(1000, 1), HELD);
-        assert_eq!(row(500, 2), 500);
+        assert_eq!(row(5000, 1), HELD);
+        assert_eq!(row(1500, 2), 1500);
     }
 
     #[test]
