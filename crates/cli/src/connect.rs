@@ -9,6 +9,7 @@
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,7 @@ fn by_context(name: &str) -> Choice {
 /// The address that somebody named, and the TLS that belongs to it.
 fn named_host(globals: &Globals) -> Result<Option<(String, Option<tls::Options>)>, Error> {
     Ok(match choice(globals)? {
-        Choice::Host(host) => Some((host, tls::of(globals)?)),
+        Choice::Host(host) => Some((host, encrypted(globals)?)),
         Choice::Context(name) => Some(globals.config()?.context(&name).map_err(|error| unresolved(&error.to_string()))?),
         Choice::Nothing => None,
     })
@@ -210,4 +211,18 @@ fn last_words(child: &mut Child) -> String {
     let text = text.trim();
     let text = text.strip_prefix("failed to start daemon: ").unwrap_or(text);
     if text.is_empty() { "it ended without a word".to_owned() } else { text.to_owned() }
+}
+/// What of TLS is asked for before the command and in the environment; `None`: no TLS.
+fn encrypted(globals: &Globals) -> Result<Option<tls::Options>, Error> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let verify = globals.is("tlsverify") || variable("DOCKER_TLS_VERIFY").is_some();
+    if !verify && !globals.is("tls") && variable("DOCKER_TLS").is_none() {
+        return Ok(None);
+    }
+    let directory = match variable("DOCKER_CERT_PATH") {
+        Some(path) => path.into(),
+        None => globals.config()?.directory.clone(),
+    };
+    let named = |flag: &str| globals.value(flag).filter(|_| globals.given(flag)).map(PathBuf::from);
+    Ok(Some(tls::choose(verify, [named("tlscacert"), named("tlscert"), named("tlskey")], &directory)))
 }

@@ -4,7 +4,6 @@
 //! named it: the engine says whether it wants one.
 
 use crate::error::Error;
-use crate::globals::Globals;
 use dhow_tls::{AnyCertificate, certificates};
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::PrivateKeyDer;
@@ -22,21 +21,6 @@ pub(crate) struct Options {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// What is asked for before the command and in the environment; `None`: no TLS.
-pub(crate) fn of(globals: &Globals) -> Result<Option<Options>, Error> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let verify = globals.is("tlsverify") || variable("DOCKER_TLS_VERIFY").is_some();
-    if !verify && !globals.is("tls") && variable("DOCKER_TLS").is_none() {
-        return Ok(None);
-    }
-    let directory = match variable("DOCKER_CERT_PATH") {
-        Some(path) => path.into(),
-        None => globals.config()?.directory.clone(),
-    };
-    let named = |flag: &str| globals.value(flag).filter(|_| globals.given(flag)).map(PathBuf::from);
-    Ok(Some(choose(verify, [named("tlscacert"), named("tlscert"), named("tlskey")], &directory)))
-}
-
 /// What a context keeps, where it keeps anything: `directory` is its own among the contexts' TLS files.
 pub(crate) fn of_context(directory: &Path, skip_verify: bool) -> Option<Options> {
     let file = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
@@ -45,7 +29,7 @@ pub(crate) fn of_context(directory: &Path, skip_verify: bool) -> Option<Options>
 }
 
 /// The files that were named, else those of the directory that are there. The authority must be there to be trusted.
-fn choose(verify: bool, [authority, certificate, key]: [Option<PathBuf>; 3], directory: &Path) -> Options {
+pub(crate) fn choose(verify: bool, [authority, certificate, key]: [Option<PathBuf>; 3], directory: &Path) -> Options {
     let named = certificate.is_some() || key.is_some();
     let certificate = certificate.unwrap_or_else(|| directory.join("cert.pem"));
     let key = key.unwrap_or_else(|| directory.join("key.pem"));

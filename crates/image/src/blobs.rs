@@ -5,6 +5,7 @@ use dhow_storage::{DiffId, Staged};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -203,7 +204,7 @@ impl Blobs {
     pub(crate) fn spool_layer(&self, staged: Staged, size: u64) -> Result<Option<Spooled>> {
         let Some(tar) = staged.tar() else { return Ok(None) };
         let path = self.tmp.join(random_name());
-        crate::ingest::link(tar, &path)?;
+        link(tar, &path)?;
         let digest = staged.diff().to_string();
         Ok(Some(Spooled { path, digest, size, kept: false, layer: Mutex::new(Early::Done(Box::new(staged))) }))
     }
@@ -325,4 +326,14 @@ fn random_name() -> String {
         bytes = (crate::model::now() as u128 ^ (u128::from(std::process::id()) << 96)).to_le_bytes();
     }
     hex::encode(bytes)
+}
+
+/// Gives an open file one more name.
+pub(crate) fn link(file: &OwnedFd, name: &Path) -> Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let failed = |error: rustix::io::Errno| io("link to", name.display())(error.into());
+    match rustix::fs::linkat(rustix::fs::CWD, &own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW) {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => other.map_err(failed),
+    }
 }

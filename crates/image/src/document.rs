@@ -89,6 +89,26 @@ pub(crate) struct Document {
     pub(crate) manifests: Option<Vec<Descriptor>>,
 }
 
+/// A document as a registry gets it.
+#[derive(Debug, Clone)]
+pub struct OutgoingManifest {
+    /// As it is sent.
+    pub bytes: Vec<u8>,
+    /// What it is.
+    pub media_type: String,
+    /// `sha256:…`.
+    pub digest: String,
+}
+
+impl OutgoingManifest {
+    /// What names it.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        let size = self.bytes.len() as u64;
+        Descriptor { media_type: self.media_type.clone(), digest: self.digest.clone(), size, ..Descriptor::default() }
+    }
+}
+
 /// Parses a JSON document.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| Error::Archive(format!("{what}: {e}")))

@@ -1,9 +1,8 @@
 //! What of an index is here: each of its manifests with what it names, as far as the content store has it.
 
-use crate::document::{DOCUMENT_MAX, Descriptor, Document, INDEX, MANIFEST, parse};
+use crate::document::{DOCUMENT_MAX, Descriptor, Document, INDEX, MANIFEST, OutgoingManifest, parse};
 use crate::error::{Error, Result, io};
 use crate::model::Image;
-use crate::push::OutgoingManifest;
 use crate::store::Images;
 use dhow_reference::Reference;
 use sha2::{Digest, Sha256};

@@ -1,12 +1,12 @@
 //! Content on its way in, under the digest that it must have. What came is kept when a transfer breaks off, so that the next one goes on
 //! there, also after a restart; nobody reads it before it was checked.
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, link};
 use crate::error::{Error, Result, io};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -108,16 +108,6 @@ impl Ingest {
         self.hash = Sha256::new();
         self.at = 0;
         Ok(())
-    }
-}
-
-/// Gives an open file one more name.
-pub(crate) fn link(file: &OwnedFd, name: &Path) -> Result<()> {
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let failed = |error: rustix::io::Errno| io("link to", name.display())(error.into());
-    match rustix::fs::linkat(rustix::fs::CWD, &own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW) {
-        Err(rustix::io::Errno::EXIST) => Ok(()),
-        other => other.map_err(failed),
     }
 }
 

@@ -40,13 +40,13 @@ mod usage;
 
 pub use arrive::{Arrival, Bring};
 pub use commit::CommitConfig;
-pub use document::{Descriptor, PlatformEntry};
+pub use document::{Descriptor, OutgoingManifest, PlatformEntry};
 pub use error::{Error, Result};
 pub use held::{Held, HeldContent, HeldEntry};
 pub use ingest::{Arrived, Ingest};
 pub use model::{Image, ImportConfig, LoadStep, Loaded, Platform, Removed, User};
 pub use parallel::Hand;
 pub use policy::Compressed;
-pub use push::{Outgoing, OutgoingLayer, OutgoingManifest, Packed};
+pub use push::{Outgoing, OutgoingLayer, Packed};
 pub use store::Images;
 pub use usage::DiskUsage;

@@ -2,7 +2,7 @@
 
 use crate::blobs::Spooled;
 use crate::db;
-use crate::document::Descriptor;
+use crate::document::OutgoingManifest;
 use crate::error::{Error, Result, io};
 use crate::incoming::chains;
 use crate::index::key;
@@ -54,26 +54,6 @@ pub struct Packed {
     pub digest: String,
     /// How many.
     pub size: u64,
-}
-
-/// A manifest for a registry.
-#[derive(Debug, Clone)]
-pub struct OutgoingManifest {
-    /// As it is sent.
-    pub bytes: Vec<u8>,
-    /// What it is.
-    pub media_type: String,
-    /// `sha256:…`.
-    pub digest: String,
-}
-
-impl OutgoingManifest {
-    /// What names it.
-    #[must_use]
-    pub fn descriptor(&self) -> Descriptor {
-        let size = self.bytes.len() as u64;
-        Descriptor { media_type: self.media_type.clone(), digest: self.digest.clone(), size, ..Descriptor::default() }
-    }
 }
 
 #[derive(Serialize)]

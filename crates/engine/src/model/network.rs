@@ -250,6 +250,15 @@ pub struct Membership {
     pub place: Option<Place>,
 }
 
+impl Membership {
+    /// The networks of a container in the order of their links: by priority, then by name.
+    pub(crate) fn in_order(memberships: &BTreeMap<String, Self>) -> Vec<String> {
+        let mut names: Vec<&String> = memberships.keys().collect();
+        names.sort_by(|a, b| memberships[*b].priority.cmp(&memberships[*a].priority).then_with(|| a.cmp(b)));
+        names.into_iter().cloned().collect()
+    }
+}
+
 /// What a running container has in a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Place {

@@ -10,7 +10,6 @@ use crate::model::{Container, NetworkMode};
 use dhow_network::endpoint::{self, Plan};
 use dhow_network::ipam;
 use dhow_shim::config::NetworkConfig;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -50,13 +49,6 @@ fn with_ports(networks: &Networks, container: &Container, mut attached: Attached
     Ok(attached)
 }
 
-/// The networks in the order of their links: by priority, then by name.
-pub(super) fn ordered(memberships: &BTreeMap<String, Membership>) -> Vec<String> {
-    let mut names: Vec<&String> = memberships.keys().collect();
-    names.sort_by(|a, b| memberships[*b].priority.cmp(&memberships[*a].priority).then_with(|| a.cmp(b)));
-    names.into_iter().cloned().collect()
-}
-
 fn places(networks: &Networks, container: &Container) -> Result<Attached> {
     networks.check()?;
     let mut attached = Attached { held: Held::default(), config: NetworkConfig::default(), sockets: Vec::new(), later: Vec::new() };
@@ -64,7 +56,7 @@ fn places(networks: &Networks, container: &Container) -> Result<Attached> {
     let mut routed = [false; 2];
     let given = (|| {
         let mut names: Vec<String> = Vec::new();
-        for key in &ordered(&container.networks) {
+        for key in &Membership::in_order(&container.networks) {
             let asked = container.networks.get(key).cloned().unwrap_or_default();
             let (network, membership) = take(networks, container, key, asked, &names)?;
             let Some(place) = &membership.place else { continue };

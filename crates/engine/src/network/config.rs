@@ -1,6 +1,7 @@
 //! Networks that are only the configuration of others.
 
-use super::{Networks, plain, plan};
+use super::pool::pool;
+use super::{Networks, plain};
 use crate::error::{Error, Kind, Result};
 use crate::model::network::{Driver, Network, NetworkRequest};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(super) fn check(request: &NetworkRequest) -> Result<()> {
 /// A configuration as a network. It has no addresses of its own: its subnets are checked and kept as they were given.
 pub(super) fn network(request: NetworkRequest) -> Result<Network> {
     for asked in request.pools.iter().filter(|asked| !asked.subnet.is_empty()) {
-        plan::pool(asked)?;
+        pool(asked)?;
     }
     Ok(Network {
         config_only: true,

@@ -1,7 +1,7 @@
 //! Running containers that get places in further networks, or lose some.
 
 use super::Networks;
-use super::attach::{ordered, planned, take};
+use super::attach::{planned, take};
 use super::host::failed;
 use crate::error::{Error, Kind, Result};
 use crate::model::network::{Driver, Membership, Network, Place};
@@ -78,7 +78,7 @@ fn take_away(networks: &Networks, container: &Container, membership: &Membership
 }
 
 fn next_route(container: &Container, lost: &Place) -> Result<()> {
-    let next = ordered(&container.networks).into_iter().find_map(|name| {
+    let next = Membership::in_order(&container.networks).into_iter().find_map(|name| {
         let other = container.networks.get(&name)?.place.clone()?;
         (other.endpoint != lost.endpoint && other.leads_out()).then_some(other)
     });

@@ -13,6 +13,7 @@ mod names;
 mod nameservers;
 mod options;
 mod plan;
+mod pool;
 mod publish;
 mod resolver;
 mod sharing;
