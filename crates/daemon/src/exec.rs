@@ -20,7 +20,7 @@ pub(crate) async fn create(cx: Cx, container: &str) -> Result<Reply> {
 }
 
 fn request(body: ExecCreateBody) -> Result<ExecRequest> {
-    let command = body.cmd.map(|words| words.0).unwrap_or_default();
+    let command = body.cmd.unwrap_or_default();
     if command.is_empty() {
         return Err(Failure::invalid("No exec command specified"));
     }

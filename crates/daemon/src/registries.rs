@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{alphabet, engine::DecodePaddingMode};
-use dhow_api::types::system::{IndexConfig, RegistryConfig};
+use dhow_api::types::system::{AuthConfig, IndexConfig, RegistryConfig};
 use dhow_engine::registries::{Credentials, Proxies, Settings as Client};
 use http::HeaderMap;
 use serde::Deserialize;
@@ -205,33 +205,19 @@ fn decode(text: &str) -> Option<Credentials> {
     let bytes = [&alphabet::URL_SAFE, &alphabet::STANDARD]
         .into_iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, lenient).decode(text.trim()).ok())?;
-    Some(serde_json::from_slice::<Auth>(&bytes).ok()?.into())
+    serde_json::from_slice::<AuthConfig>(&bytes).ok().map(of_auth)
 }
 
-/// Docker's AuthConfig.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Auth {
-    username: String,
-    password: String,
-    auth: String,
-    identitytoken: String,
-    registrytoken: String,
-    /// Whom they are for.
-    pub(crate) serveraddress: String,
-}
-
-impl From<Auth> for Credentials {
-    fn from(auth: Auth) -> Self {
-        let (mut username, mut password) = (auth.username, auth.password);
-        if username.is_empty()
-            && let Ok(plain) = base64::engine::general_purpose::STANDARD.decode(&auth.auth)
-            && let Some((name, secret)) = String::from_utf8_lossy(&plain).split_once(':')
-        {
-            (username, password) = (name.to_owned(), secret.trim_end_matches('\0').to_owned());
-        }
-        Self { username, password, identity_token: auth.identitytoken, registry_token: auth.registrytoken }
+/// For the client of registries.
+pub(crate) fn of_auth(auth: AuthConfig) -> Credentials {
+    let (mut username, mut password) = (auth.username, auth.password);
+    if username.is_empty()
+        && let Ok(plain) = base64::engine::general_purpose::STANDARD.decode(&auth.auth)
+        && let Some((name, secret)) = String::from_utf8_lossy(&plain).split_once(':')
+    {
+        (username, password) = (name.to_owned(), secret.trim_end_matches('\0').to_owned());
     }
+    Credentials { username, password, identity_token: auth.identity_token, registry_token: auth.registry_token }
 }
 
 #[cfg(test)]

@@ -195,3 +195,32 @@ fn requests_that_no_client_sends() {
     assert_eq!(status("GET", "/_ping", ""), 200);
     engine.finish();
 }
+
+/// What is no JSON, and JSON of the wrong kind: the words are Go's.
+#[test]
+fn bodies_that_do_not_fit() {
+    let engine = Engine::new();
+    engine.ok("create --name box busybox true");
+    let check = |path: &str, body: &str, status: u16, expect: &str| {
+        let answer = dhow_tests::http::request(&engine.socket(), "POST", path, body).expect("an answer");
+        assert_eq!((answer.status, answer.text().contains(expect)), (status, true), "{path} {body}: {}", answer.text());
+    };
+    check(
+        "/containers/box/exec",
+        r#"{"Cmd":"true"}"#,
+        400,
+        "cannot unmarshal string into Go struct field ExecOptions.Cmd of type []string",
+    );
+    check("/containers/box/exec", "null", 400, "No exec command specified");
+    check("/containers/create", "null", 400, "config cannot be empty in order to create a container");
+    check("/networks/box/connect", "null", 404, "network box not found");
+    check("/networks/none/connect", "null", 400, "invalid name or ID supplied");
+    check("/networks/create", r#"{"CheckDuplicate":"x"}"#, 400, "Go struct field CreateRequest.CheckDuplicate of type bool");
+    check("/networks/create", r#"{"ConfigFrom":5}"#, 400, "Go struct field CreateRequest.ConfigFrom of type network.ConfigReference");
+    check("/auth", r#"{"username":5}"#, 400, "cannot unmarshal number into Go struct field AuthConfig.username of type string");
+    check("/auth", "[]", 400, "cannot unmarshal array into Go value of type registry.AuthConfig");
+    check("/volumes/create", r#"{"Name":"a",}"#, 400, "invalid character '}' looking for beginning of object key string");
+    check("/volumes/create", "null", 201, "Mountpoint");
+    check("/containers/box/update", "null", 200, "Warnings");
+    engine.finish();
+}

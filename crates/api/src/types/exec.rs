@@ -1,7 +1,5 @@
 //! Exec: create, start, inspect.
 
-use super::wire::Words;
-
 wire! {
     /// Body of `POST /containers/{id}/exec`.
     pub struct ExecCreateBody {
@@ -16,7 +14,7 @@ wire! {
         detach_keys: String = "DetachKeys",
         env: Option<Vec<String>> = "Env",
         working_dir: String = "WorkingDir",
-        cmd: Option<Words> = "Cmd",
+        cmd: Option<Vec<String>> = "Cmd",
     }
 
     /// Its answer.

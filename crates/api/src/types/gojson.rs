@@ -2,7 +2,8 @@
 //! in, the path to the field, and the field's type.
 
 /// Structs of requests whose names are others in Go, with their packages. All others have theirs.
-const STRUCTS: [(&str, &str, &str); 15] = [
+const STRUCTS: [(&str, &str, &str); 16] = [
+    ("AuthConfig", "registry", "AuthConfig"),
     ("CreateBody", "runconfig", "ContainerConfigWrapper"),
     ("Config", "runconfig", "ContainerConfigWrapper"),
     ("UpdateBody", "container", "UpdateConfig"),
@@ -21,7 +22,8 @@ const STRUCTS: [(&str, &str, &str); 15] = [
 ];
 
 /// Packages of structs with the same name.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
+    ("ConfigReference", "network"),
     ("Mount", "mount"),
     ("BindOptions", "mount"),
     ("VolumeOptions", "mount"),
@@ -105,12 +107,20 @@ pub fn words(body: &[u8], error: &serde_json::Error) -> Option<String> {
     if error.is_eof() {
         return Some("unexpected EOF".into());
     }
-    if text == "expected value" {
+    let letter = || {
         let line = body.split(|byte| *byte == b'\n').nth(error.line().checked_sub(1)?)?;
-        let letter = char::from(*line.get(error.column().checked_sub(1)?)?);
-        return Some(format!("invalid character '{letter}' looking for beginning of value"));
-    }
-    None
+        Some(char::from(*line.get(error.column().checked_sub(1)?)?))
+    };
+    let place = match text {
+        "expected value" => "looking for beginning of value",
+        "trailing comma" if letter()? == ']' => "looking for beginning of value",
+        "trailing comma" | "key must be a string" => "looking for beginning of object key string",
+        "expected `:`" => "after object key",
+        "expected `,` or `}`" => "after object key:value pair",
+        "expected `,` or `]`" => "after array element",
+        _ => return None,
+    };
+    Some(format!("invalid character '{}' {place}", letter()?))
 }
 
 fn without_place(error: &str) -> &str {

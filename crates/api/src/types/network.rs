@@ -69,6 +69,8 @@ wire! {
         config_from: Option<ConfigReference> = "ConfigFrom",
         options: Option<BTreeMap<String, String>> = "Options",
         labels: Option<BTreeMap<String, String>> = "Labels",
+        /// What clients of old sent; names are always unique.
+        check_duplicate: Option<bool> = "CheckDuplicate" @omit,
     }
 
     /// What became of it.

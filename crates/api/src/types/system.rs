@@ -19,6 +19,16 @@ wire! {
         build_time: String = "BuildTime" @omit,
     }
 
+    /// Who somebody is at a registry.
+    pub struct AuthConfig {
+        username: String = "username" @omit,
+        password: String = "password" @omit,
+        auth: String = "auth" @omit,
+        server_address: String = "serveraddress" @omit,
+        identity_token: String = "identitytoken" @omit,
+        registry_token: String = "registrytoken" @omit,
+    }
+
     /// What the engine calls itself.
     pub struct Platform {
         name: String = "Name",

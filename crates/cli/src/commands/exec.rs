@@ -1,7 +1,7 @@
 //! `exec`.
 
 use dhow_api::client::{Client, Request};
-use dhow_api::types::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecStartBody, Words};
+use dhow_api::types::{ExecCreateAnswer, ExecCreateBody, ExecInspect, ExecStartBody};
 
 use super::{run, shared};
 use crate::app::App;
@@ -86,7 +86,7 @@ fn body(parsed: &Parsed, detach_keys: String) -> Result<ExecCreateBody, Error> {
         detach_keys,
         env: if environment.is_empty() { None } else { Some(environment) },
         working_dir: parsed.text("workdir").to_owned(),
-        cmd: Some(Words(parsed.args[1..].to_vec())),
+        cmd: Some(parsed.args[1..].to_vec()),
     })
 }
 

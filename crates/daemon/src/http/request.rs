@@ -68,6 +68,8 @@ pub(crate) async fn read(body: Asked) -> Result<bytes::Bytes> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Nothing is an object that says nothing.
+    let bytes = if bytes.trim_ascii() == b"null" { b"{}" } else { bytes };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let words = |error: serde_json::Error| dhow_api::types::gojson::words(bytes, &error).unwrap_or_else(|| error.to_string());
     let value = T::deserialize(&mut deserializer).map_err(|error| ApiError::invalid(format!("invalid JSON: {}", words(error))))?;
@@ -100,6 +102,13 @@ mod tests {
         };
         assert!(parse::<ExecStartBody>(b" {\"Detach\":true}\n").unwrap().detach);
         check("{", "invalid JSON: ");
+        assert!(!parse::<ExecStartBody>(b" null\n").unwrap().detach);
+        check("{\"Tty\":true,}", "invalid JSON: invalid character '}' looking for beginning of object key string");
+        check("{Tty:true}", "invalid JSON: invalid character 'T' looking for beginning of object key string");
+        check("{\"Tty\" true}", "invalid JSON: invalid character 't' after object key");
+        check("{\"Tty\":true \"x\"}", "invalid JSON: invalid character '\"' after object key:value pair");
+        check("{\"x\":[1,]}", "invalid JSON: invalid character ']' looking for beginning of value");
+        check("{\"x\":[1 2]}", "invalid JSON: invalid character '2' after array element");
         check("{} x", "unexpected content after JSON");
         let expect = "invalid JSON: json: cannot unmarshal number into Go struct field ExecStartOptions.Detach of type bool";
         check("{\"Detach\":3}", expect);
