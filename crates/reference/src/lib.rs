@@ -1,6 +1,7 @@
-//! Names of images, normalised as Docker does (distribution/reference).
+//! Names of images, normalised as Docker does (distribution/reference), and of platforms.
 
 mod grammar;
+pub mod platform;
 #[cfg(test)]
 mod tests;
 

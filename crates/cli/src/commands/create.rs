@@ -6,13 +6,14 @@ use std::io::Write;
 use dhow_api::client::{Client, Host, Request};
 use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount, Version};
 use dhow_reference::Reference;
+use dhow_reference::platform::Platform;
 
 use super::{pull, shared};
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::Parsed;
-use crate::options::{self, CREATE_FLAGS, Extra, create_body, os_error};
+use crate::options::{CREATE_FLAGS, Extra, create_body, os_error};
 use crate::output::{say, warn};
 use crate::terminal;
 
@@ -145,7 +146,8 @@ pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &C
 fn platform(parsed: &Parsed) -> Result<Option<String>, Error> {
     let given = parsed.value("platform").map(str::to_owned);
     let given = given.or_else(|| std::env::var("DOCKER_DEFAULT_PLATFORM").ok()).filter(|text| !text.is_empty());
-    given.map(|text| options::platform(&text)).transpose().map_err(Error::new)
+    let parsed = given.map(|text| Platform::parse(&text)).transpose();
+    Ok(parsed.map_err(|words| Error::new(format!("error parsing specified platform: {words}")))?.map(|platform| platform.to_string()))
 }
 
 async fn pull_image(app: &App, client: &Client, parsed: &Parsed, name: &Reference, platform: Option<&str>) -> Result<(), Error> {

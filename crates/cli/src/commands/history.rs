@@ -48,7 +48,7 @@ const EPOCH: i64 = 946_684_800;
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let mut request = Request::get(format!("/images/{}/history", segment(&parsed.args[0])));
     if let Some(platform) = parsed.value("platform").filter(|platform| !platform.is_empty()) {
-        request = request.query("platform", super::images::platform_query(platform)?);
+        request = request.query("platform", super::images::platform_query(platform, "invalid platform: ")?);
     }
     let steps: Vec<ImageHistoryItem> = app.block_on(async { Ok::<_, Error>(app.client().await?.json(request).await?) })?;
     let human = parsed.is_or_default_on("human");

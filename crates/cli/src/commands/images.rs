@@ -3,6 +3,7 @@
 use dhow_api::client::Request;
 use dhow_api::size::human_with;
 use dhow_api::types::ImageSummary;
+use dhow_reference::platform::Platform;
 use serde_json::{Map, Value, json};
 
 use super::{images_tree, shared};
@@ -10,7 +11,7 @@ use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, filter, string, switch};
-use crate::options::{self, filters};
+use crate::options::filters;
 use crate::output::{list, time};
 use crate::output::{say, warn};
 
@@ -148,16 +149,20 @@ fn fields(image: &ImageSummary, no_trunc: bool, repository: &str, tag: &str, dig
     }
 }
 
-/// A platform that a person names, as the API's queries take it.
-pub(super) fn platform_query(text: &str) -> Result<String, Error> {
-    options::platform(text).map(|platform| platform_json(&platform)).map_err(Error::new)
+/// A platform that a person names, as the API's queries take it. What is said where it is none begins with `before`.
+pub(super) fn platform_query(text: &str, before: &str) -> Result<String, Error> {
+    match Platform::parse(text) {
+        Ok(platform) => Ok(platform_json(&platform)),
+        Err(words) => Err(Error::new(format!("{before}{words}"))),
+    }
 }
 
 /// A platform in JSON.
-fn platform_json(platform: &str) -> String {
-    let mut parts = platform.splitn(3, '/');
-    let mut next = |key: &str| parts.next().map(|part| (key.to_owned(), Value::String(part.to_owned())));
-    let map: Map<String, Value> = [next("os"), next("architecture"), next("variant")].into_iter().flatten().collect();
+fn platform_json(platform: &Platform) -> String {
+    let Platform { os, os_version, architecture, variant } = platform;
+    let parts = [("architecture", architecture), ("os", os), ("os.version", os_version), ("variant", variant)];
+    let said = parts.into_iter().filter(|(_, part)| !part.is_empty());
+    let map: Map<String, Value> = said.map(|(key, part)| (key.to_owned(), Value::String(part.clone()))).collect();
     Value::Object(map).to_string()
 }
 
@@ -195,6 +200,10 @@ mod tests {
 
     #[test]
     fn platforms() {
-        assert_eq!(platform_json("linux/arm64/v8"), r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#);
+        let check =
+            |text: &str, expect: &str| assert_eq!(platform_query(text, "so: ").unwrap_or_else(|e| e.words().unwrap_or_default()), expect);
+        check("linux/arm64/v8", r#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
+        check("windows(10.0)/amd64", r#"{"architecture":"amd64","os":"windows","os.version":"10.0"}"#);
+        check("bogus", "so: \"bogus\": unknown operating system or architecture: invalid argument");
     }
 }

@@ -128,12 +128,14 @@ fn run(app: &App, parsed: &Parsed, kinds: &[Kind]) -> Result<(), Error> {
         "" | "json" => None,
         text => Some(Template::parse("", text).map_err(|error| Error::with_status(format!("template parsing error: {error}"), 64))?),
     };
+    let platform = parsed.value("platform").filter(|platform| !platform.is_empty());
+    let platform = platform.map(|text| super::images::platform_query(text, "")).transpose()?;
     let (found, failures) = app.block_on(async {
         let client = app.client().await?;
         let mut found = Vec::new();
         let mut failures = Vec::new();
         for name in &parsed.args {
-            match find(client, name, kinds, parsed).await {
+            match find(client, name, kinds, platform.as_deref(), parsed).await {
                 Ok(value) => found.push(value),
                 Err(Error::Api(error)) if error.status().is_none() => return Err(Error::Api(error)),
                 Err(error) => failures.extend(error.words()),
@@ -178,11 +180,11 @@ fn show(found: Vec<Value>, format: &str, template: Option<&Template>) -> Result<
     Ok(None)
 }
 
-async fn find(client: &Client, name: &str, kinds: &[Kind], parsed: &Parsed) -> Result<Value, Error> {
+async fn find(client: &Client, name: &str, kinds: &[Kind], platform: Option<&str>, parsed: &Parsed) -> Result<Value, Error> {
     for kind in kinds {
         let mut request = Request::get(kind.path(name)).flag("size", *kind == Kind::Container && parsed.is("size"));
-        if let Some(platform) = parsed.value("platform") {
-            request = request.query("platform", super::images::platform_query(platform)?);
+        if let Some(platform) = platform {
+            request = request.query("platform", platform);
         }
         match client.json::<Value>(request).await {
             Ok(value) => return Ok(value),

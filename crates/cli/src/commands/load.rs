@@ -42,7 +42,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let quiet = if parsed.is("quiet") || !moving { "1" } else { "0" };
     let mut request = Request::post("/images/load").query("quiet", quiet).body("application/x-tar", body);
     if let Some(platform) = parsed.value("platform") {
-        request = request.query("platform", super::images::platform_query(platform)?);
+        request = request.query("platform", super::images::platform_query(platform, "invalid platform: ")?);
     }
     app.block_on(async {
         let mut answer = app.client().await?.send(request).await?;

@@ -29,14 +29,24 @@ static FLAGS: &[Flag] = &[
     switch("quiet", "Show nothing but the name").short('q'),
 ];
 
+/// What Docker says of `--platform`.
+const ONE_ONLY: &str = "
+ Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.
+         Other components, like attestations, will not be included.
+         To push the complete multi-platform image, remove the --platform flag.
+         \n";
+
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
+    let platform = parsed.value("platform").filter(|platform| !platform.is_empty());
+    let platform = platform.map(|text| super::images::platform_query(text, &format!("Invalid platform {text}"))).transpose()?;
+    if platform.is_some() {
+        say(ONE_ONLY)?;
+    }
     let name = Reference::parse(&parsed.args[0]).map_err(|error| Error::new(error.to_string()))?;
     let (all, quiet) = (parsed.is("all-tags"), parsed.is("quiet"));
     if all && !name.is_name_only() {
         return Err(Error::new("tag can't be used with --all-tags/-a"));
     }
-    let platform = parsed.value("platform").filter(|platform| !platform.is_empty());
-    let platform = platform.map(super::images::platform_query).transpose()?;
     let bare = name.is_name_only();
     let name = if all { name } else { name.or_latest() };
     if bare && !all && !quiet {

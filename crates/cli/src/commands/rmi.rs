@@ -29,6 +29,9 @@ static FLAGS: &[Flag] = &[
 
 fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     app.block_on(async {
+        let platforms = parsed.all("platform");
+        let platforms = platforms.iter().flat_map(|list| list.split(',')).map(|text| super::images::platform_query(text, ""));
+        let platforms = platforms.collect::<Result<Vec<_>, _>>()?;
         let client = app.client().await?;
         let mut failures = Vec::new();
         let mut only_missing = true;
@@ -36,8 +39,8 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
             let mut request = Request::delete(format!("/images/{}", segment(name)))
                 .flag("force", parsed.is("force"))
                 .flag("noprune", parsed.is("no-prune"));
-            for platform in parsed.all("platform").iter().flat_map(|list| list.split(',')) {
-                request = request.query("platforms", super::images::platform_query(platform)?);
+            for platform in &platforms {
+                request = request.query("platforms", platform);
             }
             match client.json::<Option<Vec<ImageDeleteItem>>>(request).await {
                 Ok(items) => say(&report(&items.unwrap_or_default()))?,

@@ -39,7 +39,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         request = request.query("names", name);
     }
     if let Some(platform) = parsed.value("platform").filter(|platform| !platform.is_empty()) {
-        request = request.query("platform", super::images::platform_query(platform)?);
+        request = request.query("platform", super::images::platform_query(platform, "invalid platform: ")?);
     }
     app.block_on(async {
         let mut answer = app.client().await?.send(request).await?;

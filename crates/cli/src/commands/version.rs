@@ -10,7 +10,6 @@ use crate::connect;
 use crate::error::Error;
 use crate::flags::{Flag, Parsed, string};
 use crate::globals::{VERSION, build};
-use crate::options::host_architecture;
 use crate::output::say;
 use crate::template::{Missing, Template, show};
 
@@ -74,7 +73,7 @@ fn client_side(context: &str, api: &str) -> Value {
         "GitCommit": build(),
         "GoVersion": "",
         "Os": std::env::consts::OS,
-        "Arch": host_architecture(),
+        "Arch": dhow_reference::platform::host_architecture(),
         "BuildTime": option_env!("DHOW_BUILD_TIME").unwrap_or(""),
         "Context": context,
     })

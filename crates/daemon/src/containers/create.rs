@@ -7,6 +7,7 @@ use crate::images::specifier;
 use dhow_api::ApiVersion;
 use dhow_api::types::{Config, CreateAnswer, CreateBody};
 use dhow_engine::{Image, Platform};
+use dhow_reference::platform::Platform as Specifier;
 use http::StatusCode;
 
 /// Validates, converts, makes.
@@ -15,9 +16,7 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let version = cx.version;
     let name = cx.query.find("name").filter(|name| !name.is_empty()).map(str::to_owned);
     let platform = if cx.since(41) { cx.query.get("platform").to_owned() } else { String::new() };
-    if !platform.is_empty() {
-        specifier::check(&platform)?;
-    }
+    let platform = if platform.is_empty() { None } else { Some(specifier::parse(&platform)?) };
     let mut body: CreateBody = cx.json().await?;
     if body.config == Config::default() {
         return Err(Failure::invalid("config cannot be empty in order to create a container"));
@@ -25,12 +24,12 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let later = versions::adapt(&mut body, version)?;
     let mut image = app.engine.image(&body.config.image).await?;
     let mut other = None;
-    if !platform.is_empty() {
+    if let Some(platform) = &platform {
         let made_for = |image: &Image| (image.config.os().to_string(), image.config.architecture().to_string());
         let (os, architecture) = made_for(&image);
-        if let Err(wrong) = check_platform(&platform, &body.config.image, &os, &architecture) {
+        if let Err(wrong) = check_platform(platform, &body.config.image, &os, &architecture) {
             // Another image of the same index may be the one.
-            let wanted = wanted_platform(&platform);
+            let wanted = wanted_platform(platform);
             image = app.engine.image_for(&body.config.image, Some(&wanted)).await.map_err(|_| wrong)?;
             other = Some(image.id.clone());
         }
@@ -52,19 +51,12 @@ fn not_the_image(failure: Failure) -> Failure {
     if failure.0.status == 404 { Failure::invalid(failure.0.message) } else { failure }
 }
 
-/// `os[/arch[/variant]]`, or an architecture alone. The variant does not count: a machine runs what is made for older ones.
-fn wanted_platform(text: &str) -> Platform {
-    let mut parts = text.split('/');
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-    let (os, architecture) = match second {
-        Some(architecture) => (first, architecture),
-        None if first == "linux" => (first, ""),
-        None => ("linux", first),
-    };
-    Platform { os: os.to_owned(), architecture: architecture.to_owned(), variant: String::new() }
+/// The variant does not count: a machine runs what is made for older ones.
+fn wanted_platform(specifier: &Specifier) -> Platform {
+    Platform { os: specifier.os.clone(), architecture: specifier.architecture.clone(), variant: String::new() }
 }
 
-fn check_platform(wanted: &str, image: &str, os: &str, arch: &str) -> Result<()> {
+fn check_platform(wanted: &Specifier, image: &str, os: &str, arch: &str) -> Result<()> {
     let made_for = Platform { os: os.to_owned(), architecture: arch.to_owned(), variant: String::new() };
     if wanted_platform(wanted).accepts(&made_for) {
         return Ok(());
@@ -80,7 +72,10 @@ mod tests {
 
     #[test]
     fn platforms() {
-        let check = |wanted: &str| check_platform(wanted, "x", "linux", "amd64").map_err(|f| f.0.message);
+        let check = |wanted: &str| {
+            check_platform(&specifier::parse(wanted).unwrap_or_else(|f| panic!("{}", f.0.message)), "x", "linux", "amd64")
+                .map_err(|f| f.0.message)
+        };
         assert_eq!(check("linux/amd64"), Ok(()));
         assert_eq!(check("linux/x86_64/v3"), Ok(()));
         assert_eq!(check("amd64"), Ok(()));

@@ -15,7 +15,7 @@ pub(crate) async fn post(mut cx: Cx) -> Result<Reply> {
     if cx.since(32) {
         let platform = cx.query.get("platform");
         if !platform.is_empty() {
-            specifier::check(platform)?;
+            specifier::parse(platform)?;
         }
     } else {
         cx.query.remove("platform");
@@ -45,12 +45,14 @@ async fn import(cx: Cx) -> Result<Reply> {
     let target = target(cx.query.get("repo"), cx.query.get("tag"))?;
     let source = cx.query.get("fromSrc").to_owned();
     let list: Vec<&str> = cx.query.all("changes").collect();
+    let platform = cx.query.find("platform").filter(|platform| !platform.is_empty());
+    let platform = platform.map(specifier::parse).transpose()?.map(|platform| platform.to_string());
     let config = ImportConfig {
         comment: match cx.query.get("message") {
             "" => format!("Imported from {source}"),
             message => message.into(),
         },
-        platform: cx.query.find("platform").filter(|platform| !platform.is_empty()).map(str::to_owned),
+        platform,
         config: changes::apply(&list)?,
     };
     let engine = cx.app.engine.clone();

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod load;
 mod manifests;
+mod pattern;
 mod progress;
 pub(crate) mod prune;
 mod pull;

@@ -1,6 +1,6 @@
 //! The pull of `POST /images/create`.
 
-use super::{progress, progress_line, short, steps};
+use super::{progress, progress_line, short, specifier, steps};
 use crate::error::Result;
 use crate::http::{Cx, Reply};
 use crate::registries;
@@ -11,7 +11,11 @@ use dhow_reference::Reference;
 /// Nothing is sent before the registry has answered, so that an error about the name has its status. When the client goes, the pull ends.
 pub(super) async fn post(cx: &Cx, name: Reference) -> Result<Reply> {
     let credentials = registries::credentials(&cx.headers);
-    let request = PullRequest { name, platform: cx.query.get("platform").to_owned(), credentials };
+    let platform = match cx.query.get("platform") {
+        "" => String::new(),
+        text => specifier::parse(text)?.to_string(),
+    };
+    let request = PullRequest { name, platform, credentials };
     let engine = cx.app.engine.clone();
     steps::answer(move |tell| async move { engine.pull(request, &tell).await }, line).await
 }
