@@ -85,7 +85,7 @@ fn validated(settings: anyhow::Result<config::Settings>) -> ExitCode {
         None => Ok(()),
     });
     let written = match &checked {
-        Ok(()) => writeln!(std::io::stdout(), "configuration OK"),
+        Ok(()) => writeln!(std::io::stderr(), "configuration OK"),
         Err(error) => writeln!(std::io::stderr(), "{error:#}"),
     };
     if checked.is_ok() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

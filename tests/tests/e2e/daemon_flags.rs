@@ -102,8 +102,9 @@ fn experimental_features() {
         let ping = http::get(&engine.socket(), "/_ping").expect("an answer");
         assert_eq!(ping.header("docker-experimental"), Some(if expect { "true" } else { "false" }));
         assert_eq!(engine.ok("info --format {{.ExperimentalBuild}}"), expect.to_string());
-        let version = engine.dhow(["version", "--format", "{{json .Server.Components}}"]).ok();
-        assert!(version.contains(&format!("\"Experimental\":\"{expect}\"")), "{version}");
+        let version = engine.dhow(["version", "--format", "{{.Server.Experimental}} {{json .Server.Components}}"]).ok();
+        let both = version.starts_with(&format!("{expect} ")) && version.contains(&format!("\"Experimental\":\"{expect}\""));
+        assert!(both, "{version}");
         engine.ok("create --name box busybox true");
         let start = http::request(&engine.socket(), "POST", "/containers/box/start?checkpoint=x", "").expect("an answer");
         assert_eq!(start.status, if expect { 501 } else { 400 }, "{}", start.text());

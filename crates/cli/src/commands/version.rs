@@ -43,7 +43,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         }
     });
     let client = client_side(&context, &api.to_string());
-    let server = with_dates(server);
+    let server = with_dates(with_named(server, parsed.text("format")));
     let text = match &template {
         Some(template) => {
             let both = json!({ "Client": client, "Server": server });
@@ -77,6 +77,18 @@ fn client_side(context: &str, api: &str) -> Value {
         "BuildTime": option_env!("DHOW_BUILD_TIME").unwrap_or(""),
         "Context": context,
     })
+}
+
+/// What an engine leaves out of its answer where it is empty, for a template that names it.
+fn with_named(mut server: Value, template: &str) -> Value {
+    let Some(fields) = server.as_object_mut() else { return server };
+    let empty = || Value::from("");
+    for (key, value) in [("Experimental", false.into()), ("BuildTime", empty()), ("KernelVersion", empty()), ("MinAPIVersion", empty())] {
+        if template.contains(&format!(".{key}")) && !fields.contains_key(key) {
+            fields.insert(key.to_owned(), value);
+        }
+    }
+    server
 }
 
 /// An engine's components with their build times as people read them.
@@ -155,6 +167,14 @@ fn component_lines(component: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_there_by_its_name() {
+        let check = |template: &str, expect: Value| assert_eq!(with_named(json!({"Os": "linux"}), template), expect, "{template}");
+        check("{{json .Server}}", json!({"Os": "linux"}));
+        check("{{.Server.Experimental}}", json!({"Os": "linux", "Experimental": false}));
+        check("{{.Server.BuildTime}}", json!({"Os": "linux", "BuildTime": ""}));
+    }
 
     #[test]
     fn layout() {
