@@ -39,7 +39,9 @@ pub(crate) fn convert(body: CreateBody, image: &[u8], facts: &Facts, resolve: &R
     request.volumes_from = volumes::from_others(&host, resolve)?;
     request.health = health::to_engine(&config);
     check_joined(&config, &host)?;
-    let published = if request.host.network == model::NetworkMode::Networks { ports::wanted(&config, &host)? } else { Vec::new() };
+    // What is no port is refused also where none is published.
+    let wanted = ports::wanted(&config, &host)?;
+    let published = if request.host.network == model::NetworkMode::Networks { wanted } else { Vec::new() };
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
     request.network = Wishes {
         memberships,
@@ -237,6 +239,10 @@ pub(crate) fn check_resources(r: &types::Resources) -> Result<()> {
     }
     if r.cpu_shares < 0 {
         return Err(Failure::invalid(format!("invalid CPU shares ({}): value must be a positive integer", r.cpu_shares)));
+    }
+    // Others than these are looked at with what the kernel can.
+    if r.cpu_period < 0 {
+        return Err(Failure::invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
     }
     if let Some(value) = r.memory_swappiness
         && value < -1

@@ -91,6 +91,8 @@ fn nothing_is_dropped_in_silence() {
         assert_eq!(convert(&json).unwrap_err(), (status, expect.to_owned()), "{host}");
     };
     check(r#"{"IOMaximumIOps":1}"#, 400, "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+    check(r#"{"CpuPeriod":-1}"#, 400, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+    check(r#"{"NetworkMode":"none","PortBindings":{"x":[]}}"#, 400, "invalid port specification: \"x\"");
     check(r#"{"CpuShares":-1}"#, 400, "invalid CPU shares (-1): value must be a positive integer");
     check(r#"{"MemorySwappiness":-2}"#, 400, "Invalid value: -2, valid memory swappiness range is 0-100");
     check(r#"{"VolumesFrom":["x:nocopy"]}"#, 400, "invalid mode: nocopy");
