@@ -2,7 +2,7 @@
 //! namespace.
 
 use crate::error::{Error, Result};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::link::{self, Pair, Shared, Sharing};
 use crate::namespace::inside;
 use crate::netlink::Socket;
@@ -51,18 +51,6 @@ pub struct Place {
     /// How much may go by.
     #[serde(default)]
     pub limits: Limits,
-}
-
-/// Bandwidth of a place, in bytes a second; 0 is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Into the container.
-    pub into: u64,
-    /// Out of it.
-    pub out: u64,
-    /// Name of the packet filter's table that limits what goes out.
-    pub table: String,
 }
 
 /// The hardware address that goes with an IPv4 address. Who gets an address that was somebody else's can be reached at once: nobody

@@ -1,12 +1,12 @@
 //! How much may go through a port of a bridge: a token bucket for what the container gets, at the host's end of its pair; for what it sends a rule
 //! of the packet filter where that arrives at the host. Both are out of the container's reach.
 
-use crate::endpoint::Limits;
 use crate::error::{Error, Result};
 use crate::link;
 use crate::netlink::{Message, Socket, attributes, number};
 use crate::nft::{self, Family};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 const NEWQDISC: u16 = 36;
 const GETQDISC: u16 = 38;
@@ -19,6 +19,18 @@ const TBF_BURST: u16 = 6;
 const ROOT: u32 = u32::MAX;
 /// The bucket, at least: a packet before it is cut to the wire's size.
 const BURST_MIN: u64 = 64 << 10;
+
+/// Bandwidth of a place, in bytes a second; 0 is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Into the container.
+    pub into: u64,
+    /// Out of it.
+    pub out: u64,
+    /// Name of the packet filter's table that limits what goes out.
+    pub table: String,
+}
 
 /// Makes the limits of a port true. Where there are none nothing is done.
 pub(crate) fn apply(host: &mut Socket, port: &str, limits: &Limits) -> Result<()> {

@@ -286,7 +286,7 @@ fn what_goes_by_is_limited() {
     alone(|| {
         bridge();
         let inside = namespace();
-        let limits = endpoint::Limits { into: 1_250_000, out: 2_500_000, table: "limit-veth1".into() };
+        let limits = limits::Limits { into: 1_250_000, out: 2_500_000, table: "limit-veth1".into() };
         let place = Place { limits, ..place("veth1", "10.9.0.2") };
         endpoint::apply(&Plan { resolver: false, places: vec![place] }, inside.as_fd()).unwrap();
         let mut socket = Socket::route().unwrap();

@@ -9,6 +9,7 @@ use crate::model::network::{Driver, Held, Membership, Network, Place};
 use crate::model::{Container, NetworkMode};
 use dhow_network::endpoint::{self, Plan};
 use dhow_network::ipam;
+use dhow_network::limits::Limits;
 use dhow_shim::config::NetworkConfig;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -105,7 +106,7 @@ pub(super) fn planned(
         addresses: place.ipv4.into_iter().chain(place.ipv6).chain(beside).collect(),
         gateways,
         sysctls: options.sysctls_of(&place.name),
-        limits: endpoint::Limits { into, out, table: networks.limits_table(&place.port) },
+        limits: Limits { into, out, table: networks.limits_table(&place.port) },
     }
 }
 
