@@ -22,7 +22,7 @@ pub(crate) mod limits {
     /// Largest JSON body. A seccomp profile, the largest thing in one, has about 20 kB.
     pub(crate) const JSON_BODY: usize = 4 << 20;
     /// Largest request head, and the unit in which bodies are read.
-    pub(crate) const HEAD: usize = 64 << 10;
+    pub(crate) const HEAD: usize = 256 << 10;
     /// Headers of one request.
     pub(crate) const HEADERS: usize = 100;
     /// Connections served at once; more wait in the listener's backlog. Hijacked ones do not count: the shim has them.
