@@ -4,6 +4,7 @@
 //! run by itself, since one that panics takes the others along.
 
 use crate::findings::{Findings, Found, compare_by_name};
+use crate::groups::Groups;
 use crate::paths::{Scratch, cached};
 use crate::shell::{command, find, output, quiet};
 use crate::{build, setup, vm};
@@ -62,7 +63,10 @@ fn here(suite: &Suite, runc: &Path, dhow: &Path) -> Result<(Findings, Findings)>
     let own = scratch.path().join("dhow-runtime");
     // No link: the suite looks for the program behind it, whose name says what it is.
     std::fs::copy(dhow, &own).context("copy the runtime")?;
-    Ok((all(suite, runc)?, all(suite, &own)?))
+    let groups = Groups::now()?;
+    let found = all(suite, runc).and_then(|theirs| Ok((theirs, all(suite, &own)?)));
+    groups.clear()?;
+    found
 }
 
 /// The checkout, built; `None` (said aloud) where it cannot be had.

@@ -8,6 +8,7 @@ mod build;
 mod contest;
 mod cpio;
 mod findings;
+mod groups;
 mod images;
 mod kernel;
 mod paths;

@@ -3,6 +3,7 @@
 //! The suite stays where it is: a checkout named by `--suite` or `DHOW_RUNTIME_TOOLS`, or one that git fetches into the cache.
 
 use crate::findings::{Findings, Found, compare};
+use crate::groups::Groups;
 use crate::paths::{Scratch, cached};
 use crate::shell::{command, find, quiet};
 use crate::{build, setup};
@@ -37,8 +38,10 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let own = scratch.path().join("dhow-runtime");
     std::os::unix::fs::symlink(build::build(&["-p", "dhow"], "dhow")?, &own).context("link the runtime")?;
     let programs = programs(&suite, filter)?;
-    let theirs = all(&suite, &programs, &runc)?;
-    let ours = all(&suite, &programs, &own)?;
+    let groups = Groups::now()?;
+    let found = all(&suite, &programs, &runc).and_then(|theirs| Ok((theirs, all(&suite, &programs, &own)?)));
+    groups.clear()?;
+    let (theirs, ours) = found?;
     let (text, worse) = compare(&theirs, &ours);
     println!("{text}");
     if worse > 0 {

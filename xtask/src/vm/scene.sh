@@ -57,6 +57,27 @@ if [ "$boot" = 1 ]; then
     [ "$(pid web)" = "$before" ] || fail "after a reload: $(pid web)"
     echo "DONE reload"
     dhow kill web && dhow rm web || fail "take away"
+
+    # The runtime by itself has systemd make a container's group, change its limits and take it away.
+    mkdir -p /t/bundle/rootfs && dhow create --name root busybox >/dev/null || fail "a root filesystem"
+    dhow export root | tar -x -C /t/bundle/rootfs && dhow rm root || fail "export"
+    dhow runtime spec -b /t/bundle || fail spec
+    words='"annotations": {"org.systemd.property.TimeoutStopSec": "3", "org.systemd.property.Description": "'"'of a test'"'"},'
+    sed -i "1s/{/{$words/; s/\"terminal\": true/\"terminal\": false/; s/^ *\"sh\"\$/\"sleep\", \"1000\"/" /t/bundle/config.json
+    dhow runtime --systemd-cgroup run -d -b /t/bundle box >/dev/null 2>/t/err || fail "a scope: $(cat /t/err)"
+    scope=dhow-runtime-box.scope
+    shown() { systemctl show -P "$1" $scope; }
+    [ "$(shown ControlGroup)" = /system.slice/$scope ] || fail "its group: $(shown ControlGroup)"
+    [ "$(shown Description)" = "of a test" ] && [ "$(shown TimeoutStopUSec)" = 3s ] || fail "its properties: $(shown Description) $(shown TimeoutStopUSec)"
+    grep -qx "0::/system.slice/$scope" "/proc/$(dhow runtime state box | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')/cgroup" || fail "it is elsewhere"
+    dhow runtime update --pids-limit 50 --memory 67108864 box || fail update
+    [ "$(shown TasksMax)" = 50 ] && [ "$(shown MemoryMax)" = 67108864 ] || fail "limits: $(shown TasksMax) $(shown MemoryMax)"
+    systemctl daemon-reload || fail daemon-reload
+    [ "$(cat /sys/fs/cgroup/system.slice/$scope/pids.max)" = 50 ] || fail "a limit was set back"
+    dhow runtime pause box && dhow runtime resume box || fail pause
+    dhow runtime delete -f box || fail delete
+    [ "$(shown LoadState)" = not-found ] && [ ! -e /sys/fs/cgroup/system.slice/$scope ] || fail "the scope is left"
+    echo "DONE runtime"
 fi
 
 # All that was answered with success before the plug was pulled is there, and is whole.
