@@ -31,6 +31,9 @@ use std::path::Path;
 /// What a program may be called to be this one: a link of this name is a runtime for those who can only name a path.
 pub const NAME: &str = "dhow-runtime";
 
+/// The exit code of a command that nobody knows.
+const UNKNOWN: i32 = 3;
+
 /// The specification's version whose fields are known.
 const SPEC_VERSION: &str = "1.2.0";
 
@@ -60,10 +63,13 @@ pub fn main(words: &[OsString]) -> i32 {
     if name == "help" {
         return say(&rest.first().and_then(|name| find(name)).map_or_else(overview, Command::help));
     }
-    let Some(command) = find(name) else { return refuse(&format!("No help topic for '{name}'")) };
     let log = match open_log(&parsed) {
         Ok(log) => log,
         Err(error) => return refuse(&error.message),
+    };
+    let Some(command) = find(name) else {
+        log.fatal(&format!("No help topic for '{name}'"));
+        return UNKNOWN;
     };
     log.debug(&format!("{name} {}", rest.join(" ")));
     match call(command, &parsed, &log, rest) {
@@ -121,9 +127,8 @@ fn say(text: &str) -> i32 {
     }
 }
 
-/// A command line that means nothing.
+/// A command line that means nothing, or a log that cannot be written: the line that callers parse goes to standard error.
 fn refuse(why: &str) -> i32 {
-    // There is nowhere else to say it.
-    let _ = writeln!(std::io::stderr(), "{why}");
+    Log::of_stderr().fatal(why);
     1
 }

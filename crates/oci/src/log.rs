@@ -30,6 +30,11 @@ impl Log {
         Ok(Self { file: path.map(open).transpose()?, format, debug })
     }
 
+    /// Text on standard error.
+    pub(crate) fn of_stderr() -> Self {
+        Self { file: None, format: Format::Text, debug: false }
+    }
+
     /// The last words of a command that failed: in the log, and on standard error too where that is not the log.
     pub(crate) fn fatal(&self, message: &str) {
         self.line("error", message);
@@ -42,6 +47,11 @@ impl Log {
     /// Something that people should know and nobody fails at.
     pub(crate) fn warn(&self, message: &str) {
         self.line("warning", message);
+    }
+
+    /// Whether somebody asked for more.
+    pub(crate) fn debugs(&self) -> bool {
+        self.debug
     }
 
     /// For those who asked for it.

@@ -103,7 +103,11 @@ impl Failure {
 /// The kernel's reason in the words that people know from strerror, without number, in lower case.
 pub fn describe(error: &io::Error) -> String {
     let Some(number) = error.raw_os_error() else { return error.to_string() };
-    let text = nix::errno::Errno::from_raw(number).desc();
+    let text = match number {
+        // As the system's own library has it.
+        libc::ERANGE => "numerical result out of range",
+        _ => nix::errno::Errno::from_raw(number).desc(),
+    };
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => format!("{}{}", first.to_lowercase(), &text[first.len_utf8()..]),
@@ -144,6 +148,7 @@ mod tests {
             (libc::EACCES, "permission denied"),
             (libc::EIO, "I/O error"),
             (libc::EISDIR, "is a directory"),
+            (libc::ERANGE, "numerical result out of range"),
         ] {
             assert_eq!(describe(&io::Error::from_raw_os_error(errno)), expect);
         }

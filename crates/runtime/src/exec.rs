@@ -11,7 +11,7 @@ use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;
 use crate::stdio::{Stdio, agree};
 use crate::timens::NEWTIME;
-use crate::{enter, hostmounts, labels, nsnames, rootless, spawn, sync, userns, validate};
+use crate::{enter, hostmounts, labels, nsnames, rootless, schedplan, spawn, sync, userns, validate};
 use dhow_sys::clone::Forked;
 use dhow_sys::{fdpass, mount, process, sched};
 use oci_spec::runtime::{Process, Spec};
@@ -63,6 +63,12 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NE
 
 /// What is entered before a process is born in a container whose caller has no rights but there.
 const USER_AND_PID: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;
+
+/// The processors that a further process begins on: those of `process.execCPUAffinity.initial`, else the caller's own.
+pub fn first_processors(process: &Process) -> Result<Vec<u32>> {
+    let wanted = process.exec_cpu_affinity().as_ref().map(schedplan::affinity).transpose()?.unwrap_or_default();
+    if wanted.initial.is_empty() { sched::processors().at(Step::Rlimit, "the own processors") } else { Ok(wanted.initial) }
+}
 
 /// The execution domain of a container's processes.
 pub fn personality(spec: &Spec) -> Result<Option<u32>> {

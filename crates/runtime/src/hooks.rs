@@ -89,8 +89,9 @@ impl Hooks {
     pub fn of(spec: &Spec, id: &str, bundle: &Path) -> Result<Option<Self>> {
         let Some(hooks) = spec.hooks() else { return Ok(None) };
         // The older name has no accessor that is not deprecated.
-        let prestart = serde_json::to_value(hooks).ok().and_then(|mut value| value.get_mut("prestart").map(Value::take));
-        let prestart: Option<Vec<Hook>> = prestart.and_then(|list| serde_json::from_value(list).ok());
+        let wrong = |e: serde_json::Error| Failure::invalid("hooks.prestart", e.to_string());
+        let prestart = serde_json::to_value(hooks).map_err(wrong)?.get_mut("prestart").map(Value::take);
+        let prestart: Option<Vec<Hook>> = prestart.map(serde_json::from_value).transpose().map_err(wrong)?;
         let mut programs = Vec::new();
         for (moment, list) in [
             (Moment::CreateRuntime, &prestart),

@@ -179,8 +179,12 @@ fn own_cgroup(owner: u32, plan: &Plan, cgroup: &Cgroup) -> Result<()> {
     let writable = plan.mounts.iter().any(|m| matches!(m.source, Source::Cgroup) && m.set & mount::RDONLY == 0);
     let (Mode::V2, true, true, Some((_, dir))) = (cgroup.mode, plan.new_cgroup, writable, cgroup.dirs.first()) else { return Ok(()) };
     let uid = Uid::from_raw(owner);
-    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
-    let listed = listed.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+    let delegate = "/sys/kernel/cgroup/delegate";
+    let listed = match std::fs::read_to_string(delegate) {
+        // What a kernel that does not say it delegates.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned(),
+        other => other.at(Step::Cgroup, delegate)?,
+    };
     let own = |path: &Path| match rustix::fs::chownat(CWD, path, Some(uid), None, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(e) => Err(Failure::io(Step::Cgroup, path.to_string_lossy(), e)),

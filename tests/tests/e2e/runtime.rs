@@ -95,6 +95,8 @@ fn further_programs() {
     let out =
         bundle.runtime(&["exec", "-e", "A=b", "--cwd", "/bin", "-u", "5:6", "box", "sh", "-c", "pwd; echo $A; id -u; id -g; exit 4"]).run();
     assert_eq!((out.code, out.stdout().as_str()), (4, "/bin\nb\n5\n6\n"), "{out}");
+    let out = bundle.call("exec --cap CAP_NOPE box true");
+    assert!(out.code == 0 && out.stderr().contains("ignoring unknown or unavailable capabilities: [CAP_NOPE]"), "{out}");
     let missing = bundle.call("exec box nosuch");
     let said = missing.fails(255);
     assert!(said.contains("exec failed: unable to start container process: exec: \\\"nosuch\\\": executable file not found"), "{said}");
@@ -217,5 +219,5 @@ fn what_it_can_do_and_a_specification_to_begin_with() {
     bundle.write(&config);
     assert_eq!(bundle.ok("run box"), "dhow");
     assert!(bundle.ok("--version").contains("spec: 1.2.0"));
-    assert!(bundle.call("nope").fails(1).contains("No help topic for 'nope'"));
+    assert!(bundle.call("nope").fails(3).contains("level=error msg=\"No help topic for 'nope'\""));
 }

@@ -94,20 +94,25 @@ impl Kills {
             Some(Notice::Counter(fd)) => noticed(fd)?,
             Some(Notice::File(fd)) => {
                 // A file that was read tells of later changes.
-                rustix::io::pread(fd, &mut [0; 512], 0).ok();
+                rustix::io::pread(fd, &mut [0; 512], 0).map(drop).or_else(gone).at("read memory.events")?;
                 0
             }
             None => 0,
         };
         let counts = ended || matches!(self.notice, Some(Notice::File(_)));
-        // A group that is gone has nothing more to tell.
-        let counted = if counts { cgroup.oom_kills().unwrap_or(self.counted).saturating_sub(self.counted) } else { 0 };
+        // A group that is gone counts none, and has nothing more to tell.
+        let counted = if counts { cgroup.oom_kills()?.saturating_sub(self.counted) } else { 0 };
         let rest = counted.saturating_sub(self.told);
         // The end of the group is noticed, too.
         let news = if ended { rest } else { noticed.max(rest) };
         self.told += news;
         Ok(news)
     }
+}
+
+/// Of a group that is gone nothing can be read, which is no error.
+fn gone(error: rustix::io::Errno) -> std::result::Result<(), rustix::io::Errno> {
+    if error == rustix::io::Errno::NODEV { Ok(()) } else { Err(error) }
 }
 
 /// Takes what an eventfd has counted.
@@ -132,7 +137,7 @@ fn stats(cgroup: &Cgroup, meter: &mut Meter) -> Result<Value> {
     // Without a group nothing is counted, which is no error.
     let reading = if cgroup.dirs.is_empty() { Reading::default() } else { meter.read().at("read statistics")? };
     let mut document = document(&reading, cgroup.oom_kills()?);
-    add(&mut document, &cgroup.further());
+    add(&mut document, &cgroup.further()?);
     Ok(document)
 }
 
@@ -191,7 +196,7 @@ fn document(r: &Reading, oom_kills: u64) -> Value {
 fn duration(text: &str) -> Result<Duration> {
     let wrong = || Error::new(format!("invalid value {text:?} for flag -interval"));
     let mut total = Duration::ZERO;
-    let mut rest = text;
+    let mut rest = if text == "0" { "0s" } else { text };
     while !rest.is_empty() {
         let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
         let (number, tail) = rest.split_at(unit_at);

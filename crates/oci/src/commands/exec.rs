@@ -62,9 +62,17 @@ fn exec(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
         }
         _ => {}
     }
+    let unknown: Vec<&str> = parsed.values("cap").filter(|name| capability(name).is_none()).collect();
+    if !unknown.is_empty() {
+        context.log.warn(&format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
+    }
     let init = live(&record)?.ok_or_else(stopped)?;
     let spec = bundle::parse(&place.config()?)?;
     let process = process(parsed, &spec)?;
+    if context.log.debugs() {
+        // Tests of other runtimes look for this line.
+        context.log.debug(&format!("affinity: 0x{}", mask(&dhow_runtime::exec::first_processors(&process)?)));
+    }
     let detach = parsed.is("detach");
     let terminal = process.terminal().unwrap_or(false);
     let socket = make::console(parsed, terminal, detach)?;
@@ -74,6 +82,13 @@ fn exec(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let console = tell(parsed, &started, socket.as_ref()).inspect_err(|_| end(&started))?;
     let Some(signals) = signals else { return Ok(0) };
     foreground::attend(&Program { pid: started.pid, pidfd: &started.pidfd, console }, &signals)
+}
+
+/// Processors as the digits of a mask.
+fn mask(processors: &[u32]) -> String {
+    let last = processors.iter().max().map_or(0, |most| most / 4);
+    let digit = |n: u32| processors.iter().filter(|cpu| **cpu / 4 == n).fold(0, |digit, cpu| digit | 1 << (cpu % 4));
+    (0..=last).rev().filter_map(|n| char::from_digit(digit(n), 16)).collect()
 }
 
 fn start(parsed: &Parsed, spec: &Spec, process: &Process, record: &Record, init: &OwnedFd, cgroup: &Cgroup) -> Result<ExecStarted> {
@@ -177,7 +192,7 @@ fn changed(parsed: &Parsed, mut process: Process) -> Result<Process> {
     }
     user.set_additional_gids((!groups.is_empty()).then_some(groups));
     process.set_user(user);
-    let wanted = parsed.values("cap").map(capability).collect::<Result<Vec<_>>>()?;
+    let wanted: Vec<Capability> = parsed.values("cap").filter_map(capability).collect();
     if !wanted.is_empty() {
         let sets = add(process.capabilities().clone().unwrap_or_default(), &wanted);
         process.set_capabilities(Some(sets));
@@ -185,8 +200,9 @@ fn changed(parsed: &Parsed, mut process: Process) -> Result<Process> {
     Ok(process)
 }
 
-fn capability(name: &str) -> Result<Capability> {
-    serde_json::from_value(name.into()).map_err(|_| Error::new(format!("invalid value {name:?} for flag -cap")))
+/// `None` for a name that nobody knows.
+fn capability(name: &str) -> Option<Capability> {
+    serde_json::from_value(name.into()).ok()
 }
 
 /// Into the sets that a program can use; into the ambient one only where the inheritable one is in use, without which it means nothing.
@@ -243,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn masks() {
+        for (processors, expect) in [(&[0][..], "1"), (&[0, 1], "3"), (&[5], "20"), (&[2, 66], "40000000000000004"), (&[], "0")] {
+            assert_eq!(mask(processors), expect);
+        }
+    }
+
+    #[test]
     fn flags_change_the_containers_own_process() {
         let parsed =
             flags(&["-e", "B=b", "-e", "A=c", "--cwd", "/x", "-u", "5:6", "-g", "7,8", "--cap", "CAP_SYS_ADMIN", "box", "ls", "-l"]);
@@ -266,7 +289,6 @@ mod tests {
         check(&["box"], "process args cannot be empty");
         check(&["-u", "me", "box", "ls"], "\"me\" for flag -user");
         check(&["-g", "1,x", "box", "ls"], "\"x\" for flag -additional-gids");
-        check(&["--cap", "CAP_NOPE", "box", "ls"], "\"CAP_NOPE\" for flag -cap");
         check(&["-p", "/nowhere.json", "box"], "open /nowhere.json: no such file or directory");
     }
 

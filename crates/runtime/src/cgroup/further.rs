@@ -1,8 +1,11 @@
 //! What the control groups count beyond what an engine shows: swap, huge pages, RDMA, and how long processes had to wait.
 
-use super::Cgroup;
+use super::usage::read;
+use super::{Cgroup, refused};
+use crate::error::Result;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// Use and bound of something; `None` without a bound.
@@ -46,33 +49,44 @@ pub struct Further {
 
 impl Cgroup {
     /// Reads it. A file that is missing leaves its part out.
-    pub fn further(&self) -> Further {
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub fn further(&self) -> Result<Further> {
         let mut all = Further::default();
         match self.v1_dir("memory") {
             Some(dir) => {
                 let old = |name: &str| account(dir, &format!("{name}usage_in_bytes"), Some(name), &format!("{name}limit_in_bytes"));
-                all.swap = old("memory.memsw.");
-                all.kernel = old("memory.kmem.");
-                all.kernel_tcp = old("memory.kmem.tcp.");
+                all.swap = old("memory.memsw.")?;
+                all.kernel = old("memory.kmem.")?;
+                all.kernel_tcp = old("memory.kmem.tcp.")?;
             }
-            None => all.swap = self.unified_dir().and_then(|dir| account(dir, "memory.swap.current", None, "memory.swap.max")),
+            None => {
+                let swap = |dir| account(dir, "memory.swap.current", None, "memory.swap.max");
+                all.swap = self.unified_dir().map(swap).transpose()?.flatten();
+            }
         }
         if let Some(dir) = self.dir("hugetlb") {
-            all.huge_pages = huge_pages(dir, self.v1_dir("hugetlb").is_some());
+            all.huge_pages = huge_pages(dir, self.v1_dir("hugetlb").is_some())?;
         }
         if let Some(dir) = self.dir("rdma") {
-            all.rdma = rdma(&text(dir, "rdma.current"), &text(dir, "rdma.max"));
+            all.rdma = rdma(&text(dir, "rdma.current")?, &text(dir, "rdma.max")?);
         }
         for (name, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("io", "io.pressure")] {
-            let found = self.unified_dir().and_then(|dir| fs::read_to_string(dir.join(file)).ok());
-            all.pressure.extend(found.map(|text| (name, pressure(&text))));
+            let found = match read(self.unified_dir(), file) {
+                // The kernel was booted without counting it.
+                Err(failure) if failure.errno == libc::EOPNOTSUPP => String::new(),
+                other => other?,
+            };
+            all.pressure.extend((!found.is_empty()).then(|| (name, pressure(&found))));
         }
-        all
+        Ok(all)
     }
 }
 
-fn text(dir: &Path, file: &str) -> String {
-    fs::read_to_string(dir.join(file)).unwrap_or_default()
+/// Nothing, where the file is missing.
+fn text(dir: &Path, file: &str) -> Result<String> {
+    read(Some(dir), file)
 }
 
 /// A bound that is written as a number; v1 has the largest number of whole pages for none.
@@ -80,35 +94,43 @@ fn bound(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|limit| *limit < (i64::MAX as u64) & !0xffff)
 }
 
-fn account(dir: &Path, usage: &str, old: Option<&str>, limit: &str) -> Option<Account> {
-    let number = |file: &str| text(dir, file).trim().parse().unwrap_or(0);
-    let usage = fs::read_to_string(dir.join(usage)).ok()?.trim().parse().ok()?;
-    let (most, failures) = old.map_or((0, 0), |name| (number(&format!("{name}max_usage_in_bytes")), number(&format!("{name}failcnt"))));
-    Some(Account { usage, most, failures, limit: bound(&text(dir, limit)) })
+fn account(dir: &Path, usage: &str, old: Option<&str>, limit: &str) -> Result<Option<Account>> {
+    let number = |file: String| Ok(text(dir, &file)?.trim().parse().unwrap_or(0));
+    let Ok(usage) = text(dir, usage)?.trim().parse() else { return Ok(None) };
+    let (most, failures) = match old {
+        Some(name) => (number(format!("{name}max_usage_in_bytes"))?, number(format!("{name}failcnt"))?),
+        None => (0, 0),
+    };
+    Ok(Some(Account { usage, most, failures, limit: bound(&text(dir, limit)?) }))
 }
 
 /// A size is known by its file of usage.
-fn huge_pages(dir: &Path, old: bool) -> BTreeMap<String, Account> {
+fn huge_pages(dir: &Path, old: bool) -> Result<BTreeMap<String, Account>> {
     let ending = if old { ".usage_in_bytes" } else { ".current" };
-    let names = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Vec::new(),
+        other => other.map_err(|error| refused(dir, "list", &error))?,
+    };
     let size = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         let size = name.strip_prefix("hugetlb.")?.strip_suffix(ending)?;
         (!size.contains('.')).then(|| size.to_owned())
     };
-    let one = |size: String| {
+    let mut all = BTreeMap::new();
+    for size in names.into_iter().filter_map(size) {
         let name = format!("hugetlb.{size}.");
         let found = match old {
-            true => account(dir, &format!("{name}usage_in_bytes"), Some(&name), &format!("{name}limit_in_bytes")),
-            false => account(dir, &format!("{name}current"), None, &format!("{name}max")).map(|account| {
-                let events = text(dir, &format!("{name}events"));
-                let failures = events.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0);
-                Account { failures, ..account }
-            }),
+            true => account(dir, &format!("{name}usage_in_bytes"), Some(&name), &format!("{name}limit_in_bytes"))?,
+            false => account(dir, &format!("{name}current"), None, &format!("{name}max"))?,
         };
-        Some((size, found?))
-    };
-    names.filter_map(size).filter_map(one).collect()
+        let Some(mut account) = found else { continue };
+        if !old {
+            let events = text(dir, &format!("{name}events"))?;
+            account.failures = events.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0);
+        }
+        all.insert(size, account);
+    }
+    Ok(all)
 }
 
 /// Lines of `mlx4_0 hca_handle=2 hca_object=2000`, with `max` for no bound.
@@ -165,7 +187,7 @@ mod tests {
                 ("cpu.pressure", "some avg10=1.25 avg60=0.50 avg300=0.01 total=42\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=1\n"),
             ],
         );
-        let all = cgroup.further();
+        let all = cgroup.further().unwrap();
         assert_eq!(all.swap, Some(Account { usage: 7, ..Account::default() }));
         assert_eq!(all.huge_pages, [("2MB".to_owned(), Account { usage: 4096, failures: 3, limit: Some(8192), most: 0 })].into());
         let [handles, objects] = &all.rdma["mlx4_0"];
@@ -188,7 +210,7 @@ mod tests {
                 ("hugetlb.1GB.limit_in_bytes", "0\n"),
             ],
         );
-        let all = cgroup.further();
+        let all = cgroup.further().unwrap();
         assert_eq!(all.swap, Some(Account { usage: 5, most: 9, failures: 1, limit: None }));
         assert_eq!(all.huge_pages["1GB"].limit, Some(0));
         assert!(all.kernel.is_none() && all.pressure.is_empty());

@@ -145,6 +145,9 @@ impl Cgroup {
     pub fn at(path: &str) -> Result<Self> {
         let layout = layout();
         if layout.hierarchies.is_empty() {
+            // Or the list of mounts could not be read.
+            let mounts = Path::new("/proc/self/mountinfo");
+            std::fs::read(mounts).map_err(|error| refused(mounts, "read", &error))?;
             return Err(invalid(path, "no cgroup file system is mounted"));
         }
         let relative = relative(path)?;

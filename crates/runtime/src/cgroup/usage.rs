@@ -77,7 +77,7 @@ fn number(dir: &Path, file: &str) -> Result<u64> {
 }
 
 /// A file that is missing (no such controller, or the directory is gone) reads as nothing.
-fn read(dir: Option<&Path>, file: &str) -> Result<String> {
+pub(super) fn read(dir: Option<&Path>, file: &str) -> Result<String> {
     let Some(dir) = dir else { return Ok(String::new()) };
     let path = dir.join(file);
     match fs::read_to_string(&path) {
