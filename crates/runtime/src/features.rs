@@ -108,6 +108,15 @@ pub const NET_DEVICES: bool = true;
 /// Shares of caches and of memory's bandwidth.
 pub const INTEL_RDT: bool = true;
 
+/// How memory is spread over nodes.
+pub const MEMORY_MODES: &[&str] =
+    &["MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE"];
+/// What changes that.
+pub const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
+/// Annotations that reach beyond the container; a dot at the end stands for all that begin so.
+pub const UNSAFE_ANNOTATIONS: &[&str] = &["org.systemd.property."];
+
 /// All capabilities whose names are known, in the kernel's order.
 pub fn capabilities() -> Vec<String> {
     crate::capmask::NAMES.iter().map(|name| format!("CAP_{name}")).collect()
@@ -137,6 +146,17 @@ mod tests {
                     "listenerPath": "/s", "syscalls": [call]});
                 let profile: LinuxSeccomp = serde_json::from_value(profile).unwrap();
                 crate::seccomp::compile(&profile).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn memory_policies_are_understood() {
+        for mode in MEMORY_MODES {
+            for flag in MEMORY_FLAGS {
+                let nodes = if matches!(*mode, "MPOL_DEFAULT" | "MPOL_LOCAL") { "" } else { "0" };
+                let policy = json!({"mode": mode, "flags": [flag], "nodes": nodes});
+                crate::schedplan::memory_policy(&serde_json::from_value(policy).unwrap()).unwrap();
             }
         }
     }

@@ -39,11 +39,12 @@ fn document() -> Value {
             "intelRdt": {"enabled": features::INTEL_RDT, "schemata": features::INTEL_RDT, "monitoring": features::INTEL_RDT},
             "mountExtensions": {"idmap": {"enabled": features::MOUNT_ID_MAPS}},
             "netDevices": {"enabled": features::NET_DEVICES},
+            "memoryPolicy": {"modes": features::MEMORY_MODES, "flags": features::MEMORY_FLAGS},
         },
         "annotations": {
             "io.dhow.runtime.version": env!("CARGO_PKG_VERSION"),
             "org.opencontainers.runc.checkpoint.enabled": "false",
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": features::UNSAFE_ANNOTATIONS,
     })
 }
