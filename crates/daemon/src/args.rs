@@ -1,6 +1,6 @@
 //! The flags of `dhow daemon`: dockerd's names.
 
-use crate::file_keys::Given;
+use crate::flag_values::Given;
 use crate::{flag_values, foreign};
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
@@ -60,21 +60,6 @@ pub(crate) struct Args {
     /// Set the default shutdown timeout (default 15)
     #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = flag_values::whole)]
     pub(crate) shutdown_timeout: Option<i64>,
-    /// Attach containers to a network bridge ("none": containers that name no network have none)
-    #[arg(short, long, value_name = "string")]
-    pub(crate) bridge: Option<String>,
-    /// IPv4 address for the default bridge
-    #[arg(long, value_name = "string")]
-    pub(crate) bip: Option<String>,
-    /// Default address pools for node specific local networks
-    #[arg(long = "default-address-pool", value_name = "pool-options")]
-    pub(crate) address_pools: Vec<String>,
-    /// Default IP address for containers to use when binding ports
-    #[arg(long, value_name = "ip", value_parser = flag_values::address)]
-    pub(crate) ip: Option<String>,
-    /// Set the MTU for the default "bridge" network (default 1500)
-    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = flag_values::whole)]
-    pub(crate) mtu: Option<i64>,
     /// Register an additional OCI compatible runtime
     #[arg(long = "add-runtime", value_name = "runtime")]
     pub(crate) runtimes: Vec<String>,

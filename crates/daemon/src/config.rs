@@ -2,7 +2,8 @@
 
 use crate::args::Args;
 use crate::container_defaults::{self, Defaults};
-use crate::file_keys::{self, Given};
+use crate::file_keys;
+use crate::flag_values::Given;
 use crate::foreign::{self, STORAGE_DRIVER};
 use crate::http::address::Address;
 use crate::key_kinds;
@@ -122,7 +123,7 @@ impl Settings {
 
     fn merge(args: Args, file: File, config_file: PathBuf) -> Result<Self> {
         let kept = args.clone();
-        let given = crate::network_config::File::of(&args)?;
+        let given = crate::network_config::File::of(&args.network)?;
         // An empty path is none.
         let path = |flag: Option<PathBuf>, key: Option<PathBuf>| flag.or(key).filter(|path| !path.as_os_str().is_empty());
         let data_root = absolute(path(args.data_root, file.data_root).unwrap_or_else(|| DATA_ROOT.into()))?;
@@ -254,6 +255,7 @@ fn hash(data_root: &Path, exec_root: &Path) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network_config::NetworkFlags;
 
     fn merge(args: Args, json: &str) -> Result<Settings> {
         Settings::merge(args, serde_json::from_str(json).unwrap(), "/etc/dhow/daemon.json".into())
@@ -301,7 +303,8 @@ mod tests {
         let named = "unable to configure the daemon with file /etc/dhow/daemon.json: the following directives don't match any \
                      configuration option: bogus";
         assert_eq!(unknown, named);
-        assert!(merge(Args { bridge: Some("a name that is too long".into()), ..Args::default() }, "{}").is_err());
+        let network = NetworkFlags { bridge: Some("a name that is too long".into()), ..NetworkFlags::default() };
+        assert!(merge(Args { network, ..Args::default() }, "{}").is_err());
         assert!(merge(Args::default(), r#"{"bip":"10.0.0.1"}"#).is_err());
     }
 }

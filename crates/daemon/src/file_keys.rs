@@ -1,13 +1,11 @@
 //! What may stand in `daemon.json`, and what may not stand there because a flag says it.
 
+use crate::flag_values::Given;
 use crate::foreign;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Flags that were given, by their long names, with their values.
-pub(crate) type Given = BTreeMap<String, Vec<String>>;
 
 /// Docker's keys whose flag is called otherwise.
 const NAMED: [(&str, &str); 16] = [

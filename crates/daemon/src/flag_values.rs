@@ -1,6 +1,10 @@
 //! Values of flags, read and refused as dockerd does.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// Flags that were given, by their long names, with their values.
+pub(crate) type Given = BTreeMap<String, Vec<String>>;
 
 /// `true`, `1`, `F`, ... as Go reads them.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {

@@ -1,8 +1,7 @@
 //! What dockerd can be told that means nothing here: flags and keys of its configuration. They are taken, checked as Docker checks them, and
 //! where they ask for something else than what is done anyway, a warning says once what that is.
 
-use crate::file_keys::Given;
-use crate::flag_values;
+use crate::flag_values::{self, Given};
 use crate::key_kinds::Kind;
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction};

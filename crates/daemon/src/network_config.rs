@@ -1,6 +1,5 @@
 //! Settings of networks: flags over `daemon.json` over defaults.
 
-use crate::args::Args;
 use crate::flag_values;
 use anyhow::{Context, Result, bail};
 use dhow_engine::network::{Base, Settings, Subnet, default_bases, parse_prefixed};
@@ -125,83 +124,98 @@ fn search_domain(text: &str) -> Result<()> {
 /// Flags of the default network and of names, with dockerd's names.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct NetworkFlags {
+    /// Attach containers to a network bridge ("none": containers that name no network have none)
+    #[arg(short, long, value_name = "string")]
+    pub(crate) bridge: Option<String>,
+    /// IPv4 address for the default bridge
+    #[arg(long, value_name = "string")]
+    pub(crate) bip: Option<String>,
+    /// Default address pools for node specific local networks
+    #[arg(long = "default-address-pool", value_name = "pool-options")]
+    pub(crate) address_pools: Vec<String>,
+    /// Default IP address for containers to use when binding ports
+    #[arg(long, value_name = "ip", value_parser = flag_values::address)]
+    pub(crate) ip: Option<String>,
+    /// Set the MTU for the default "bridge" network (default 1500)
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = flag_values::whole)]
+    pub(crate) mtu: Option<i64>,
     /// IPv6 address for the default bridge
     #[arg(long, value_name = "string")]
-    bip6: Option<String>,
+    pub(crate) bip6: Option<String>,
     /// Enable IPv6 networking for the default bridge network
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    ipv6: Option<bool>,
+    pub(crate) ipv6: Option<bool>,
     /// Enable inter-container communication for the default bridge network (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    icc: Option<bool>,
+    pub(crate) icc: Option<bool>,
     /// Allow direct routing to published ports on container IP addresses
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    allow_direct_routing: Option<bool>,
+    pub(crate) allow_direct_routing: Option<bool>,
     /// Filter and translate packets: a table of nf_tables (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    iptables: Option<bool>,
+    pub(crate) iptables: Option<bool>,
     /// Enable IP forwarding in system configuration (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    ip_forward: Option<bool>,
+    pub(crate) ip_forward: Option<bool>,
     /// Enable IP masquerading for the default bridge network (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag_values::boolean)]
-    ip_masq: Option<bool>,
+    pub(crate) ip_masq: Option<bool>,
     /// IPv4 subnet for the default bridge network
     #[arg(long, value_name = "string")]
-    fixed_cidr: Option<String>,
+    pub(crate) fixed_cidr: Option<String>,
     /// IPv6 subnet for the default bridge network
     #[arg(long, value_name = "string")]
-    fixed_cidr_v6: Option<String>,
+    pub(crate) fixed_cidr_v6: Option<String>,
     /// Default gateway IPv4 address for the default bridge network
     #[arg(long, value_name = "ip", value_parser = flag_values::address)]
-    default_gateway: Option<String>,
+    pub(crate) default_gateway: Option<String>,
     /// Default gateway IPv6 address for the default bridge network
     #[arg(long, value_name = "ip", value_parser = flag_values::address)]
-    default_gateway_v6: Option<String>,
+    pub(crate) default_gateway_v6: Option<String>,
     /// Default network options
     #[arg(long = "default-network-opt", value_name = "mapmap")]
-    network_opts: Vec<String>,
+    pub(crate) network_opts: Vec<String>,
     /// DNS server to use
     #[arg(long, value_name = "list")]
-    dns: Vec<String>,
+    pub(crate) dns: Vec<String>,
     /// DNS search domains to use
     #[arg(long, value_name = "list")]
-    dns_search: Vec<String>,
+    pub(crate) dns_search: Vec<String>,
     /// DNS options to use
     #[arg(long = "dns-opt", value_name = "list")]
-    dns_opts: Vec<String>,
+    pub(crate) dns_opts: Vec<String>,
     /// IP addresses that the special 'host-gateway' string in --add-host resolves to
     #[arg(long = "host-gateway-ip", value_name = "list")]
-    host_gateways: Vec<String>,
+    pub(crate) host_gateways: Vec<String>,
 }
 
 impl File {
     /// What the flags say.
-    pub(crate) fn of(args: &Args) -> Result<Self> {
-        let pools: Vec<Pool> = args.address_pools.iter().map(|text| Pool::parse(text)).collect::<Result<_>>()?;
+    pub(crate) fn of(flags: &NetworkFlags) -> Result<Self> {
+        let pools: Vec<Pool> = flags.address_pools.iter().map(|text| Pool::parse(text)).collect::<Result<_>>()?;
         Ok(Self {
-            bridge: args.bridge.clone(),
-            bip: args.bip.clone(),
+            bridge: flags.bridge.clone(),
+            bip: flags.bip.clone(),
             default_address_pools: Some(pools).filter(|pools| !pools.is_empty()),
-            ip: args.ip.clone(),
-            mtu: args.mtu,
-            bip6: args.network.bip6.clone(),
-            ipv6: args.network.ipv6,
-            icc: args.network.icc,
-            fixed_cidr: args.network.fixed_cidr.clone(),
-            fixed_cidr_v6: args.network.fixed_cidr_v6.clone(),
-            default_gateway: args.network.default_gateway.clone(),
-            default_gateway_v6: args.network.default_gateway_v6.clone(),
-            default_network_opts: network_options(&args.network.network_opts)?,
-            dns: some(&args.network.dns),
-            dns_search: some(&args.network.dns_search),
-            dns_opts: some(&args.network.dns_opts),
+            ip: flags.ip.clone(),
+            mtu: flags.mtu,
+            bip6: flags.bip6.clone(),
+            ipv6: flags.ipv6,
+            icc: flags.icc,
+            fixed_cidr: flags.fixed_cidr.clone(),
+            fixed_cidr_v6: flags.fixed_cidr_v6.clone(),
+            default_gateway: flags.default_gateway.clone(),
+            default_gateway_v6: flags.default_gateway_v6.clone(),
+            default_network_opts: network_options(&flags.network_opts)?,
+            dns: some(&flags.dns),
+            dns_search: some(&flags.dns_search),
+            dns_opts: some(&flags.dns_opts),
             host_gateway_ip: None,
-            host_gateway_ips: some(&args.network.host_gateways),
-            allow_direct_routing: args.network.allow_direct_routing,
-            iptables: args.network.iptables,
-            ip_forward: args.network.ip_forward,
-            ip_masq: args.network.ip_masq,
+            host_gateway_ips: some(&flags.host_gateways),
+            allow_direct_routing: flags.allow_direct_routing,
+            iptables: flags.iptables,
+            ip_forward: flags.ip_forward,
+            ip_masq: flags.ip_masq,
             firewall_cooperate: None,
         })
     }

@@ -219,7 +219,7 @@ fn forget_class(context: &Context<'_>, rdt: Option<&Rdt>) {
 
 /// Kills the first process if it still lives, and all others of the group.
 fn end(record: &Record) -> Result<()> {
-    if let Some(pidfd) = crate::commands::live(record)? {
+    if let Some(pidfd) = record.live()? {
         match dhow_sys::process::pidfd_signal(&pidfd, nix::libc::SIGKILL) {
             Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => {}
             other => other.at("kill init process")?,

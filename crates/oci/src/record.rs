@@ -5,6 +5,7 @@ use dhow_runtime::Rdt;
 use dhow_runtime::cgroup::Cgroup;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// One container. What a newer release adds is skipped by an older one.
@@ -124,6 +125,18 @@ impl Record {
             Err(e) if matches!(e.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESRCH)) => Ok(false),
             Err(e) => Err(e).at(format!("read {file}")),
         }
+    }
+
+    /// A handle of the container's first process; `None` if that has ended. The number alone may mean another process by now.
+    pub(crate) fn live(&self) -> Result<Option<OwnedFd>> {
+        if self.pid == 0 {
+            return Ok(None);
+        }
+        let pidfd = match dhow_sys::process::pidfd_open(self.pid) {
+            Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(None),
+            other => other.at(format!("open process {}", self.pid))?,
+        };
+        Ok(self.lives()?.then_some(pidfd))
     }
 }
 

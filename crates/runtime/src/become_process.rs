@@ -5,9 +5,9 @@
 //! the filter almost last, because from then on it binds us too; capabilities at the very end, because the filter may need one.
 
 use crate::capmask::SYS_ADMIN;
-use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::listener;
+use crate::manner::Keep;
 use crate::path::{self, Links};
 use crate::procplan::ProcessPlan;
 use crate::program::{self, Program as Executable};

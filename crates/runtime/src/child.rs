@@ -2,9 +2,9 @@
 
 use crate::become_process::{self as become_, Poised, in_child};
 use crate::cgroup::Cgroup;
-use crate::create::Manner;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
+use crate::manner::Manner;
 use crate::masks::{self, Cover};
 use crate::othermounts::NEWNS;
 use crate::procfs::Procfs;
@@ -13,7 +13,7 @@ use crate::stdio::Stdio;
 use crate::sync::{self, Message};
 use crate::timing::Clock;
 use crate::validate::Plan;
-use crate::{console, create, devices, enter, listener, mounts, othermounts, spawn, userns};
+use crate::{console, devices, enter, listener, mounts, othermounts, spawn, userns};
 use dhow_sys::mount::{self, Propagation};
 use dhow_sys::{fdpass, net, process};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -62,7 +62,7 @@ impl Luggage<'_> {
         if in_userns {
             userns::become_root(self.plan.unaided)?;
         }
-        if create::says_entered(self.plan, self.hooks) {
+        if says_entered(self.plan, self.hooks) {
             sync::say(self.socket, &Message::Entered, &[])?;
         }
         clock.mark("namespaces");
@@ -236,6 +236,11 @@ impl Luggage<'_> {
             None => Err(Failure::new(Step::Io, "gate", Kind::Other, "was closed")),
         }
     }
+}
+
+/// Whether the child tells when it is in its namespaces, since its parent has something to do then.
+pub(crate) fn says_entered(plan: &Plan, hooks: Option<&Hooks>) -> bool {
+    !plan.net_devices.is_empty() || hooks.is_some_and(|hooks| hooks.has(Moment::CreateRuntime))
 }
 
 /// This process's number in the container.

@@ -2,12 +2,11 @@
 
 use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
-use crate::child::Luggage;
+use crate::child::{Luggage, says_entered};
 use crate::error::{At, Failure, Kind, Result, Step};
-use crate::gate::Gate;
 use crate::hooks::{Hooks, Moment};
 use crate::listener::{self, Listener};
-use crate::rdt::Rdt;
+use crate::manner::{Manner, Root};
 use crate::seccomp::{self, Program};
 use crate::stdio::{Stdio, agree};
 use crate::sync;
@@ -16,23 +15,11 @@ use crate::validate::{self, Plan};
 use crate::{enter, hostmounts, idmount, labels, netdevices, nsnames, rootless, spawn, timens, userns};
 use dhow_sys::clone::Forked;
 use dhow_sys::mount;
-use dhow_sys::overlay::Overlay;
 use dhow_sys::{fdpass, idmapped, process};
 use oci_spec::runtime::Spec;
 use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-
-/// How the root filesystem comes about.
-#[derive(Debug, Clone)]
-pub enum Root {
-    /// A directory that is bound.
-    Dir(PathBuf),
-    /// An overlay, mounted detached and moved into the container's namespace only.
-    Overlay(Overlay),
-    /// The same, of layers that hold the container's ids: in a user namespace they are mapped (Linux 5.19), never chowned.
-    Mapped(Overlay),
-}
 
 /// What [`Create::run`] needs. The specification decides everything else.
 #[derive(Debug)]
@@ -53,30 +40,6 @@ pub struct Create<'a> {
     pub hooks: Option<&'a Hooks>,
     /// What the caller's own command line changes.
     pub manner: Manner,
-}
-
-/// How a container is made, where the specification does not say it.
-#[derive(Debug, Default)]
-pub struct Manner {
-    /// Where the process waits for its start; without one it waits for its parent, and ends with it.
-    pub gate: Option<Gate>,
-    /// What the program keeps of the caller's.
-    pub keep: Keep,
-    /// The old root is covered, not taken off: for roots on an initial ram disk, which cannot be.
-    pub no_pivot: bool,
-    /// Who is told of the calls that the filter hands to somebody else; needed if it does so.
-    pub listener: Option<Listener>,
-    /// The class of service that `linux.intelRdt` asks for, made; needed if it does so.
-    pub rdt: Option<Rdt>,
-}
-
-/// What a program inherits beyond its three descriptors.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Keep {
-    /// So many descriptors from 3 up.
-    pub descriptors: u32,
-    /// The session keyring.
-    pub keyring: bool,
 }
 
 /// A container whose first process stands before its exec.
@@ -154,7 +117,7 @@ impl Create<'_> {
         let owners = idmount::namespaces(&plan)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
         clock.mark("plan");
-        let time = timens::enter(&plan)?;
+        let time = timens::enter(plan.time.as_deref())?;
         let forked = match &plan.userns {
             None => spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path)),
             Some(userns) => userns::clone(userns, &plan, cgroup, &join, pid_namespace.as_ref()),
@@ -272,11 +235,6 @@ fn take_trees(plan: &mut Plan, trees: &[(PathBuf, OwnedFd)]) -> Result<()> {
         bind.tree = Some(tree.try_clone().at_path(Step::Mount, place)?);
     }
     Ok(())
-}
-
-/// Whether the child tells when it is in its namespaces, since its parent has something to do then.
-pub(crate) fn says_entered(plan: &Plan, hooks: Option<&Hooks>) -> bool {
-    !plan.net_devices.is_empty() || hooks.is_some_and(|hooks| hooks.has(Moment::CreateRuntime))
 }
 
 /// In the parent, back in its own time namespace. One that cannot go back must beget nobody.

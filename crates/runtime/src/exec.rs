@@ -3,9 +3,9 @@
 use crate::become_process::{self as become_, in_child};
 use crate::cgroup::Cgroup;
 use crate::child::open_stdio;
-use crate::create::Keep;
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::listener::{self, Listener};
+use crate::manner::Keep;
 use crate::procfs::Procfs;
 use crate::procplan::{self, ProcessPlan};
 use crate::seccomp::Program;

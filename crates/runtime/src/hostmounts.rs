@@ -4,8 +4,8 @@
 //! below it; the program gets there by chroot. Nothing else of the caller's mounts is touched, neither their root nor their propagation. What
 //! was mounted is there until whoever keeps the container takes it off: one unmount takes it all.
 
-use crate::create::Root;
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::manner::Root;
 use crate::validate::Plan;
 use dhow_sys::mount;
 use std::io;

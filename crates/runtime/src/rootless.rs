@@ -6,6 +6,7 @@
 
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::idmap::{IdMap, Range};
+use crate::manner::Root;
 use crate::usersplan::UserNamespace;
 use crate::validate::{Plan, Source};
 use dhow_sys::mount;
@@ -122,9 +123,9 @@ fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
 }
 
 /// The directory of a root filesystem that the child can clone by itself.
-pub(crate) fn dir(root: &crate::create::Root, needed: bool) -> Result<Option<&Path>> {
+pub(crate) fn dir(root: &Root, needed: bool) -> Result<Option<&Path>> {
     match root {
-        crate::create::Root::Dir(dir) => Ok(Some(dir)),
+        Root::Dir(dir) => Ok(Some(dir)),
         _ if !needed => Ok(None),
         _ => Err(Failure::invalid("root", "only a directory can be the root of a rootless container")),
     }

@@ -1,7 +1,6 @@
 //! Time namespaces. What the kernel wants: a process makes one for its children, whose offsets can be set until the first of them is there.
 
 use crate::error::{At, Failure, Result, Step};
-use crate::validate::Plan;
 use dhow_sys::process;
 use std::fs::File;
 
@@ -15,9 +14,9 @@ pub(crate) type Offset = (&'static str, i64, u32);
 #[derive(Debug)]
 pub(crate) struct Own(File);
 
-/// Where a plan asks for a new time namespace the caller's next children are born in it, until [`Own::back`].
-pub(crate) fn enter(plan: &Plan) -> Result<Option<Own>> {
-    let Some(offsets) = &plan.time else { return Ok(None) };
+/// Where a new time namespace is wanted, with these offsets, the caller's next children are born in it, until [`Own::back`].
+pub(crate) fn enter(wanted: Option<&[Offset]>) -> Result<Option<Own>> {
+    let Some(offsets) = wanted else { return Ok(None) };
     let name = "/proc/self/ns/time";
     let own = Own(File::open(name).map_err(|e| missing(e, name))?);
     process::unshare(NEWTIME).at(Step::Namespaces, "linux.namespaces.time")?;

@@ -1,6 +1,6 @@
 //! `delete`: forgets a container that has ended, or ends it first.
 
-use super::{Command, live, start};
+use super::{Command, start};
 use crate::args::{Order, Parsed, switch};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
@@ -58,7 +58,7 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
 
 /// Whether the container ends just now.
 fn ends(record: &Record) -> Result<bool> {
-    let Some(init) = live(record)? else { return Ok(true) };
+    let Some(init) = record.live()? else { return Ok(true) };
     let mut fds = [PollFd::new(&init, PollFlags::IN)];
     Ok(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&MOMENT))).at("wait for the container")? > 0)
 }

@@ -1,6 +1,6 @@
 //! `events`: what a container uses, now and again, and when it runs out of memory.
 
-use super::{Command, live, print};
+use super::{Command, print};
 use crate::args::{Order, Parsed, switch, value};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
@@ -42,7 +42,7 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
 
 /// Until the container has ended.
 fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> {
-    let Some(init) = live(record)? else { return Ok(()) };
+    let Some(init) = record.live()? else { return Ok(()) };
     let mut kills = Kills::watch(&record.cgroup)?;
     let mut due = Instant::now();
     loop {

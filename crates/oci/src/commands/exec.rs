@@ -1,6 +1,6 @@
 //! `exec`: a further program in a container that runs.
 
-use super::{Command, live};
+use super::Command;
 use crate::args::{Flag, Order, Parsed, switch, value};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
@@ -66,7 +66,7 @@ fn exec(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     if !unknown.is_empty() {
         context.log.warn(&format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
     }
-    let init = live(&record)?.ok_or_else(stopped)?;
+    let init = record.live()?.ok_or_else(stopped)?;
     let spec = bundle::parse(&place.config()?)?;
     let process = process(parsed, &spec)?;
     if context.log.debugs() {

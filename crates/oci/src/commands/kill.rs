@@ -1,6 +1,6 @@
 //! `kill`: a signal for a container's first process, or for all of them.
 
-use super::{Command, live};
+use super::Command;
 use crate::args::{Order, Parsed, switch};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
@@ -23,7 +23,7 @@ pub(super) const COMMAND: Command = Command {
 fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     let (_, record) = context.store.find(&parsed.rest[0])?;
     let signal = number(parsed.rest.get(1).map_or("SIGTERM", String::as_str))?;
-    let init = live(&record)?;
+    let init = record.live()?;
     // What shares its pid namespace with others does not end with its first process.
     if parsed.is("all") || (signal == libc::SIGKILL && !record.pid_namespace) {
         all(&record, signal)?;

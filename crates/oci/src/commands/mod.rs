@@ -18,8 +18,6 @@ mod update;
 use crate::args::{self, Flag, Order, Parsed};
 use crate::context::Context;
 use crate::error::{At, Result};
-use crate::record::Record;
-use std::os::fd::OwnedFd;
 
 /// One command.
 #[derive(Debug)]
@@ -71,18 +69,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     state::COMMAND,
     update::COMMAND,
 ];
-
-/// A handle of a container's first process; `None` if that has ended. The number alone may mean another process by now.
-pub(crate) fn live(record: &Record) -> Result<Option<OwnedFd>> {
-    if record.pid == 0 {
-        return Ok(None);
-    }
-    let pidfd = match dhow_sys::process::pidfd_open(record.pid) {
-        Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(None),
-        other => other.at(format!("open process {}", record.pid))?,
-    };
-    Ok(record.lives()?.then_some(pidfd))
-}
 
 /// Prints a document the way runc does: two blanks a level, no line feed at the end of the last but one.
 pub(crate) fn print(text: &str) -> Result<()> {

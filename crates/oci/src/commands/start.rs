@@ -1,6 +1,6 @@
 //! `start`: lets a created container's program run.
 
-use super::{Command, live};
+use super::Command;
 use crate::args::{Order, Parsed};
 use crate::bundle;
 use crate::context::Context;
@@ -30,7 +30,7 @@ fn run(context: &Context<'_>, parsed: &Parsed) -> Result<i32> {
     }
     match place.open_gate() {
         Ok(()) => {}
-        Err(failure) if failure.kind == Kind::NotRunning && live(&record)?.is_none() => {
+        Err(failure) if failure.kind == Kind::NotRunning && record.live()?.is_none() => {
             return Err(Error::new("cannot start a container that has stopped"));
         }
         Err(failure) => {
