@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::record::Record;
 use dhow_runtime::Failure;
 use dhow_runtime::cgroup::systemd::{self, Holder};
-use dhow_runtime::cgroup::{self, Cgroup};
+use dhow_runtime::cgroup::{self, Cgroup, Unfinished};
 use nix::libc;
 use oci_spec::runtime::{LinuxResources, Spec};
 
@@ -17,9 +17,17 @@ pub(crate) struct Group {
     pub(crate) unit: Option<String>,
     /// Keeps it until the container's first process is in it.
     pub(crate) holder: Option<Holder>,
+    /// What is still to be made of it.
+    pub(crate) unfinished: Unfinished,
 }
 
-/// Makes it, with the limits.
+impl Group {
+    fn whole(cgroup: Cgroup) -> Self {
+        Self { cgroup, unit: None, holder: None, unfinished: Unfinished::default() }
+    }
+}
+
+/// Makes it, with the limits, or begins to.
 pub(crate) fn create(context: &Context<'_>, spec: &Spec, id: &str) -> Result<Group> {
     let linux = spec.linux().as_ref();
     let given = linux.and_then(|linux| linux.cgroups_path().as_deref()).and_then(|path| path.to_str()).unwrap_or_default();
@@ -30,9 +38,13 @@ pub(crate) fn create(context: &Context<'_>, spec: &Spec, id: &str) -> Result<Gro
     }
     if context.systemd {
         let (cgroup, holder) = systemd::create(&path, resources, spec.annotations().iter().flatten())?;
-        return Ok(Group { cgroup, unit: Some(path), holder: Some(holder) });
+        return Ok(Group { unit: Some(path), holder: Some(holder), ..Group::whole(cgroup) });
     }
-    let denied = |failure: &Failure| context.rootless && matches!(failure.errno, libc::EACCES | libc::EPERM | libc::EROFS);
+    if !context.rootless {
+        let (cgroup, unfinished) = Cgroup::begin(&path, resources, false)?;
+        return Ok(Group { unfinished, ..Group::whole(cgroup) });
+    }
+    let denied = |failure: &Failure| matches!(failure.errno, libc::EACCES | libc::EPERM | libc::EROFS);
     let cgroup = match Cgroup::take(&path, resources) {
         // Who may make groups may still not say which devices are open to them.
         Err(failure) if denied(&failure) => match Cgroup::take_without_devices(&path, resources) {
@@ -42,7 +54,7 @@ pub(crate) fn create(context: &Context<'_>, spec: &Spec, id: &str) -> Result<Gro
         },
         other => other?,
     };
-    Ok(Group { cgroup, unit: None, holder: None })
+    Ok(Group::whole(cgroup))
 }
 
 /// Takes it away. Its processes have ended.

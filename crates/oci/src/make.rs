@@ -7,9 +7,12 @@ use crate::error::{At, Error, Result};
 use crate::record::Record;
 use crate::store::{Place, write_whole};
 use crate::{group, inherit, seal, tty};
+use dhow_runtime::cgroup::Unfinished;
 use dhow_runtime::hooks::{Hooks, Moment};
 use dhow_runtime::hostmounts;
+use dhow_runtime::seccomp::Program;
 use dhow_runtime::{Create, Created, Failure, Listener, Manner, Rdt, Root, Stdio};
+use dhow_sys::stub::Stub;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -53,8 +56,15 @@ pub(crate) struct Made {
 pub(crate) fn make(context: &Context<'_>, parsed: &Parsed, until: Until, detach: bool) -> Result<Made> {
     let id = &parsed.rest[0];
     crate::store::check_id(id)?;
-    seal::ensure(&context.store.scratch()?)?;
-    let mut bundle = Bundle::open(Path::new(parsed.text("bundle").unwrap_or(".")))?;
+    let directory = Path::new(parsed.text("bundle").unwrap_or("."));
+    let (mut bundle, filter, stub) = match until {
+        Until::Created => (seal::ensure(&context.store.scratch()?).and_then(|()| Bundle::open(directory))?, None, None),
+        Until::Started => {
+            let bundle = Bundle::open(directory)?;
+            let (filter, stub) = seal::stub_or_ensure(&context.store, &bundle.spec)?;
+            (bundle, filter, stub)
+        }
+    };
     bundle.warnings.iter().for_each(|warning| context.log.warn(warning));
     let keep = inherit::keep(parsed)?;
     if let Some(process) = bundle.spec.process_mut() {
@@ -67,13 +77,14 @@ pub(crate) fn make(context: &Context<'_>, parsed: &Parsed, until: Until, detach:
         let rdt = Rdt::create(&bundle.spec, id)?;
         let group = group::create(context, &bundle.spec, id).inspect_err(|_| forget_class(context, rdt.as_ref()))?;
         let record = Record { unit: group.unit, rdt, ..record(&bundle, id, group.cgroup) };
-        Ok((hooks, record, group.holder))
+        Ok((hooks, record, group.holder, group.unfinished))
     });
-    let (hooks, mut record, holder) = match made {
+    let (hooks, mut record, holder, group) = match made {
         Ok(made) => made,
         Err(error) => return Err(give_back(place, error)),
     };
-    let begun = begin(&place, &bundle, &record, hooks.as_ref(), Job { until, keep, no_pivot: parsed.is("no-pivot") });
+    let job = Job { until, keep, no_pivot: parsed.is("no-pivot"), group, filter, stub };
+    let begun = begin(&place, &bundle, &record, hooks.as_ref(), job);
     // Its first process is in the group by now, or will never be.
     drop(holder);
     let created = match begun {
@@ -92,18 +103,24 @@ struct Job {
     until: Until,
     keep: dhow_runtime::Keep,
     no_pivot: bool,
+    group: Unfinished,
+    /// The specification's filter, if it is compiled already.
+    filter: Option<Program>,
+    /// Where this program is not sealed.
+    stub: Option<Stub>,
 }
 
 fn begin(place: &Place, bundle: &Bundle, record: &Record, hooks: Option<&Hooks>, job: Job) -> Result<Created> {
-    place.save(record)?;
     place.save_config(&bundle.text)?;
+    place.save(record)?;
     let spec = &bundle.spec;
     let stdio = if terminal(spec) { Stdio::Terminal { size: size(spec) } } else { inherit::stdio()? };
     let gate = if job.until == Until::Created { Some(place.gate()?) } else { None };
     let listener = Listener::of(spec, &record.id, &record.bundle);
-    let manner = Manner { gate, keep: job.keep, no_pivot: job.no_pivot, listener, rdt: record.rdt.clone() };
+    let manner =
+        Manner { gate, keep: job.keep, no_pivot: job.no_pivot, listener, rdt: record.rdt.clone(), group: job.group, stub: job.stub };
     let root = Root::Dir(bundle.rootfs.clone());
-    let create = Create { spec, root, cgroup: &record.cgroup, seccomp: None, stdio, trees: &[], hooks, manner };
+    let create = Create { spec, root, cgroup: &record.cgroup, seccomp: job.filter.as_ref(), stdio, trees: &[], hooks, manner };
     let made = if job.until == Until::Created { create.run() } else { create.run_and_start() };
     made.map_err(|failure: Failure| Error::from(failure).within("unable to start container process"))
 }

@@ -122,16 +122,15 @@ impl Place {
     /// Keeps the record: whole, or the one before.
     pub(crate) fn save(&self, record: &Record) -> Result<()> {
         let body = serde_json::to_vec(record).map_err(|e| Error::new(format!("write {RECORD}: {e}")))?;
-        self.write(RECORD, &body)
+        write_whole(&self.0.join(RECORD), &body, 0o600)
     }
 
-    /// Keeps the specification.
+    /// Keeps the specification, before the first record: nobody reads it who has not read that.
     pub(crate) fn save_config(&self, text: &[u8]) -> Result<()> {
-        self.write(CONFIG, text)
-    }
-
-    fn write(&self, name: &str, body: &[u8]) -> Result<()> {
-        write_whole(&self.0.join(name), body, 0o600)
+        let path = self.0.join(CONFIG);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let write = || std::fs::File::from(rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))?).write_all(text);
+        write().at(format!("write {}", path.display()))
     }
 
     /// The specification as it was at the creation.

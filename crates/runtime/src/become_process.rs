@@ -15,6 +15,7 @@ use crate::seccomp::Program as Filter;
 use crate::sync::{self, Message};
 use crate::userns;
 use dhow_sys::caps::Caps;
+use dhow_sys::stub::Stub;
 use dhow_sys::{caps, process, sched, signal};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -147,13 +148,18 @@ pub(crate) fn poise<'p>(root: BorrowedFd<'_>, plan: &'p ProcessPlan, keep: Keep)
 
 impl Poised<'_> {
     /// Resets what would be inherited, loads the filter, drops the last privileges and executes. `fds` go with the last word.
-    pub(crate) fn exec(self, filter: Option<&Filter>, socket: &OwnedFd, fds: &[BorrowedFd<'_>]) -> Result<Infallible> {
+    /// With a stub, that is what executes, sealed for `socket`.
+    pub(crate) fn exec(self, filter: Option<&Filter>, stub: Option<&Stub>, socket: &OwnedFd, fds: &[BorrowedFd<'_>]) -> Result<Infallible> {
         process::cloexec_from(3 + self.keep.descriptors).at(Step::Exec, "descriptors")?;
         signal::reset().at(Step::Exec, "signals")?;
+        let word = stub.map_or(Message::Exec, |_| Message::Leap(self.executable.words()));
         // After this the filter may forbid to speak.
-        sync::say(socket, &Message::Exec, fds)?;
+        sync::say(socket, &word, fds)?;
         self.confine(filter)?;
-        self.executable.exec(self.plan)
+        match stub {
+            Some(stub) => self.executable.exec_through(stub, self.plan, socket.as_fd()),
+            None => self.executable.exec(self.plan),
+        }
     }
 
     /// Loads a filter whose listener has to be told of it while somebody can.

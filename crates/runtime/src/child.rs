@@ -32,6 +32,8 @@ pub(crate) struct Luggage<'a> {
     pub(crate) filter: Option<&'a Program>,
     pub(crate) socket: &'a OwnedFd,
     pub(crate) hooks: Option<&'a Hooks>,
+    /// The parent makes the cgroup meanwhile, and says so when it is there.
+    pub(crate) grouped_late: bool,
     pub(crate) manner: &'a Manner,
     /// User namespaces of the mounts with mappings of their own.
     pub(crate) owners: &'a [Option<OwnedFd>],
@@ -74,6 +76,14 @@ impl Luggage<'_> {
         clock.mark("root");
         let given = if in_userns { userns::receive_mounts(self.plan, self.socket)? } else { Vec::new() };
         let prepared = mounts::prepare(self.plan, given, self.owners)?;
+        if self.grouped_late {
+            clock.mark("prepare");
+            fdpass::recv(self.socket)
+                .at(Step::Io, "cgroup")?
+                .ok_or_else(|| Failure::new(Step::Io, "cgroup", Kind::Other, "was not made"))?;
+            self.enter_cgroup()?;
+            clock.mark("cgroup");
+        }
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         match self.plan.joins_mounts() {
             // The caller's own, about which nothing is changed.
@@ -108,7 +118,7 @@ impl Luggage<'_> {
         if let Some(hooks) = self.hooks {
             hooks.run_confined(Moment::StartContainer, own_pid(), || poised.confine(self.filter))?;
         }
-        poised.exec(self.filter, socket, &[])
+        poised.exec(self.filter, self.manner.stub.as_ref(), socket, &[])
     }
 
     fn receive_root(&self) -> Result<OwnedFd> {
@@ -124,10 +134,8 @@ impl Luggage<'_> {
 
     /// Cgroups and the namespaces that clone did not make. Returns the network namespace.
     fn namespaces(&self) -> Result<OwnedFd> {
-        enter::enter(self.cgroup)?;
-        if self.plan.new_cgroup {
-            // Only now: its root is the group in which it is made.
-            process::unshare(libc::CLONE_NEWCGROUP as u64).at(Step::Namespaces, "cgroup")?;
+        if !self.grouped_late {
+            self.enter_cgroup()?;
         }
         // The mounts come later: those of the caller's namespace are still needed.
         for (kind, namespace) in self.join.iter().filter(|(kind, _)| *kind != NEWNS) {
@@ -137,6 +145,15 @@ impl Luggage<'_> {
         let name = Path::new("/proc/thread-self/ns/net");
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         rustix::fs::open(name, flags, Mode::empty()).at_path(Step::Namespaces, name)
+    }
+
+    fn enter_cgroup(&self) -> Result<()> {
+        enter::enter(self.cgroup)?;
+        if self.plan.new_cgroup {
+            // Only now: its root is the group in which it is made.
+            process::unshare(libc::CLONE_NEWCGROUP as u64).at(Step::Namespaces, "cgroup")?;
+        }
+        Ok(())
     }
 
     fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
@@ -236,6 +253,12 @@ impl Luggage<'_> {
             None => Err(Failure::new(Step::Io, "gate", Kind::Other, "was closed")),
         }
     }
+}
+
+/// Whether the child can do without its cgroup until its mounts are made: nobody looks for it there before, and no namespace is entered
+/// whose user may not write there.
+pub(crate) fn may_be_grouped_late(plan: &Plan, hooks: Option<&Hooks>) -> bool {
+    plan.userns.is_none() && !says_entered(plan, hooks)
 }
 
 /// Whether the child tells when it is in its namespaces, since its parent has something to do then.

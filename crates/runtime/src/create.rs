@@ -2,7 +2,7 @@
 
 use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
-use crate::child::{Luggage, says_entered};
+use crate::child::{Luggage, may_be_grouped_late, says_entered};
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::listener::{self, Listener};
@@ -28,7 +28,7 @@ pub struct Create<'a> {
     pub spec: &'a Spec,
     /// The root filesystem.
     pub root: Root,
-    /// The container's cgroup: made, with limits applied, not yet entered.
+    /// The container's cgroup: made, with limits applied but for what [`Manner::group`] still has to do, not yet entered.
     pub cgroup: &'a Cgroup,
     /// A filter compiled beforehand.
     pub seccomp: Option<&'a Program>,
@@ -108,14 +108,22 @@ impl Create<'_> {
         if self.manner.rdt.is_none() && self.spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
             return Err(Failure::invalid("linux.intelRdt", "is not supported here"));
         }
+        if self.manner.stub.is_some() && self.manner.gate.is_some() {
+            return Err(Failure::invalid("stub", "tells one parent alone how it goes on"));
+        }
         let compiled = self.compile()?;
         let filter = self.seccomp.or(compiled.as_ref());
         let listener = listener::agree(filter, self.manner.listener.as_ref())?;
         let place = hostmounts::place(&plan, &self.root)?;
         let (join, pid_namespace) = open_namespaces(&plan)?;
+        let grouped_late = self.manner.group.is_something() && may_be_grouped_late(&plan, self.hooks);
+        if !grouped_late {
+            self.manner.group.finish(self.cgroup)?;
+        }
         let cgroup = enter::for_clone(self.cgroup)?;
         let owners = idmount::namespaces(&plan)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
+        self.manner.stub.as_ref().map_or(Ok(()), |stub| stub.seal(theirs.as_fd())).at(Step::Exec, "seal the stub")?;
         clock.mark("plan");
         let time = timens::enter(plan.time.as_deref())?;
         let forked = match &plan.userns {
@@ -126,13 +134,13 @@ impl Create<'_> {
             drop(ours);
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
-            let luggage =
-                Luggage { plan, cgroup, join, stdio, filter, socket: &theirs, hooks, manner: &self.manner, owners: &owners, place, dir };
+            let (socket, manner, owners) = (&theirs, &self.manner, owners.as_slice());
+            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket, hooks, grouped_late, manner, owners, place, dir };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
         clock.mark("clone");
-        let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener };
+        let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener, grouped_late };
         let mut shared = None;
         match self.accompany(&child, start, &mut clock, &mut shared) {
             Ok(((root, layers), ready)) => {
@@ -201,6 +209,11 @@ impl Create<'_> {
             *shared = Some((root.try_clone().at(Step::Root, "root")?, hostmounts::id(&root)?));
         }
         clock.mark("overlay");
+        if child.grouped_late {
+            self.manner.group.finish(self.cgroup)?;
+            sent = sent.and_then(|()| fdpass::send(socket, b"cgroup", &[]));
+            clock.mark("cgroup");
+        }
         for mounts in attended.iter().flat_map(|attended| attended.mounts.chunks(fdpass::MAX_FDS)) {
             let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
             sent = sent.and_then(|()| fdpass::send(socket, b"mounts", &mounts));
@@ -259,6 +272,7 @@ struct Child<'a> {
     socket: &'a OwnedFd,
     owners: &'a [Option<OwnedFd>],
     listener: Option<&'a Listener>,
+    grouped_late: bool,
 }
 
 struct Ready {

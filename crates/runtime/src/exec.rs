@@ -209,6 +209,6 @@ impl Exec<'_> {
             poised.filter_early(filter, socket)?;
         }
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
-        poised.exec(self.seccomp, socket, &fds)
+        poised.exec(self.seccomp, None, socket, &fds)
     }
 }

@@ -22,6 +22,7 @@ pub mod idmap;
 mod idmount;
 pub mod init;
 mod labels;
+pub mod leap;
 pub mod listener;
 mod manner;
 mod masks;

@@ -1,9 +1,11 @@
 //! How a container is made, where the specification does not say it: its root filesystem, and what the caller's own command line changes.
 
+use crate::cgroup::Unfinished;
 use crate::gate::Gate;
 use crate::listener::Listener;
 use crate::rdt::Rdt;
 use dhow_sys::overlay::Overlay;
+use dhow_sys::stub::Stub;
 use std::path::PathBuf;
 
 /// How the root filesystem comes about.
@@ -30,6 +32,11 @@ pub struct Manner {
     pub listener: Option<Listener>,
     /// The class of service that `linux.intelRdt` asks for, made; needed if it does so.
     pub rdt: Option<Rdt>,
+    /// What of the cgroup is still to be made. That happens beside the process's first steps, where these do not depend on it.
+    pub group: Unfinished,
+    /// What the process executes before its program, so that nobody finds the caller's own program at `/proc/PID/exe`. For callers that are not
+    /// sealed: see [`leap`](crate::leap).
+    pub stub: Option<Stub>,
 }
 
 /// What a program inherits beyond its three descriptors.

@@ -3,6 +3,7 @@
 use crate::error::{Failure, Kind, Result, Step, describe};
 use crate::path::{self, Links};
 use crate::procplan::ProcessPlan;
+use dhow_sys::stub::Stub;
 use rustix::fs::{Access, AtFlags, CWD, FileType, OFlags};
 use rustix::io::Errno;
 use std::convert::Infallible;
@@ -72,7 +73,7 @@ pub(crate) fn find(plan: &ProcessPlan, env: Vec<CString>) -> Result<Program> {
     if bytes.contains(&b'/') {
         return match executable(name) {
             Ok(()) => Ok(Program { path: name.to_owned(), env }),
-            Err(e) => Err(failure(name, Context::Lookup, e)),
+            Err(e) => Err(failure(words(name), Context::Lookup, e)),
         };
     }
     let search = env.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default().to_vec();
@@ -106,14 +107,33 @@ fn executable(path: &CStr) -> std::result::Result<(), Errno> {
     }
 }
 
+fn words(path: &CStr) -> String {
+    path.to_string_lossy().into_owned()
+}
+
 impl Program {
+    /// Its path, for people.
+    pub(crate) fn words(&self) -> String {
+        words(&self.path)
+    }
+
+    /// Executes it by way of `stub`, which says on `report` how it goes on; returns only with a failure of the stub's own.
+    pub(crate) fn exec_through(&self, stub: &Stub, plan: &ProcessPlan, report: BorrowedFd<'_>) -> Result<Infallible> {
+        Err(Failure::io(Step::Exec, "stub", stub.exec(&self.path, &plan.args, &self.env, report)))
+    }
+
     /// Executes; returns only with a failure.
     pub(crate) fn exec(&self, plan: &ProcessPlan) -> Result<Infallible> {
         match nix::unistd::execve(&self.path, &plan.args, &self.env) {
             Ok(never) => match never {},
-            Err(e) => Err(failure(&self.path, Context::Exec, Errno::from_raw_os_error(e as i32))),
+            Err(e) => Err(failure(self.words(), Context::Exec, Errno::from_raw_os_error(e as i32))),
         }
     }
+}
+
+/// What it means that a stub could not execute the program at `path`.
+pub(crate) fn refused(path: String, errno: i32) -> Failure {
+    failure(path, Context::Exec, Errno::from_raw_os_error(errno))
 }
 
 /// Who said no: the search for the program, or its execution.
@@ -123,8 +143,7 @@ enum Context {
     Exec,
 }
 
-fn failure(path: &CStr, context: Context, errno: Errno) -> Failure {
-    let name = path.to_string_lossy().into_owned();
+fn failure(name: String, context: Context, errno: Errno) -> Failure {
     let words = describe(&errno.into());
     let (kind, message) = match (errno, context) {
         (Errno::NOENT | Errno::NOTDIR, Context::Lookup) => (Kind::NotFound, format!("stat {name}: {words}")),
@@ -168,7 +187,7 @@ mod tests {
 
     #[test]
     fn failures_have_runcs_words() {
-        let of = |path: &CStr| failure(path, Context::Lookup, executable(path).unwrap_err());
+        let of = |path: &CStr| failure(words(path), Context::Lookup, executable(path).unwrap_err());
         let missing = of(c"/nope");
         assert_eq!((missing.kind, missing.message.as_str()), (Kind::NotFound, "stat /nope: no such file or directory"));
         let dir = of(c"/tmp");

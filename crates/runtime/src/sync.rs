@@ -5,18 +5,23 @@
 //!                                   <-      in a user namespace: mapped, and later its mounts from outside
 //!   Entered                         ->      where there are hooks for that moment, or network devices to be moved in
 //!                                   <-      the root filesystem, a descriptor (create only)
+//!                                   <-      one packet: the cgroup is made, where that was put off
 //!   Listener NUMBER                 ->      where the filter hands calls to somebody
 //!                                   <-      one packet: they were told
 //!   Ready {timings} + descriptors   ->
 //!                                   <-      one packet: go on   (create only; the end of the stream means: end)
 //!   Exec + descriptors              ->
 //!   end of stream (close-on-exec)           the program runs
+//!
+//!   Leap PATH + descriptors         ->      in place of Exec: the stub executes the program
+//!   ERRNO                           ->      or not
 //! ```
 //! `Failed` may come at any time instead. The end of the stream without `Exec` before it: the child was killed.
 
 use crate::error::{At, Failure, Kind, Result, Step};
+use crate::program;
 use dhow_sys::process::{self, Ended};
-use dhow_sys::{fdpass, process::pidfd_signal};
+use dhow_sys::{fdpass, process::pidfd_signal, stub};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,6 +37,11 @@ pub(crate) enum Message {
     Ready(Vec<(String, u64)>),
     /// The child executes now. Descriptors: the terminal's master if it was not sent before.
     Exec,
+    /// The same by way of a stub, which executes the program of this path.
+    Leap(String),
+    /// The stub's word, a packet of its own kind: the kernel refused the program with this error.
+    #[serde(skip)]
+    Refused(i32),
     /// A midwife has given birth to a child of this number. Descriptors: its pidfd.
     Born(i32),
     /// The child gave up and ends.
@@ -47,6 +57,9 @@ pub(crate) fn say(socket: &OwnedFd, message: &Message, fds: &[BorrowedFd<'_>]) -
 /// Hears the next message; `None` at the end.
 pub(crate) fn hear(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> {
     let Some((body, fds)) = fdpass::recv(socket).at(Step::Io, "sync")? else { return Ok(None) };
+    if let Some(errno) = stub::refusal(&body) {
+        return Ok(Some((Message::Refused(errno), fds)));
+    }
     let message = serde_json::from_slice(&body).map_err(|e| Failure::new(Step::Io, "sync", Kind::Other, e.to_string()))?;
     Ok(Some((message, fds)))
 }
@@ -85,9 +98,7 @@ pub(crate) fn until_ready(socket: &OwnedFd) -> Result<Option<(Vec<(String, u64)>
     match hear(socket)? {
         Some((Message::Ready(timings), fds)) => Ok(Some((timings, fds))),
         Some((Message::Failed(failure), _)) => Err(failure),
-        Some((Message::Exec | Message::Born(_) | Message::Entered | Message::Listener(_), _)) => {
-            Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn"))
-        }
+        Some(_) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
         None => Ok(None),
     }
 }
@@ -98,9 +109,12 @@ pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
     let mut fds = [PollFd::new(socket, PollFlags::empty())];
     rustix::io::retry_on_intr(|| poll(&mut fds, None)).at(Step::Io, "sync")?;
     let mut heard = Heard::default();
+    let mut program = String::new();
     while let Some((message, fds)) = hear(socket)? {
         match message {
             Message::Exec => heard.executed = Some(fds),
+            Message::Leap(path) => (heard.executed, program) = (Some(fds), path),
+            Message::Refused(errno) => return Err(program::refused(program, errno)),
             Message::Failed(failure) => return Err(failure),
             Message::Ready(timings) => heard.ready = Some((timings, fds)),
             Message::Born(_) | Message::Entered | Message::Listener(_) => {}

@@ -18,5 +18,6 @@ pub mod sched;
 pub mod sealed;
 pub mod seccomp;
 pub mod signal;
+pub mod stub;
 pub mod title;
 pub mod xtables;

@@ -21,7 +21,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Copies `/proc/self/exe` into a memfd, seals it against every change, and returns it (close-on-exec).
 pub fn self_exe() -> io::Result<OwnedFd> {
     let exe = File::open("/proc/self/exe")?;
-    let memfd = create("dhow", MFD_EXEC)?;
+    let memfd = executable("dhow")?;
     let mut left = exe.metadata()?.len();
     while left > 0 {
         match rustix::fs::sendfile(&memfd, &exe, None, left.min(1 << 30) as usize)? {
@@ -77,6 +77,11 @@ pub fn bytes(name: &str, body: &[u8]) -> io::Result<OwnedFd> {
     Ok(memfd)
 }
 
+/// An empty memfd of that name that may be executed once it holds a program, and can be sealed.
+pub(crate) fn executable(name: &str) -> io::Result<OwnedFd> {
+    create(name, MFD_EXEC)
+}
+
 fn create(name: &str, exec: u32) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     match rustix::fs::memfd_create(name, flags | MemfdFlags::from_bits_retain(exec)) {
@@ -85,9 +90,11 @@ fn create(name: &str, exec: u32) -> io::Result<OwnedFd> {
     }
 }
 
+/// Seals it against every change, this one included.
+///
 /// A page that the kernel moves about, or has not given back since the copy, counts as one in use: on a busy machine that can last longer than
 /// the kernel itself waits.
-fn seal(memfd: &OwnedFd) -> io::Result<()> {
+pub(crate) fn seal(memfd: &OwnedFd) -> io::Result<()> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     for _ in 0..BUSY_TRIES {
         match rustix::fs::fcntl_add_seals(memfd, all) {

@@ -70,6 +70,7 @@ mod running;
 mod runtime;
 mod runtime_callers;
 mod runtime_input;
+mod runtime_leap;
 mod runtime_limits;
 mod runtime_ps;
 mod runtime_rootless;

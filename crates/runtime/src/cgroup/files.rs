@@ -1,6 +1,6 @@
 //! Making the directories and writing the plan.
 
-use super::hierarchy::{Dialect, Layout};
+use super::hierarchy::{Dialect, Hierarchy, Layout};
 use super::plan::Plan;
 use super::write::Write;
 use super::{Cgroup, Mode, invalid, refused};
@@ -25,13 +25,17 @@ pub(super) enum There {
 }
 
 impl Cgroup {
-    pub(super) fn make(&self, layout: &Layout, plan: &Plan, there: There, made: &mut Vec<PathBuf>) -> Result<()> {
-        for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs) {
-            if there == There::Anew || !dir.is_dir() {
-                make_dir(&hierarchy.mount, dir, made)?;
-            } else if there == There::Taken {
-                unused(dir)?;
-            }
+    /// Makes the directories of those hierarchies.
+    pub(super) fn make(
+        &self,
+        layout: &Layout,
+        plan: &Plan,
+        there: There,
+        which: impl Fn(&Hierarchy) -> bool,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        for (hierarchy, (_, dir)) in layout.hierarchies.iter().zip(&self.dirs).filter(|(hierarchy, _)| which(hierarchy)) {
+            make_dir(&hierarchy.mount, dir, there, made)?;
             if hierarchy.is_unified() {
                 enable_controllers(&hierarchy.mount, dir, wanted(layout, plan).as_deref())?;
             } else if hierarchy.controllers.split(',').any(|name| name == "cpuset") {
@@ -39,6 +43,11 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a group that somebody is in.
+    pub(super) fn unused(&self) -> Result<()> {
+        self.dirs.iter().filter(|(_, dir)| dir.is_dir()).try_for_each(|(_, dir)| unused(dir))
     }
 
     pub(super) fn apply(&self, plan: &Plan) -> Result<()> {
@@ -112,19 +121,19 @@ fn explain(path: &Path, value: &str, error: &io::Error) -> crate::error::Failure
     failure
 }
 
-/// Makes a directory and those above it. Another container's end may remove the parent meanwhile: then again.
-fn make_dir(mount: &Path, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+/// Makes a directory and those above it, or sees to it that the one that is there will do. Another container's end may remove the parent meanwhile: then again.
+fn make_dir(mount: &Path, dir: &Path, there: There, made: &mut Vec<PathBuf>) -> Result<()> {
     for _ in 0..8 {
         match fs::create_dir(dir) {
             Ok(()) => {
                 made.push(dir.to_owned());
                 return Ok(());
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if renew(dir)? {
-                    return Ok(());
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match there {
+                There::Anew if !renew(dir)? => {}
+                There::Anew | There::Kept => return Ok(()),
+                There::Taken => return unused(dir),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => make_ancestors(mount, dir, made)?,
             Err(error) => return Err(refused(dir, "make directory", &error)),
         }

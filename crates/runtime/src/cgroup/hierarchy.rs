@@ -1,6 +1,7 @@
 //! Which cgroup hierarchies are mounted, and who governs a controller.
 
 use super::Mode;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -77,7 +78,14 @@ impl Layout {
 /// This host's hierarchies, read once per process.
 pub(crate) fn layout() -> &'static Layout {
     static LAYOUT: OnceLock<Layout> = OnceLock::new();
-    LAYOUT.get_or_init(|| parse(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()))
+    LAYOUT.get_or_init(|| parse(&mounts().unwrap_or_default()))
+}
+
+/// `mountinfo`, read in large pieces: each read makes the kernel look for the place where the last one ended.
+fn mounts() -> std::io::Result<String> {
+    let mut text = String::with_capacity(1 << 16);
+    std::fs::File::open("/proc/self/mountinfo")?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Reads `mountinfo`. Of several mounts of one hierarchy the first that shows its root is taken.

@@ -127,17 +127,24 @@ impl Cgroup {
     fn establish(path: &str, plan: &plan::Plan, there: files::There) -> Result<Self> {
         let cgroup = Self::at(path)?;
         let mut made = Vec::new();
-        let result = cgroup.make(layout(), plan, there, &mut made).and_then(|()| cgroup.apply(plan));
-        match result {
-            Ok(()) => Ok(cgroup),
-            Err(error) => {
-                // Nobody can be in there yet; what still refuses is not ours alone.
-                for dir in made.iter().rev() {
-                    let _ = std::fs::remove_dir(dir);
-                }
-                Err(error)
-            }
+        let result = cgroup.make(layout(), plan, there, |_| true, &mut made).and_then(|()| cgroup.apply(plan));
+        result.map(|()| cgroup).inspect_err(|_| take_back(&made))
+    }
+
+    /// Like [`Cgroup::create`] (`anew`) or [`Cgroup::take`], but of a host with v1 hierarchies only what a process is born into: the rest is the
+    /// second value's. Until then only a process that has nothing to do with limits may be in it.
+    pub fn begin(path: &str, resources: Option<&LinuxResources>, anew: bool) -> Result<(Self, Unfinished)> {
+        let there = if anew { files::There::Anew } else { files::There::Taken };
+        let plan = resources.map(|resources| plan::plan(resources, layout(), State::Fresh)).transpose()?.unwrap_or_default();
+        if layout().mode() == Mode::V2 {
+            return Ok((Self::establish(path, &plan, there)?, Unfinished { rest: None }));
         }
+        let cgroup = Self::at(path)?;
+        // Before anything is made: whoever gives up later ends all that is in there.
+        cgroup.unused()?;
+        let mut made = Vec::new();
+        cgroup.make(layout(), &plan, there, Hierarchy::is_unified, &mut made).inspect_err(|_| take_back(&made))?;
+        Ok((cgroup, Unfinished { rest: Some((plan, there)) }))
     }
 
     /// The directories that `path` has, or would have. A relative one is below the caller's own group, on v2 beside it, where groups with
@@ -206,6 +213,34 @@ impl Cgroup {
     /// The v1 directory of a controller, if it has one.
     fn v1_dir(&self, controller: &str) -> Option<&Path> {
         self.dir(controller).filter(|dir| Some(*dir) != self.unified_dir())
+    }
+}
+
+/// What is still to be made of a group that was [begun](Cgroup::begin).
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    rest: Option<(plan::Plan, files::There)>,
+}
+
+impl Unfinished {
+    /// Whether there is anything.
+    pub fn is_something(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Makes it: directories and limits. On an error those directories are removed again; the one that was there before stays.
+    pub fn finish(&self, cgroup: &Cgroup) -> Result<()> {
+        let Some((plan, there)) = &self.rest else { return Ok(()) };
+        let mut made = Vec::new();
+        let result = cgroup.make(layout(), plan, *there, |hierarchy| !hierarchy.is_unified(), &mut made).and_then(|()| cgroup.apply(plan));
+        result.inspect_err(|_| take_back(&made))
+    }
+}
+
+/// Removes directories that nobody can be in yet; what still refuses is not ours alone.
+fn take_back(made: &[PathBuf]) {
+    for dir in made.iter().rev() {
+        let _ = std::fs::remove_dir(dir);
     }
 }
 

@@ -150,7 +150,7 @@ fn make(
     record.volumes.clone_from(&found.record);
     // First the record of what will have to be undone.
     let state = document::write(&config.dir, files::STATE, &record).map_err(|e| io_fail(&config.dir.join(files::STATE), e))?;
-    let mut cgroup = undo.launcher.cgroup(&path, config)?;
+    let (mut cgroup, unfinished) = undo.launcher.cgroup(&path, config)?;
     undo.cgroup = Some(cgroup.clone());
     phases.done("cgroup");
 
@@ -163,7 +163,7 @@ fn make(
     let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
-    let mut launched = undo.launcher.launch(config, &mut cgroup, stdio, &found.trees, root)?;
+    let mut launched = undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, &found.trees, root)?;
     let at = now();
     phases.list.append(&mut launched.timings);
     phases.last = Instant::now();

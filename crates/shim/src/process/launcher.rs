@@ -3,7 +3,7 @@
 use crate::config::{NetworkConfig, ShimConfig};
 use crate::foreign::{self, Driver};
 use dhow_network::resolver::Sockets;
-use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::cgroup::{Cgroup, Unfinished};
 use dhow_runtime::hooks::{Hooks, Moment};
 use dhow_runtime::{Create, Failure, Kind, Manner, Root, Stdio, Step};
 use std::io;
@@ -55,12 +55,12 @@ impl Launcher {
         }
     }
 
-    /// The container's cgroup with its limits; a foreign runtime makes its own, and only at the creation.
-    pub(crate) fn cgroup(&self, path: &str, config: &ShimConfig) -> Result<Cgroup, Failure> {
+    /// The container's cgroup with its limits, begun; a foreign runtime makes its own, and only at the creation.
+    pub(crate) fn cgroup(&self, path: &str, config: &ShimConfig) -> Result<(Cgroup, Unfinished), Failure> {
         let linux = config.spec.linux().as_ref();
         match self {
-            Self::Own(_) => Cgroup::create(path, linux.and_then(|linux| linux.resources().as_ref())),
-            Self::Foreign(_) => Cgroup::at(path),
+            Self::Own(_) => Cgroup::begin(path, linux.and_then(|linux| linux.resources().as_ref()), true),
+            Self::Foreign(_) => Ok((Cgroup::at(path)?, Unfinished::default())),
         }
     }
 
@@ -69,7 +69,7 @@ impl Launcher {
     pub(crate) fn launch(
         &mut self,
         config: &ShimConfig,
-        cgroup: &mut Cgroup,
+        (cgroup, unfinished): (&mut Cgroup, Unfinished),
         stdio: Stdio,
         trees: &[(PathBuf, OwnedFd)],
         root: &mut Option<OwnedFd>,
@@ -79,7 +79,7 @@ impl Launcher {
                 let hooks = hooks(config)?;
                 // From here on there is something that `poststop` can look after.
                 *kept = hooks.map(Box::new);
-                own(config, cgroup, stdio, trees, root, kept.as_deref())
+                own(config, (cgroup, unfinished), stdio, trees, root, kept.as_deref())
             }
             Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio, trees),
         }
@@ -130,14 +130,14 @@ fn hooks(config: &ShimConfig) -> Result<Option<Hooks>, Failure> {
 
 fn own(
     config: &ShimConfig,
-    cgroup: &Cgroup,
+    (cgroup, group): (&Cgroup, Unfinished),
     stdio: Stdio,
     trees: &[(PathBuf, OwnedFd)],
     root: &mut Option<OwnedFd>,
     hooks: Option<&Hooks>,
 ) -> Result<Launched, Failure> {
     let begun = Instant::now();
-    let manner = Manner { listener: config.listener.as_deref().cloned(), ..Manner::default() };
+    let manner = Manner { listener: config.listener.as_deref().cloned(), group, ..Manner::default() };
     let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
     let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner };
     let mut created = create.run()?;

@@ -1,0 +1,95 @@
+//! Whether a container may be made by a caller that is not sealed, by way of a stub ([`Manner::stub`](crate::Manner)).
+//!
+//! The seal keeps the caller's own program from all who see its process in there. Where there is nobody but that process, from its birth to the
+//! program's exec, it is enough that it executes something else before the program. That is so in a pid namespace of its own
+//! into which no hook is called, by a call that creates and starts in one: between both others may come in.
+
+use crate::listener;
+use crate::seccomp::{Call, Program};
+use dhow_sys::stub;
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use std::path::Path;
+
+/// `SECCOMP_RET_ALLOW`.
+const ALLOW: u32 = 0x7fff_0000;
+
+/// Whether it may be. `filter` is the compiled `linux.seccomp`.
+pub fn suits(spec: &Spec, filter: Option<&Program>) -> bool {
+    let Some((process, linux)) = spec.process().as_ref().zip(spec.linux().as_ref()) else { return false };
+    let own = |kind| linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind && namespace.path().is_none());
+    // A label is put on at the next exec, which would be the stub's.
+    let labelled = [process.apparmor_profile(), process.selinux_label()].into_iter().flatten().any(|label| !label.is_empty());
+    own(LinuxNamespaceType::Pid)
+        && own(LinuxNamespaceType::Mount)
+        && spec.hooks().is_none()
+        && !labelled
+        && !spec.mounts().iter().flatten().any(brings_processes)
+        && filter.is_none_or(|filter| !listener::is_wanted(Some(filter)) && passes(filter))
+}
+
+/// Whether its source may be a process's own program, which a bind would bring into the container.
+fn brings_processes(mount: &Mount) -> bool {
+    mount.source().as_deref().is_some_and(|source| source.starts_with("/proc") && source != Path::new("/proc"))
+}
+
+/// Whether a filter lets a stub do its work.
+fn passes(filter: &Program) -> bool {
+    stub::CALLS.iter().all(|(name, arguments)| Call::native(name, *arguments).and_then(|call| filter.evaluate(&call)) == Some(ALLOW))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp;
+    use serde_json::{Value, json};
+
+    fn spec(change: impl FnOnce(&mut Value)) -> Spec {
+        let mut spec = json!({
+            "ociVersion": "1.2.0", "root": {"path": "rootfs"},
+            "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/true"], "cwd": "/"},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, {"destination": "/x", "type": "bind", "source": "/srv"}],
+            "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]},
+        });
+        change(&mut spec);
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn alone_from_birth_to_exec() {
+        assert!(suits(&spec(|_| {}), None));
+        let others: [(&str, fn(&mut Value)); 9] = [
+            ("no pid namespace", |spec| spec["linux"]["namespaces"] = json!([{"type": "mount"}])),
+            ("somebody's pid namespace", |spec| spec["linux"]["namespaces"][0]["path"] = "/proc/1/ns/pid".into()),
+            ("no mount namespace", |spec| spec["linux"]["namespaces"] = json!([{"type": "pid"}])),
+            ("somebody's mount namespace", |spec| spec["linux"]["namespaces"][1]["path"] = "/proc/1/ns/mnt".into()),
+            ("hooks", |spec| spec["hooks"] = json!({"startContainer": [{"path": "/bin/true"}]})),
+            ("AppArmor", |spec| spec["process"]["apparmorProfile"] = "docker-default".into()),
+            ("SELinux", |spec| spec["process"]["selinuxLabel"] = "a:b:c:d".into()),
+            ("a program bound", |spec| spec["mounts"][1]["source"] = "/proc/self/exe".into()),
+            ("no process", |spec| drop(spec.as_object_mut().unwrap().remove("process"))),
+        ];
+        for (why, change) in others {
+            assert!(!suits(&spec(change), None), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_filter_must_let_the_stub_work() {
+        let of = |profile: Value| {
+            let spec = spec(|spec| spec["linux"]["seccomp"] = profile);
+            let filter = seccomp::compile(spec.linux().as_ref().unwrap().seccomp().as_ref().unwrap()).unwrap();
+            suits(&spec, Some(&filter))
+        };
+        let only = |names: &[&str]| json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]});
+        let needed: Vec<&str> = stub::CALLS.iter().map(|(name, _)| *name).collect();
+        assert!(of(only(&needed)));
+        for missing in &needed {
+            let rest: Vec<&str> = needed.iter().filter(|name| *name != missing).copied().collect();
+            assert!(!of(only(&rest)), "{missing}");
+        }
+        assert!(of(json!({"defaultAction": "SCMP_ACT_ALLOW"})));
+        assert!(!of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["fcntl"], "action": "SCMP_ACT_LOG"}]})));
+        let no_cloexec = json!({"names": ["fcntl"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]});
+        assert!(!of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [no_cloexec]})));
+    }
+}
