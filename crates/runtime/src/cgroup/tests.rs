@@ -222,3 +222,53 @@ fn speed() {
     times.sort();
     println!("create, remove: {:?}", times[10]);
 }
+
+#[test]
+fn one_that_is_begun_has_no_limits_until_it_is_finished() {
+    let Some(place) = Place::new("begun") else { return };
+    let limited = resources(r#"{"memory":{"limit":67108864},"pids":{"limit":7}}"#);
+    let (cgroup, unfinished) = Cgroup::begin(&place.path(), Some(&limited), true).unwrap();
+    assert_eq!(unfinished.is_something(), mode() != Mode::V2);
+    assert!(cgroup.dirs.iter().all(|(controllers, dir)| dir.is_dir() == (mode() == Mode::V2 || controllers.is_empty())));
+    unfinished.finish(&cgroup).unwrap();
+    assert_eq!(cgroup, Cgroup::at(&place.path()).unwrap());
+    assert_eq!(cgroup.usage().unwrap().memory_limit, Some(67_108_864));
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn whoever_begins_finds_others_before_anything_is_made() {
+    let Some(place) = Place::new("taken") else { return };
+    let cgroup = Cgroup::create(&place.path(), None).unwrap();
+    let mut child = run_in(&cgroup, "sleep 100");
+    wait_for("a process everywhere", || cgroup.dirs.iter().all(|(_, dir)| !control::procs(dir).unwrap().is_empty()));
+    // In one hierarchy alone: the one that clone takes is made anew otherwise.
+    if let Some(dir) = cgroup.unified_dir().filter(|_| mode() == Mode::Hybrid) {
+        for pid in control::procs(dir).unwrap() {
+            fs::write(dir.ancestors().nth(2).unwrap().join("cgroup.procs"), pid.to_string()).unwrap();
+        }
+        wait_for("the directory is free", || fs::remove_dir(dir).is_ok());
+    }
+    for anew in [true, false] {
+        let error = Cgroup::begin(&place.path(), None, anew).unwrap_err();
+        assert!(error.message.contains("in use by process"), "{error}");
+        assert!(mode() != Mode::Hybrid || !cgroup.unified_dir().unwrap().exists());
+    }
+    cgroup.kill_one_by_one().unwrap();
+    child.wait().unwrap();
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn what_cannot_be_finished_is_taken_back() {
+    let Some(place) = Place::new("unfinished") else { return };
+    let refused = resources(r#"{"cpu":{"cpus":"4000"}}"#);
+    let Ok((cgroup, unfinished)) = Cgroup::begin(&place.path(), Some(&refused), true) else {
+        assert_eq!(mode(), Mode::V2);
+        return;
+    };
+    let error = unfinished.finish(&cgroup).unwrap_err();
+    assert!(error.object.ends_with("cpuset.cpus"), "{error}");
+    assert!(cgroup.dirs.iter().all(|(controllers, dir)| dir.exists() == controllers.is_empty()));
+    cgroup.remove().unwrap();
+}
