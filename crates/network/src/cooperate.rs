@@ -147,7 +147,7 @@ mod tests {
     use crate::nft::Hook;
 
     fn seen(table: &str, name: &str, accept: Option<bool>, rules: &[&str]) -> Seen {
-        let hook = accept.map(|accept| Hook { kind: "filter", number: FORWARD, priority: 0, accept });
+        let hook = accept.map(|accept| Hook { kind: "filter", number: FORWARD, priority: 0, accept, link: None });
         let chain = ListedChain { family: Family::Ip, table: table.into(), name: name.into(), hook };
         let rule = |(number, text): (usize, &&str)| {
             let mut rule = ListedRule { handle: number as u64 + 10, always: !text.contains("if"), ..ListedRule::default() };

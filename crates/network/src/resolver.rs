@@ -12,6 +12,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Where containers ask.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+const PORT: u16 = 53;
+/// The table's name.
+const NAME: &str = "dhow-names";
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 64;
 
@@ -34,9 +37,9 @@ pub(crate) fn open_here() -> Result<Sockets> {
     let (udp, udp_port) = bind(SocketType::DGRAM)?;
     let (tcp, tcp_port) = bind(SocketType::STREAM)?;
     rustix::net::listen(&tcp, BACKLOG).map_err(|e| Error::of("listen for", "questions for names")(e.into()))?;
-    let table = table(udp_port, tcp_port);
     let mut filter = Socket::netfilter().map_err(Error::of("open", "a netlink socket of the packet filter"))?;
-    nft::commit(&mut filter, nft::make(&table), "put the table", &table.name)?;
+    let mut put = |table: &Table| nft::commit(&mut filter, nft::make(table), "put the table", &table.name);
+    put(&rewriting(udp_port, tcp_port)).or_else(|_| put(&translating(udp_port, tcp_port)))?;
     Ok(Sockets { udp, tcp })
 }
 
@@ -50,27 +53,41 @@ fn bind(kind: SocketType) -> Result<(OwnedFd, u16)> {
     Ok((socket, at.port()))
 }
 
-fn table(udp: u16, tcp: u16) -> Table {
-    let rule = |protocol: Protocol, port: u16| {
-        let port = port.to_be_bytes();
-        vec![
-            Expr::Network { offset: 16, length: 4, register: 0 },
-            Expr::Is(0, ADDRESS.octets().to_vec()),
-            Expr::L4Proto(1),
-            Expr::Is(1, vec![protocol.number()]),
-            Expr::DestinationPort(2),
-            Expr::Is(2, 53u16.to_be_bytes().to_vec()),
-            Expr::Load(8, ADDRESS.octets().to_vec()),
-            Expr::Load(9, port.to_vec()),
-            Expr::Dnat { family: 2, address: 8, port: Some(9) },
-        ]
+/// What to do with the packets of a protocol: the resolver's port, and the rest of the rule.
+fn rule(source: bool, protocol: Protocol, port: u16, end: Vec<Expr>) -> Vec<Expr> {
+    let (address, at) = if source { (12, Expr::SourcePort(2)) } else { (16, Expr::DestinationPort(2)) };
+    let head = vec![
+        Expr::Network { offset: address, length: 4, register: 0 },
+        Expr::Is(0, ADDRESS.octets().to_vec()),
+        Expr::L4Proto(1),
+        Expr::Is(1, vec![protocol.number()]),
+        at,
+        Expr::Is(2, port.to_be_bytes().to_vec()),
+    ];
+    [head, end].concat()
+}
+
+fn named(family: Family, chain: Chain) -> Table {
+    Table { name: NAME.to_owned(), family, sets: Vec::new(), chains: vec![chain] }
+}
+
+/// Where packets arrive at the loopback, ports are written over: those of questions to the sockets', those of answers back. No connection is
+/// tracked for it, and what the container's other links send and get goes by no rule.
+fn rewriting(udp: u16, tcp: u16) -> Table {
+    let hook = Hook { kind: "filter", number: 0, priority: 0, accept: true, link: Some("lo") };
+    let write = |offset: u32, port: u16| vec![Expr::Load(3, port.to_be_bytes().to_vec()), Expr::SetTransport { offset, register: 3 }];
+    let both = |protocol: Protocol, port: u16| [rule(false, protocol, PORT, write(2, port)), rule(true, protocol, port, write(0, PORT))];
+    let rules = both(Protocol::Udp, udp).into_iter().chain(both(Protocol::Tcp, tcp)).collect();
+    named(Family::Netdev, Chain { name: "loopback", hook: Some(hook), rules })
+}
+
+/// The same by translation, for kernels that cannot filter at a link. Each packet of the container is tracked then.
+fn translating(udp: u16, tcp: u16) -> Table {
+    let hook = Hook { kind: "nat", number: 3, priority: -100, accept: true, link: None };
+    let to = |port: u16| {
+        let target = [Expr::Load(8, ADDRESS.octets().to_vec()), Expr::Load(9, port.to_be_bytes().to_vec())];
+        [&target[..], &[Expr::Dnat { family: 2, address: 8, port: Some(9) }]].concat()
     };
-    let hook = Hook { kind: "nat", number: 3, priority: -100, accept: true };
-    let rules = vec![rule(Protocol::Udp, udp), rule(Protocol::Tcp, tcp)];
-    Table {
-        name: "dhow-names".to_owned(),
-        family: Family::Ip,
-        sets: Vec::new(),
-        chains: vec![Chain { name: "output", hook: Some(hook), rules }],
-    }
+    let rules = vec![rule(false, Protocol::Udp, PORT, to(udp)), rule(false, Protocol::Tcp, PORT, to(tcp))];
+    named(Family::Ip, Chain { name: "output", hook: Some(hook), rules })
 }

@@ -91,7 +91,7 @@ const BEFORE: i32 = -5;
 const AFTER: i32 = 148;
 
 fn hook(kind: &'static str, number: u32, priority: i32, accept: bool) -> Option<Hook> {
-    Some(Hook { kind, number, priority, accept })
+    Some(Hook { kind, number, priority, accept, link: None })
 }
 
 /// The table of an engine.
@@ -210,9 +210,12 @@ fn forward(networks: &[Network], links: bool) -> Vec<Vec<Expr>> {
         // What was begun may go on, wherever it is to.
         [&to()[..], &has(Expr::CtState, ESTABLISHED_OR_RELATED), &pass].concat(),
         [&[Expr::InName(0), Expr::OutName(4), Expr::In("within", 0)][..], &pass].concat(),
-        [&[Expr::InName(0), Expr::In("internal", 0)][..], &drop].concat(),
-        [&[Expr::OutName(0), Expr::In("internal", 0)][..], &drop].concat(),
     ];
+    // What containers send to the world goes by all that follows: no rule is there for networks that are not.
+    if networks.iter().any(|network| network.internal) {
+        rules.push([&[Expr::InName(0), Expr::In("internal", 0)][..], &drop].concat());
+        rules.push([&[Expr::OutName(0), Expr::In("internal", 0)][..], &drop].concat());
+    }
     if links {
         rules.push([&from()[..], &of_family(false), &linked::key(), &[Expr::In(LINKED, 0)], &pass].concat());
     }
@@ -306,6 +309,7 @@ mod tests {
         let network = Network { internal: true, ..network() };
         assert!(masquerade(&network).is_empty());
         let contents = Contents { networks: vec![network], only_ours: [true, false], ..Contents::default() };
+        assert_eq!(forward(&contents.networks, false).len(), forward(&[], false).len() + 2);
         let table = table("t", &contents);
         assert_eq!(table.sets[1].elements, [Element::key(name16("br-1"))]);
         let rest = table.chains.iter().find(|chain| chain.name == "rest").unwrap();

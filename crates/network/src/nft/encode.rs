@@ -90,7 +90,11 @@ fn new_set(table: &Table, set: &Set, id: u32) -> Message {
 fn new_chain(table: &Table, chain: &Chain) -> Message {
     let message = Message::new(NEWCHAIN, CREATE).body(&family(table.family)).text(1, &table.name).text(3, chain.name);
     let Some(hook) = chain.hook else { return message };
-    message.nest(4, |m| m.be32(1, hook.number).attr(2, &hook.priority.to_be_bytes())).be32(5, u32::from(hook.accept)).text(7, hook.kind)
+    let at = |m: Message| {
+        let m = m.be32(1, hook.number).attr(2, &hook.priority.to_be_bytes());
+        hook.link.iter().fold(m, |m, link| m.text(3, link))
+    };
+    message.nest(4, at).be32(5, u32::from(hook.accept)).text(7, hook.kind)
 }
 
 /// Adds elements to a set, or deletes them. To add one that is there with the same value is no error; to delete one that is not there is.

@@ -37,6 +37,15 @@ pub enum Expr {
     },
     /// The destination port.
     DestinationPort(u32),
+    /// The source port.
+    SourcePort(u32),
+    /// Writes the register's two bytes to that place of the transport header. The checksum is kept right, where there is one.
+    SetTransport {
+        /// From here.
+        offset: u32,
+        /// From there.
+        register: u32,
+    },
     /// The connection's state bits (2 established, 4 related).
     CtState(u32),
     /// The connection's status bits (0x20 the destination was translated).
@@ -130,6 +139,11 @@ impl Expr {
             }
             Self::Network { offset, length, register } => named("payload", &payload(1, *offset, *length, *register)),
             Self::DestinationPort(register) => named("payload", &payload(2, 2, 2, *register)),
+            Self::SourcePort(register) => named("payload", &payload(2, 0, 2, *register)),
+            // No checksum of its own at a place of ours, but the protocol's: NFT_PAYLOAD_L4CSUM_PSEUDOHDR.
+            Self::SetTransport { offset, register } => {
+                named("payload", &|m| m.be32(2, 2).be32(3, *offset).be32(4, 2).be32(5, reg(*register)).be32(6, 0).be32(8, 1))
+            }
             Self::CtState(register) => named("ct", &|m| m.be32(1, reg(*register)).be32(2, 0)),
             Self::CtStatus(register) => named("ct", &|m| m.be32(1, reg(*register)).be32(2, 2)),
             Self::DestinationKind(register) => named("fib", &|m| m.be32(1, reg(*register)).be32(2, 3).be32(3, 2)),

@@ -63,6 +63,7 @@ fn chain(body: &[u8]) -> Option<ListedChain> {
             number: be32(find(hook, 1)?)?,
             priority: be32(find(hook, 2)?)? as i32,
             accept: find(rest, 5).and_then(be32) != Some(0),
+            link: None,
         })
     });
     Some(ListedChain { family, table: text(find(rest, 1)?), name: text(find(rest, 3)?), hook })

@@ -56,6 +56,8 @@ pub struct Hook {
     pub priority: i32,
     /// What happens to packets that no rule decided: they pass, or are dropped.
     pub accept: bool,
+    /// The link whose packets it sees, of the family [`Family::Netdev`]; there 0 is what arrives at it.
+    pub link: Option<&'static str>,
 }
 
 /// A chain.
