@@ -12,6 +12,7 @@ mod remains;
 mod report;
 pub(crate) mod runtimes;
 mod stats;
+mod streams;
 mod transfers;
 
 use crate::paths::{Scratch, root};

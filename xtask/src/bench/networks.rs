@@ -4,15 +4,12 @@
 use super::candidates::{Candidate, Dhow, Docker};
 use super::measure::{self, Row};
 use super::netns::Netns;
-use crate::shell::{output, quiet};
+use super::streams::{self, Way};
+use crate::shell::output;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Streams of each kind: enough that the median stands still where single streams differ by a tenth.
-const STREAMS: usize = 25;
-/// Length of one, seconds.
-const SECONDS: &str = "1";
 /// What runs behind the ports.
 const SLEEP: &[&str] = &["busybox", "sleep", "100000"];
 /// What is timed.
@@ -30,14 +27,15 @@ pub(crate) struct Networks {
     pub(crate) rows: Vec<Row>,
     /// Name, and by candidate microseconds of `run -d` beyond that of one without a port; `None` where it was not tried.
     pub(crate) ports: Vec<(&'static str, Vec<Option<u64>>)>,
-    /// Name, and by candidate bytes in a second, in the order of the rounds: streams of one round ran one after the other.
-    pub(crate) streams: Vec<(&'static str, Vec<Vec<u64>>)>,
+    /// TCP streams.
+    pub(crate) streams: Vec<Way>,
 }
 
-struct Host {
-    engine: Box<dyn Candidate>,
+/// An engine with a host of its own.
+pub(super) struct Host {
+    pub(super) engine: Box<dyn Candidate>,
     // The world is dropped first, as the engine is before its host.
-    world: Netns,
+    pub(super) world: Netns,
     _host: Netns,
 }
 
@@ -54,7 +52,7 @@ pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, sa
         ("500 published ports", ports(&engines, &["-p", "20000-20499:30000-30499"], true)?),
         ("a range of 10,000", ports(&engines, &["-p", "20000-29999:20000-29999"], false)?),
     ];
-    let streams = streams(&hosts, stream)?;
+    let streams = streams::all(&hosts, scratch, stream)?;
     Ok(Networks { names: engines.iter().map(|engine| engine.name().to_owned()).collect(), rows, ports, streams })
 }
 
@@ -88,49 +86,6 @@ fn ports(engines: &[&dyn Candidate], flags: &[&str], everybody: bool) -> Result<
     engines.iter().map(|engine| (everybody || engine.name() == "dhow").then(|| one(*engine)).transpose()).collect()
 }
 
-/// One TCP stream at a time, engines in turn: from a container to another by name, and from the world to a published port.
-fn streams(hosts: &[Host], program: &Path) -> Result<Vec<(&'static str, Vec<Vec<u64>>)>> {
-    println!("measuring streams");
-    let volume = format!("{}:/stream:ro", program.display());
-    for Host { engine, .. } in hosts {
-        ask(engine.as_ref(), &["network", "create", "bench"])?;
-        let server = [
-            "run",
-            "-d",
-            "--name",
-            "server",
-            "--network",
-            "bench",
-            "-p",
-            "5001:5001",
-            "-v",
-            &volume,
-            "busybox",
-            "/stream",
-            "serve",
-            "5001",
-        ];
-        ask(engine.as_ref(), &server)?;
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    let (mut between, mut outside) = (vec![Vec::new(); hosts.len()], vec![Vec::new(); hosts.len()]);
-    for round in 0..STREAMS {
-        for turn in 0..hosts.len() {
-            let index = (turn + round) % hosts.len();
-            let Host { engine, world, .. } = &hosts[index];
-            let words = ["run", "--rm", "--network", "bench", "-v", &volume, "busybox", "/stream", "send", "server:5001", SECONDS];
-            between[index].push(ask(engine.as_ref(), &words)?.trim().parse().context("bytes in a second")?);
-            let mut send = world.command(program);
-            outside[index].push(output(send.args(["send", "198.51.100.1:5001", SECONDS]))?.trim().parse().context("bytes in a second")?);
-        }
-    }
-    for Host { engine, .. } in hosts {
-        ask(engine.as_ref(), &["rm", "-f", "server"])?;
-        quiet(&mut engine.command(&["network", "rm", "bench"]).context("an engine has commands")?)?;
-    }
-    Ok(vec![("between two containers, by name", between), ("from another namespace through a published port", outside)])
-}
-
-fn ask(engine: &dyn Candidate, words: &[&str]) -> Result<String> {
+pub(super) fn ask(engine: &dyn Candidate, words: &[&str]) -> Result<String> {
     output(&mut engine.command(words).context("an engine has commands")?)
 }

@@ -8,6 +8,7 @@ use super::measure::{Row, percentile};
 use super::memory::Memory;
 use super::networks::Networks;
 use super::runtimes::Runtimes;
+use super::streams::{self, Sent};
 use super::transfers::Transfers;
 use crate::shell::{command, output};
 use std::fmt::Write;
@@ -208,22 +209,62 @@ fn networks(page: &mut String, measured: &Networks) {
             }
         }
     }
-    page.push_str(
-        "\nOne TCP stream at a time, engines in turn, gigabits in a second. Ratio: ours to theirs of the same round, the median.\n\n\
-         | way | who | median | quartiles | ratio |\n| --- | --- | ---: | ---: | ---: |\n",
+    streams(page, measured);
+}
+
+fn streams(page: &mut String, measured: &Networks) {
+    let rounds = measured.streams.first().and_then(|way| way.sent.first()).map_or(0, Vec::len);
+    let _ok = write!(
+        page,
+        "\nTCP streams, client and server on a processor of their own each. {rounds} rounds of each way; in a round all engines' streams are open and\nsend by turns of 15 ms, forwards and backwards. Gigabits in a second, and gigabytes in a second of processors' time (programs and kernel).\nRatio: ours to theirs of the same round; the median, and between what it lies with 95 % certainty (sign test).\n\n\
+         | way | who | Gbit/s | quartiles | ratio | for a second of processors | ratio |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    for (what, rates) in &measured.streams {
-        let ours = rates.first().map_or(&[][..], Vec::as_slice);
-        for (name, rates) in measured.names.iter().zip(rates) {
-            let mut ratios: Vec<u64> =
-                ours.iter().zip(rates).filter(|(_, rate)| **rate > 0).map(|(ours, rate)| ours * 1000 / rate).collect();
-            let mut rates = rates.clone();
-            rates.sort_unstable();
-            ratios.sort_unstable();
-            let at = |percent| percentile(&rates, percent).map(|rate| format!("{:.1}", rate as f64 * 8.0 / 1e9)).unwrap_or_default();
-            let ratio = percentile(&ratios, 50).map(|ratio| format!("{:.3}", ratio as f64 / 1000.0)).unwrap_or_default();
-            let _ok = writeln!(page, "| {what} | {name} | {} | {} to {} | {ratio} |", at(50), at(25), at(75));
+    let mut found = String::new();
+    for way in &measured.streams {
+        for (name, sent) in measured.names.iter().zip(&way.sent) {
+            let sorted = |value: fn(&Sent) -> f64| {
+                let mut all: Vec<u64> = sent.iter().map(|sent| value(sent) as u64).collect();
+                all.sort_unstable();
+                all
+            };
+            let (rates, thrifts) = (sorted(|sent| sent.rate * 8.0), sorted(|sent| sent.thrift));
+            let at = |all: &[u64], percent, digits| {
+                percentile(all, percent).map(|value| format!("{:.digits$}", value as f64 / 1e9)).unwrap_or_default()
+            };
+            let ratio = |value: fn(&Sent) -> f64| {
+                let theirs = Some(sent).filter(|_| name != "dhow")?;
+                streams::ratio(way.sent.first()?.iter().map(value).zip(theirs.iter().map(value)))
+            };
+            let shown = |ratio: Option<[f64; 3]>| {
+                ratio.map_or("-".to_owned(), |[median, low, high]| format!("{median:.3} ({low:.3} to {high:.3})"))
+            };
+            let (rate, thrift) = (ratio(|sent| sent.rate), ratio(|sent| sent.thrift));
+            let _ok = writeln!(
+                page,
+                "| {} | {name} | {} | {} to {} | {} | {} | {} |",
+                way.name,
+                at(&rates, 50, 1),
+                at(&rates, 25, 1),
+                at(&rates, 75, 1),
+                shown(rate),
+                at(&thrifts, 50, 2),
+                shown(thrift)
+            );
+            if let Some(ratio) = rate {
+                let _ok = writeln!(found, "- {}: {}", way.name, verdict(name, ratio));
+            }
         }
+    }
+    let _ok = write!(page, "\n{found}");
+}
+
+/// What a ratio with its interval says.
+fn verdict(other: &str, [median, low, high]: [f64; 3]) -> String {
+    let percent = |ratio: f64| format!("{:.1} %", (ratio - 1.0).abs() * 100.0);
+    match (low >= 1.0, high <= 1.0) {
+        (true, false) => format!("dhow is faster than {other}, by {} (at least {}).", percent(median), percent(low)),
+        (false, true) => format!("dhow is slower than {other}, by {} (at least {}).", percent(median), percent(high)),
+        _ => format!("no difference to {other} shows: dhow is not slower by more than {}.", percent(low)),
     }
 }
 
