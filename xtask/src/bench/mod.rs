@@ -33,7 +33,7 @@ pub(crate) struct Amount {
 }
 
 /// What can be measured.
-const PARTS: [&str; 8] = ["speed", "runtimes", "exits", "logs", "stats", "memory", "transfers", "networks"];
+const PARTS: [&str; 9] = ["speed", "runtimes", "exits", "logs", "stats", "memory", "transfers", "networks", "streams"];
 
 /// `cargo xtask bench`.
 pub(crate) fn run(words: &[String]) -> Result<()> {
@@ -84,7 +84,10 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         stats: if wanted("stats") { stats::all(&all, amount.watched)? } else { Vec::new() },
         memory: if wanted("memory") { memory::all(&all, amount.containers)? } else { Vec::new() },
         transfers: if wanted("transfers") { Some(transfers::all(&all, scratch.path(), &dhow, &archive)?) } else { None },
-        networks: if wanted("networks") { Some(networks::all(scratch.path(), &dhow, &stream, &archive, amount.samples)?) } else { None },
+        networks: match (wanted("networks"), wanted("streams")) {
+            (false, false) => None,
+            parts => Some(networks::all(scratch.path(), &dhow, &stream, &archive, amount.samples, parts)?),
+        },
     };
     let text = report::text(&all, &results, &missing, amount);
     // A part is no page.

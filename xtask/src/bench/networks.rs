@@ -39,21 +39,22 @@ pub(super) struct Host {
     _host: Netns,
 }
 
-/// Measures ours, and docker where it is.
-pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, samples: usize) -> Result<Networks> {
+/// Measures ours, and docker where it is: commands, and streams.
+pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, samples: usize, parts: (bool, bool)) -> Result<Networks> {
     let mut hosts = vec![host(scratch, "n1", |dir, netns| Ok(Box::new(Dhow::start_on(dir, dhow, archive, netns, &[])?)))?];
     match host(scratch, "n2", |dir, netns| Ok(Box::new(Docker::start_on(dir, archive, netns, &[])?))) {
         Ok(docker) => hosts.push(docker),
         Err(error) => println!("SKIPPED: docker's networks: {error:#}"),
     }
     let engines: Vec<&dyn Candidate> = hosts.iter().map(|host| host.engine.as_ref()).collect();
-    let rows = measure::rows(&engines, COMMANDS, samples)?;
-    let ports = vec![
-        ("500 published ports", ports(&engines, &["-p", "20000-20499:30000-30499"], true)?),
-        ("a range of 10,000", ports(&engines, &["-p", "20000-29999:20000-29999"], false)?),
-    ];
-    let streams = streams::all(&hosts, scratch, stream)?;
-    Ok(Networks { names: engines.iter().map(|engine| engine.name().to_owned()).collect(), rows, ports, streams })
+    let (mut rows, mut many) = (Vec::new(), Vec::new());
+    if parts.0 {
+        rows = measure::rows(&engines, COMMANDS, samples)?;
+        many.push(("500 published ports", ports(&engines, &["-p", "20000-20499:30000-30499"], true)?));
+        many.push(("a range of 10,000", ports(&engines, &["-p", "20000-29999:20000-29999"], false)?));
+    }
+    let streams = if parts.1 { streams::all(&hosts, scratch, stream)? } else { Vec::new() };
+    Ok(Networks { names: engines.iter().map(|engine| engine.name().to_owned()).collect(), rows, ports: many, streams })
 }
 
 fn host(scratch: &Path, name: &str, start: impl FnOnce(&Path, &Netns) -> Result<Box<dyn Candidate>>) -> Result<Host> {

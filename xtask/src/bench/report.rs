@@ -188,8 +188,18 @@ fn transfers(page: &mut String, measured: &Transfers) {
 }
 
 fn networks(page: &mut String, measured: &Networks) {
+    page.push_str("\n## Networks\n\nEach engine on a host of its own (a network namespace).\n");
+    if !measured.rows.is_empty() {
+        commands_on_networks(page, measured);
+    }
+    if !measured.streams.is_empty() {
+        streams(page, measured);
+    }
+}
+
+fn commands_on_networks(page: &mut String, measured: &Networks) {
     page.push_str(
-        "\n## Networks\n\nEach engine on a host of its own (a network namespace). Milliseconds; more: beyond the same engine's `--network none`.\n\n| command | who | median | p95 | more |\n| --- | --- | ---: | ---: | ---: |\n",
+        "\nMilliseconds; more: beyond the same engine's `--network none`.\n\n| command | who | median | p95 | more |\n| --- | --- | ---: | ---: | ---: |\n",
     );
     for row in &measured.rows {
         for (index, name) in measured.names.iter().enumerate() {
@@ -209,7 +219,6 @@ fn networks(page: &mut String, measured: &Networks) {
             }
         }
     }
-    streams(page, measured);
 }
 
 fn streams(page: &mut String, measured: &Networks) {
