@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-/// Pieces of a layer between the network and the disk.
-const PIECES: usize = 16;
+/// Pieces of a layer between the network and the disk. Each has up to 256 KiB, and memory that is touched for the first time costs more than
+/// the wait for a piece that comes back.
+const PIECES: usize = 4;
 
 /// How far a layer is.
 #[derive(Debug, Clone)]
