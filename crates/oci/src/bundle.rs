@@ -2,7 +2,7 @@
 
 use crate::error::{At, Error, Result};
 use crate::json;
-use dhow_runtime::tolerance;
+use dhow_runtime::{is_bind, tolerance};
 use oci_spec::runtime::Spec;
 use std::path::{Path, PathBuf};
 
@@ -75,8 +75,7 @@ fn check_version(version: &str) -> Result<()> {
 fn absolute_sources(spec: &mut Spec, dir: &Path) {
     let Some(mounts) = spec.mounts_mut() else { return };
     for mount in mounts {
-        let option = |option: &String| option == "bind" || option == "rbind";
-        let bind = mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(option);
+        let bind = is_bind(mount);
         if let Some(source) = mount.source().clone().filter(|source| bind && source.is_relative()) {
             mount.set_source(Some(dir.join(source)));
         }

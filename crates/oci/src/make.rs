@@ -61,7 +61,7 @@ pub(crate) fn make(context: &Context<'_>, parsed: &Parsed, until: Until, detach:
         Until::Created => (seal::ensure(&context.store.scratch()?).and_then(|()| Bundle::open(directory))?, None, None),
         Until::Started => {
             let bundle = Bundle::open(directory)?;
-            let (filter, stub) = seal::stub_or_ensure(&context.store, &bundle.spec)?;
+            let (filter, stub) = seal::stub_or_ensure(&context.store, &bundle)?;
             (bundle, filter, stub)
         }
     };

@@ -2,22 +2,25 @@
 //! (CVE-2019-5736). So the commands that enter run from a copy that nobody can change, or, which is quicker, see to it that what is found
 //! there is something else.
 
+use crate::bundle::Bundle;
 use crate::error::{At, Error, Result};
 use crate::store::Store;
+use dhow_runtime::itself::Itself;
 use dhow_runtime::leap;
 use dhow_runtime::seccomp::{self, Program};
 use dhow_sys::stub::Stub;
-use oci_spec::runtime::Spec;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// For a call that creates and starts in one: a stub, with the specification's filter compiled, where one will do; else as [`ensure`].
-pub(crate) fn stub_or_ensure(store: &Store, spec: &Spec) -> Result<(Option<Program>, Option<Stub>)> {
-    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+pub(crate) fn stub_or_ensure(store: &Store, bundle: &Bundle) -> Result<(Option<Program>, Option<Stub>)> {
+    let profile = bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     // One that is wrong is refused where all others are. Where a stub cannot be had, the copy is tried.
     if let Ok(filter) = profile.map(seccomp::compile).transpose()
-        && leap::suits(spec, filter.as_ref())
+        && let Ok(itself) = Itself::find()
+        && !itself.may_be_reached_at(&bundle.rootfs)
+        && leap::suits(&bundle.spec, filter.as_ref(), |source| itself.may_be_reached_at(source))
         && let Ok(stub) = Stub::new()
     {
         return Ok((filter, Some(stub)));

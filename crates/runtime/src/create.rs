@@ -5,6 +5,7 @@ use crate::cgroup::Cgroup;
 use crate::child::{Luggage, may_be_grouped_late, says_entered};
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
+use crate::itself::Itself;
 use crate::listener::{self, Listener};
 use crate::manner::{Manner, Root};
 use crate::seccomp::{self, Program};
@@ -100,6 +101,7 @@ impl Create<'_> {
         let dir = rootless::dir(&self.root, plan.unaided)?;
         take_trees(&mut plan, self.trees)?;
         agree(plan.process.terminal, &self.stdio)?;
+        plan.itself = self.manner.stub.as_ref().map(|_| Itself::find()).transpose().at(Step::Mount, "/proc/self/exe")?;
         labels::agree("process.selinuxLabel", plan.process.selinux.as_ref())?;
         labels::agree("linux.mountLabel", plan.mount_label.as_ref())?;
         if self.hooks.is_none() && Hooks::of(self.spec, "", Path::new(""))?.is_some() {

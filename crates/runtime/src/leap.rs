@@ -5,6 +5,7 @@
 //! into which no hook is called, by a call that creates and starts in one: between both others may come in.
 
 use crate::listener;
+use crate::mountopts::is_bind;
 use crate::seccomp::{Call, Program};
 use dhow_sys::stub;
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
@@ -13,8 +14,9 @@ use std::path::Path;
 /// `SECCOMP_RET_ALLOW`.
 const ALLOW: u32 = 0x7fff_0000;
 
-/// Whether it may be. `filter` is the compiled `linux.seccomp`.
-pub fn suits(spec: &Spec, filter: Option<&Program>) -> bool {
+/// Whether it may be. `filter` is the compiled `linux.seccomp`; `brings` tells whether what is at a path, taken as a bind's source, may bring
+/// the caller's own program into the container ([`Itself::may_be_reached_at`](crate::itself::Itself::may_be_reached_at)).
+pub fn suits(spec: &Spec, filter: Option<&Program>, brings: impl Fn(&Path) -> bool) -> bool {
     let Some((process, linux)) = spec.process().as_ref().zip(spec.linux().as_ref()) else { return false };
     let own = |kind| linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind && namespace.path().is_none());
     // A label is put on at the next exec, which would be the stub's.
@@ -23,13 +25,13 @@ pub fn suits(spec: &Spec, filter: Option<&Program>) -> bool {
         && own(LinuxNamespaceType::Mount)
         && spec.hooks().is_none()
         && !labelled
-        && !spec.mounts().iter().flatten().any(brings_processes)
         && filter.is_none_or(|filter| !listener::is_wanted(Some(filter)) && passes(filter))
+        && !spec.mounts().iter().flatten().any(|mount| is_unsafe(mount, &brings))
 }
 
-/// Whether its source may be a process's own program, which a bind would bring into the container.
-fn brings_processes(mount: &Mount) -> bool {
-    mount.source().as_deref().is_some_and(|source| source.starts_with("/proc") && source != Path::new("/proc"))
+/// Paths below `/proc` need no look: what they lead to is another thing for each who follows them.
+fn is_unsafe(mount: &Mount, brings: impl Fn(&Path) -> bool) -> bool {
+    is_bind(mount) && mount.source().as_deref().is_none_or(|source| source.starts_with("/proc") || brings(source))
 }
 
 /// Whether a filter lets a stub do its work.
@@ -54,9 +56,13 @@ mod tests {
         serde_json::from_value(spec).unwrap()
     }
 
+    fn nothing(_: &Path) -> bool {
+        false
+    }
+
     #[test]
     fn alone_from_birth_to_exec() {
-        assert!(suits(&spec(|_| {}), None));
+        assert!(suits(&spec(|_| {}), None, nothing));
         let others: [(&str, fn(&mut Value)); 9] = [
             ("no pid namespace", |spec| spec["linux"]["namespaces"] = json!([{"type": "mount"}])),
             ("somebody's pid namespace", |spec| spec["linux"]["namespaces"][0]["path"] = "/proc/1/ns/pid".into()),
@@ -69,8 +75,26 @@ mod tests {
             ("no process", |spec| drop(spec.as_object_mut().unwrap().remove("process"))),
         ];
         for (why, change) in others {
-            assert!(!suits(&spec(change), None), "{why}");
+            assert!(!suits(&spec(change), None, nothing), "{why}");
         }
+    }
+
+    #[test]
+    fn binds_are_looked_at() {
+        let of = |mount: Value| suits(&spec(|spec| spec["mounts"][1] = mount), None, |path| path == Path::new("/srv/link"));
+        let bind = |source: &str| json!({"destination": "/x", "type": "bind", "source": source});
+        assert!(of(bind("/srv")) && of(bind("/process")));
+        for source in ["/srv/link", "/proc", "/proc/self/exe", "/proc/1/root/srv", "//proc/./self"] {
+            assert!(!of(bind(source)), "{source}");
+        }
+        assert!(!of(json!({"destination": "/x", "type": "bind"})));
+        for option in ["bind", "rbind"] {
+            assert!(!of(json!({"destination": "/x", "source": "/srv/link", "options": ["ro", option]})), "{option}");
+            assert!(!of(json!({"destination": "/x", "type": "tmpfs", "source": "/srv/link", "options": [option]})), "{option}");
+        }
+        // The name of a filesystem is no path.
+        assert!(of(json!({"destination": "/x", "type": "tmpfs", "source": "/srv/link"})));
+        assert!(of(json!({"destination": "/x", "type": "proc", "source": "/proc"})));
     }
 
     #[test]
@@ -78,7 +102,7 @@ mod tests {
         let of = |profile: Value| {
             let spec = spec(|spec| spec["linux"]["seccomp"] = profile);
             let filter = seccomp::compile(spec.linux().as_ref().unwrap().seccomp().as_ref().unwrap()).unwrap();
-            suits(&spec, Some(&filter))
+            suits(&spec, Some(&filter), nothing)
         };
         let only = |names: &[&str]| json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]});
         let needed: Vec<&str> = stub::CALLS.iter().map(|(name, _)| *name).collect();

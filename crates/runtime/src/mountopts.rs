@@ -1,6 +1,12 @@
 //! The options of a mount, as in fstab, parsed into attributes, propagation and what is left for the filesystem.
 
 use dhow_sys::mount::{self, Attr, Propagation};
+use oci_spec::runtime::Mount;
+
+/// Whether a mount shows what there is already, in another place.
+pub fn is_bind(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
+}
 
 /// What the options of one mount ask for.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub(crate) fn prepare(plan: &Plan, given: Vec<OwnedFd>, owners: &[Option<OwnedFd
     let one = |(n, m): (usize, &MountPlan)| match is_from_outside(plan, m) {
         true => Ok(given.next()),
         false => {
-            let made = make(m, plan.mount_label.as_ref())?;
+            let made = make(plan, m)?;
             map(m, made.as_ref(), owner(owners, n))?;
             Ok(made)
         }
@@ -57,18 +57,26 @@ fn map(plan: &MountPlan, made: Option<&OwnedFd>, owner: Option<BorrowedFd<'_>>) 
 }
 
 /// One of them.
-fn make(plan: &MountPlan, label: Option<&String>) -> Result<Option<OwnedFd>> {
-    match &plan.source {
-        Source::Bind(source, _) if plan.tree.is_some() => {
-            plan.tree.as_ref().map(OwnedFd::try_clone).transpose().at_path(Step::Mount, source)
-        }
-        Source::Bind(source, recursive) => match Foreign::of(source) {
-            Some(foreign) => foreign.clone_tree(*recursive).map(Some),
-            None => mount::clone_tree(CWD, source, *recursive).at_path(Step::Mount, source).map(Some),
-        },
-        Source::Filesystem { kind, source, data } => filesystem(plan, kind, source, data, label).map(Some),
+fn make(plan: &Plan, m: &MountPlan) -> Result<Option<OwnedFd>> {
+    match &m.source {
+        Source::Bind(source, recursive) => bind(plan, m, source, *recursive).map(Some),
+        Source::Filesystem { kind, source, data } => filesystem(m, kind, source, data, plan.mount_label.as_ref()).map(Some),
         Source::Cgroup | Source::Remount => Ok(None),
     }
+}
+
+fn bind(plan: &Plan, m: &MountPlan, source: &Path, recursive: bool) -> Result<OwnedFd> {
+    let tree = match (&m.tree, Foreign::of(source)) {
+        (Some(tree), _) => tree.try_clone().at_path(Step::Mount, source),
+        (None, Some(foreign)) => foreign.clone_tree(recursive),
+        (None, None) => mount::clone_tree(CWD, source, recursive).at_path(Step::Mount, source),
+    }?;
+    // The caller has looked, and somebody may have changed a link on the way since then.
+    if plan.itself.map(|itself| itself.is_reached_by(&tree)).transpose().at_path(Step::Mount, source)?.unwrap_or(false) {
+        let why = format!("the source of {} has changed meanwhile, and leads to the runtime itself", m.destination.display());
+        return Err(Failure::new(Step::Mount, source.to_string_lossy(), Kind::Invalid, why));
+    }
+    Ok(tree)
 }
 
 /// Whether the parent makes this mount, since the root of the container's user namespace could not: binds, whose sources it may not
@@ -92,7 +100,7 @@ pub(crate) fn is_from_outside(plan: &Plan, mount: &MountPlan) -> bool {
 pub(crate) fn from_outside(plan: &Plan, userns: BorrowedFd<'_>, owners: &[Option<OwnedFd>]) -> Result<Vec<OwnedFd>> {
     let mut all = Vec::new();
     for (n, m) in plan.mounts.iter().enumerate().filter(|(_, m)| is_from_outside(plan, m)) {
-        let Some(made) = make(m, plan.mount_label.as_ref())? else { continue };
+        let Some(made) = make(plan, m)? else { continue };
         map(m, Some(&made), Some(owner(owners, n).unwrap_or(userns)))?;
         if matches!(m.source, Source::Bind(..)) {
             // As the kernel does with what a new user namespace takes over: it hears of the host's mounts, and the host of none of its.

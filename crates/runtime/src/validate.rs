@@ -2,6 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::idmap::IdMap;
+use crate::itself::Itself;
 use crate::mountopts;
 use crate::netdevices::{self, NetDevice};
 use crate::othermounts::NEWNS;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     /// The user namespace; `None`: the host's.
     pub(crate) userns: Option<UserNamespace>,
     pub(crate) mounts: Vec<MountPlan>,
+    /// What no bind may bring.
+    pub(crate) itself: Option<Itself>,
     pub(crate) devices: Vec<DevicePlan>,
     /// `/dev` is somebody else's (a bind): nothing is made in it.
     pub(crate) foreign_dev: bool,
@@ -170,6 +173,7 @@ pub(crate) fn plan(spec: &Spec) -> Result<Plan> {
         process,
         join,
         mounts,
+        itself: None,
         foreign_dev,
     })
 }

@@ -1,7 +1,11 @@
 //! `dhow runtime run` makes a container without a copy of itself where nobody can look; what is seen in there is never the file on the disk.
 
+use dhow_tests::command::finish_child;
 use dhow_tests::{Bundle, paths};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 fn script(bundle: &Bundle, name: &str, text: &str) {
     let path = bundle.dir().join("rootfs").join(name);
@@ -85,4 +89,102 @@ fn the_program_is_as_its_specification_has_it() {
             }
         }
     }
+}
+
+/// A second procfs, mounted in a place of the test's.
+struct Procfs(PathBuf);
+
+impl Procfs {
+    fn mount(at: PathBuf) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        rustix::mount::mount("proc", &at, "proc", rustix::mount::MountFlags::RDONLY, None).unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for Procfs {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// A file, by what tells it from all others.
+fn identity(path: impl AsRef<Path>) -> String {
+    let stat = rustix::fs::stat(path.as_ref()).unwrap();
+    format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// Runs `script` with `source` at /x. Returns what it prints, and which file its runtime ran from meanwhile; `Err` is what the runtime said
+/// instead.
+fn with_a_bind(bundle: &Bundle, mapped: bool, source: &Path, script: &str) -> Result<(String, String), String> {
+    let mut config = bundle.config.clone();
+    let mounts = config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/x", "type": "bind", "source": source, "options": ["bind"]}));
+    config["process"]["args"] = json!(["sh", "-c", format!("{script}; echo ready; read go")]);
+    if mapped {
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+        config["linux"]["uidMappings"] = map.clone();
+        config["linux"]["gidMappings"] = map;
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    }
+    bundle.write(&config);
+    // Its root may make nothing there itself.
+    let (at, resolved) = (bundle.dir().join("rootfs/x"), bundle.dir().join(source));
+    let _ = std::fs::remove_file(&at).or_else(|_| std::fs::remove_dir(&at));
+    if resolved.is_dir() {
+        std::fs::create_dir(&at).unwrap()
+    } else {
+        std::fs::write(&at, "").unwrap()
+    }
+    let (from, go) = std::io::pipe().unwrap();
+    let mut child = bundle.runtime(&["run", "box"]).stdin(from).spawn();
+    let mut said = String::new();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.inspect(|line| said += &format!("{line}\n"));
+    let ready = lines.any(|line| line == "ready");
+    let program = ready.then(|| identity(format!("/proc/{}/exe", child.id())));
+    drop(go);
+    let out = finish_child(child);
+    program.map(|program| (said, program)).ok_or_else(|| out.stderr())
+}
+
+#[test]
+fn class01_a_bind_never_brings_the_program() {
+    let before = std::fs::read(paths::dhow()).unwrap();
+    let disk = identity(paths::dhow());
+    let bundle = Bundle::new();
+    let at = |name: &str| bundle.dir().join(name);
+    for (name, target) in [("exe", "/proc/self/exe"), ("link", "exe"), ("self", "/proc/self"), ("all", "/proc"), ("plain", "/etc")] {
+        symlink(target, at(name)).unwrap();
+    }
+    let procfs = Procfs::mount(at("procfs"));
+    let of_procfs = ["self", "all", "procfs", "/proc/self", "/proc"];
+    let of_program = ["exe", "link", "rootfs/../exe", "self/exe", "procfs/self/exe", "/proc/self/exe"];
+    for mapped in [false, true] {
+        for source in of_procfs.into_iter().chain(of_program) {
+            let script = "for file in /x /x/exe /x/self/exe; do stat -L -c %d:%i $file; echo >>$file; done 2>/dev/null";
+            match with_a_bind(&bundle, mapped, Path::new(source), script) {
+                Ok((seen, program)) => {
+                    assert!(!seen.lines().any(|file| file == disk), "{source}, {mapped}: {seen}");
+                    assert_ne!(program, disk, "{source}, {mapped}");
+                }
+                // A sealed program is on no mount that could be cloned.
+                Err(words) => assert!(of_program.contains(&source) && words.contains("invalid argument"), "{source}, {mapped}: {words}"),
+            }
+        }
+        // What is harmless needs no copy. This is how the test would see that one is missing.
+        for source in [at("plain"), at("rootfs/../rootfs"), "rootfs".into()] {
+            assert_eq!(with_a_bind(&bundle, mapped, &source, "true").unwrap().1, disk, "{source:?}, {mapped}");
+        }
+        // And what is not there is told as ever.
+        symlink("nothing", at("dangling")).unwrap();
+        for source in [at("nothing"), at("dangling")] {
+            let words = with_a_bind(&bundle, mapped, &source, "true").unwrap_err();
+            assert!(words.contains(source.to_str().unwrap()) && words.contains("no such file or directory"), "{words}");
+        }
+        std::fs::remove_file(at("dangling")).unwrap();
+    }
+    drop(procfs);
+    assert_eq!(bundle.left(), [""; 0]);
+    assert!(std::fs::read(paths::dhow()).unwrap() == before);
 }

@@ -1,6 +1,6 @@
 //! What hostile images and specifications have tried on other engines.
 
-use crate::support::{Place, exists, pipes};
+use crate::support::{Place, exists, finish, pipes};
 use serde_json::json;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
@@ -8,6 +8,7 @@ use std::path::Path;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("attacks::class_1_the_waiting_process_cannot_be_read", class_1_the_waiting_process_cannot_be_read),
+    ("attacks::class_1_a_bind_changes_after_it_was_looked_at", class_1_a_bind_changes_after_it_was_looked_at),
     ("attacks::class_2_working_directory_in_a_descriptor", class_2_working_directory_in_a_descriptor),
     ("attacks::class_3_destinations_through_links", class_3_destinations_through_links),
     ("attacks::class_3_proc_and_sys_as_links", class_3_proc_and_sys_as_links),
@@ -35,6 +36,37 @@ fn class_1_the_waiting_process_cannot_be_read() {
             .unwrap()
     });
     assert!(denied);
+}
+
+/// A caller that is not sealed has seen to it that no bind brings its program along; then somebody changes a link.
+fn class_1_a_bind_changes_after_it_was_looked_at() {
+    for mapped in [false, true] {
+        let mut place = Place::new();
+        if mapped {
+            place.map();
+        }
+        let link = place.dir.path().join("link");
+        place.push("/mounts", json!({"destination": "/x", "type": "bind", "source": link, "options": ["rbind"]}));
+        place.set("/process/args", json!(["true"]));
+        place.stub = true;
+        let program = std::env::current_exe().unwrap();
+        let leading = ["/proc/self/exe", program.to_str().unwrap(), "/proc/self", "/proc"].map(|target| (target, false));
+        for (target, fine) in leading.into_iter().chain([("/etc", true)]) {
+            let _ = std::fs::remove_file(&link);
+            symlink(target, &link).unwrap();
+            let (stdio, output) = pipes();
+            match place.create_and_start(stdio) {
+                Ok(created) => assert!(fine && finish(&created.pidfd, output).1 == 0, "{target}"),
+                Err(failure) => {
+                    assert!(!fine, "{target}: {failure}");
+                    assert_eq!((failure.step, failure.object.as_str()), (dhow_runtime::Step::Mount, link.to_str().unwrap()));
+                    // In another mount namespace than the program's own, the kernel itself does not clone from that.
+                    let kernel = target == "/proc/self/exe" && failure.errno == libc::EINVAL;
+                    assert!(kernel || failure.message.contains("the source of /x has changed"), "{target}: {failure}");
+                }
+            }
+        }
+    }
 }
 
 /// CVE-2024-21626.

@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) listener: Option<dhow_runtime::Listener>,
     /// A directory as the root instead of an overlay.
     pub(crate) root: Option<PathBuf>,
+    /// The process goes through a stub.
+    pub(crate) stub: bool,
 }
 
 pub(crate) const DEFAULT_CAPS: u64 = 0xa804_25fb;
@@ -53,7 +55,7 @@ impl Place {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = format!("/dhow-runtime-test-{}-{n}", std::process::id());
         let cgroup = Cgroup::create(&path, Some(&serde_json::from_value(resources.clone()).unwrap())).unwrap();
-        Self { dir, cgroup, spec: spec(), filter: None, listener: None, root: None }
+        Self { dir, cgroup, spec: spec(), filter: None, listener: None, root: None, stub: false }
     }
 
     /// Asserts that the host's mounts are as they were. What other tests mount in places of their own below the temporary directory
@@ -133,7 +135,11 @@ impl Place {
             stdio,
             trees: &[],
             hooks: None,
-            manner: dhow_runtime::Manner { listener: self.listener.clone(), ..Default::default() },
+            manner: dhow_runtime::Manner {
+                listener: self.listener.clone(),
+                stub: self.stub.then(|| dhow_sys::stub::Stub::new().unwrap()),
+                ..Default::default()
+            },
         })
     }
 
