@@ -115,5 +115,12 @@ mod tests {
         assert!(!of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["fcntl"], "action": "SCMP_ACT_LOG"}]})));
         let no_cloexec = json!({"names": ["fcntl"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]});
         assert!(!of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [no_cloexec]})));
+        // The descriptor's number is not known beforehand.
+        for (name, index) in [("fcntl", 0), ("write", 0), ("write", 1), ("execve", 2)] {
+            let one = json!({"names": [name], "action": "SCMP_ACT_ERRNO", "args": [{"index": index, "value": 7, "op": "SCMP_CMP_EQ"}]});
+            assert!(!of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [one]})), "{name} {index}");
+        }
+        let another = json!({"names": ["write"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 2, "value": 6, "op": "SCMP_CMP_GE"}]});
+        assert!(of(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [another]})));
     }
 }

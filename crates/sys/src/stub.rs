@@ -110,13 +110,13 @@ core::arch::global_asm!(
 );
 
 /// The system calls that executing the stub takes, and that it makes, in order, with what is known of their arguments: a filter must let them
-/// pass. The last two come after a failure only.
-pub const CALLS: [(&str, [u64; 6]); 5] = [
-    ("execveat", [0, 0, 0, 0, libc::AT_EMPTY_PATH as u64, 0]),
-    ("fcntl", [0, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64, 0, 0, 0]),
-    ("execve", [0; 6]),
-    ("write", [0, 0, 5, 0, 0, 0]),
-    ("exit_group", [1, 0, 0, 0, 0, 0]),
+/// pass, whatever the others are. The last two come after a failure only.
+pub const CALLS: [(&str, [Option<u64>; 6]); 5] = [
+    ("execveat", [None, None, None, None, Some(libc::AT_EMPTY_PATH as u64), None]),
+    ("fcntl", [None, Some(libc::F_SETFD as u64), Some(libc::FD_CLOEXEC as u64), None, None, None]),
+    ("execve", [None; 6]),
+    ("write", [None, None, Some(5), None, None, None]),
+    ("exit_group", [Some(1), None, None, None, None, None]),
 ];
 
 /// Where its first byte is loaded: above what any kernel lets nobody map.

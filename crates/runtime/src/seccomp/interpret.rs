@@ -10,13 +10,13 @@ pub struct Call {
     pub arch: u32,
     /// Number, with the x32 bit where it applies.
     pub number: u32,
-    /// The six registers.
-    pub arguments: [u64; 6],
+    /// The six registers; `None` is not known.
+    pub arguments: [Option<u64>; 6],
 }
 
 impl Call {
     /// A call of this machine's own architecture by name. `None`: there is no such call.
-    pub fn native(name: &str, arguments: [u64; 6]) -> Option<Self> {
+    pub fn native(name: &str, arguments: [Option<u64>; 6]) -> Option<Self> {
         let abi = super::abi::Abi::NATIVE;
         Some(Self { arch: abi.audit(), number: abi.number(&super::table::Table::read(), name)?, arguments })
     }
@@ -26,7 +26,7 @@ impl Call {
             NUMBER => Some(self.number),
             ARCH => Some(self.arch),
             16..64 if offset.is_multiple_of(4) => {
-                let argument = self.arguments[(offset as usize - 16) / 8];
+                let argument = self.arguments[(offset as usize - 16) / 8]?;
                 let high = offset.is_multiple_of(8) == cfg!(target_endian = "big");
                 Some(if high { (argument >> 32) as u32 } else { argument as u32 })
             }
@@ -36,7 +36,8 @@ impl Call {
 }
 
 impl Program {
-    /// The filter's answer (`SECCOMP_RET_*` with its data); `None` if the program is not one that the kernel would take.
+    /// The filter's answer (`SECCOMP_RET_*` with its data); `None` if the program is not one that the kernel would take, or the answer hangs
+    /// on what is not known.
     pub fn evaluate(&self, call: &Call) -> Option<u32> {
         let (mut at, mut accumulator) = (0usize, 0u32);
         // Jumps only go forward, so this ends.

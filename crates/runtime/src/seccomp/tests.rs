@@ -12,7 +12,7 @@ fn profile(json: &str) -> LinuxSeccomp {
 }
 
 fn answer(program: &Program, name: &str, arguments: [u64; 6]) -> u32 {
-    program.evaluate(&Call::native(name, arguments).unwrap()).unwrap()
+    program.evaluate(&Call::native(name, arguments.map(Some)).unwrap()).unwrap()
 }
 
 fn check(json: &str, expect: &[(&str, [u64; 6], u32)]) {
@@ -155,7 +155,7 @@ fn architectures() {
         )
     };
     let (native, i386) = (0xc000_003e, 0x4000_0003);
-    let one = |program: &Program, arch, number| program.evaluate(&Call { arch, number, arguments: NONE }).unwrap();
+    let one = |program: &Program, arch, number| program.evaluate(&Call { arch, number, arguments: NONE.map(Some) }).unwrap();
     let all = compile(&profile(&json(r#""SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32""#))).unwrap();
     let alone = compile(&profile(&json(r#""SCMP_ARCH_X86_64","SCMP_ARCH_AARCH64","SCMP_ARCH_PPC64""#))).unwrap();
     let none = compile(&profile(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#)).unwrap();
@@ -295,7 +295,7 @@ proptest! {
                 for &abi in abis {
                     let Some(number) = abi.number(table(), name) else { continue };
                     let arguments = [values[0], values[1], values[2], 0, 0, 0];
-                    let call = Call { arch: abi.audit(), number, arguments };
+                    let call = Call { arch: abi.audit(), number, arguments: arguments.map(Some) };
                     prop_assert_eq!(program.evaluate(&call), Some(naive(&profile, abi, number, arguments)), "{} on {:?}", name, abi);
                 }
             }
@@ -320,7 +320,7 @@ proptest! {
         }
         prop_assert_eq!(program.instructions[length - 1].0, program::RETURN);
         for number in numbers {
-            let call = Call { arch: Abi::NATIVE.audit(), number, arguments: NONE };
+            let call = Call { arch: Abi::NATIVE.audit(), number, arguments: NONE.map(Some) };
             prop_assert!(program.evaluate(&call).is_some());
         }
     }
