@@ -3,6 +3,8 @@
 //! The seal keeps the caller's own program from all who see its process in there. Where there is nobody but that process, from its birth to the
 //! program's exec, it is enough that it executes something else before the program. That is so in a pid namespace of its own
 //! into which no hook is called, by a call that creates and starts in one: between both others may come in.
+//!
+//! A bind may bring the program, too: whoever follows a link of procfs to it does so with the runtime's rights. So none may lead there.
 
 use crate::listener;
 use crate::mountopts::is_bind;
