@@ -21,6 +21,8 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+const NEWNET: u64 = libc::CLONE_NEWNET as u64;
+
 /// What the child takes with it from its parent.
 #[derive(Debug)]
 pub(crate) struct Luggage<'a> {
@@ -34,6 +36,8 @@ pub(crate) struct Luggage<'a> {
     pub(crate) hooks: Option<&'a Hooks>,
     /// The parent makes the cgroup meanwhile, and says so when it is there.
     pub(crate) grouped_late: bool,
+    /// The parent does something in the network namespace meanwhile.
+    pub(crate) tells_network: bool,
     pub(crate) manner: &'a Manner,
     /// User namespaces of the mounts with mappings of their own.
     pub(crate) owners: &'a [Option<OwnedFd>],
@@ -61,6 +65,9 @@ impl Luggage<'_> {
             process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
         }
         let netns = self.namespaces()?;
+        if self.tells_network {
+            sync::say(self.socket, &Message::Network, &[netns.as_fd()])?;
+        }
         if in_userns {
             userns::become_root(self.plan.unaided)?;
         }
@@ -142,6 +149,9 @@ impl Luggage<'_> {
             let path = self.plan.join.iter().find(|(other, _)| other == kind).map(|(_, path)| path.as_path());
             process::setns(namespace, *kind).at_path(Step::Namespaces, path.unwrap_or(Path::new("namespace")))?;
         }
+        if makes_network(self.plan, self.grouped_late) {
+            process::unshare(NEWNET).at(Step::Namespaces, "network")?;
+        }
         let name = Path::new("/proc/thread-self/ns/net");
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         rustix::fs::open(name, flags, Mode::empty()).at_path(Step::Namespaces, name)
@@ -222,7 +232,7 @@ impl Luggage<'_> {
         if let Some(name) = &plan.domainname {
             rustix::system::setdomainname(name.as_bytes()).at(Step::Hostname, name)?;
         }
-        if plan.new & libc::CLONE_NEWNET as u64 != 0 {
+        if plan.new & NEWNET != 0 {
             net::loopback_up().at(Step::Network, "lo")?;
         }
         if let Some(domain) = plan.personality {
@@ -259,6 +269,17 @@ impl Luggage<'_> {
 /// whose user may not write there.
 pub(crate) fn may_be_grouped_late(plan: &Plan, hooks: Option<&Hooks>) -> bool {
     plan.userns.is_none() && !says_entered(plan, hooks)
+}
+
+/// Whether the child makes its network namespace by itself, not clone: it takes longer than all others together, and as long as its parent
+/// has the cgroup to make it would wait anyway. Once it is in its cgroup, on the other hand, the namespace's memory would be the container's.
+pub(crate) fn makes_network(plan: &Plan, grouped_late: bool) -> bool {
+    grouped_late && plan.new & NEWNET != 0
+}
+
+/// Whether the child can tell of its network namespace before its mounts are made: nobody else has to do with it until then.
+pub(crate) fn may_tell_network(plan: &Plan, hooks: Option<&Hooks>) -> bool {
+    plan.userns.is_none() && hooks.is_none() && plan.net_devices.is_empty()
 }
 
 /// Whether the child tells when it is in its namespaces, since its parent has something to do then.

@@ -2,7 +2,7 @@
 
 use crate::become_process::in_child;
 use crate::cgroup::Cgroup;
-use crate::child::{Luggage, may_be_grouped_late, says_entered};
+use crate::child::{Luggage, makes_network, may_be_grouped_late, may_tell_network, says_entered};
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::hooks::{Hooks, Moment};
 use crate::itself::Itself;
@@ -19,7 +19,7 @@ use dhow_sys::mount;
 use dhow_sys::{fdpass, idmapped, process};
 use oci_spec::runtime::Spec;
 use rustix::fs::CWD;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What [`Create::run`] needs. The specification decides everything else.
@@ -86,15 +86,21 @@ impl Create<'_> {
     /// Makes the container up to, and not including, the exec of its program. On an error nothing is left: no process, no mount.
     /// The cgroup stays the caller's. A [`Created`] that is dropped unstarted ends its process, which the caller still reaps.
     pub fn run(self) -> Result<Created> {
-        self.make(false)
+        self.make(false, None)
+    }
+
+    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace. Not where the container has
+    /// hooks, devices to be moved in or a user namespace, which come first: a caller that finds it was not called does its work afterwards.
+    pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>)) -> Result<Created> {
+        self.make(false, Some(work))
     }
 
     /// [`Create::run`] and [`Created::start`] in one: without a stop in between, which is two switches between processes less.
     pub fn run_and_start(self) -> Result<Created> {
-        self.make(true)
+        self.make(true, None)
     }
 
-    fn make(self, start: bool) -> Result<Created> {
+    fn make(self, start: bool, beside: Option<&mut dyn FnMut(BorrowedFd<'_>)>) -> Result<Created> {
         let mut clock = Clock::start();
         let mut plan = validate::plan(self.spec)?;
         rootless::settle(&mut plan)?;
@@ -122,6 +128,8 @@ impl Create<'_> {
         if !grouped_late {
             self.manner.group.finish(self.cgroup)?;
         }
+        let beside = beside.filter(|_| may_tell_network(&plan, self.hooks));
+        let by_clone = if makes_network(&plan, grouped_late) { plan.new & !(libc::CLONE_NEWNET as u64) } else { plan.new };
         let cgroup = enter::for_clone(self.cgroup)?;
         let owners = idmount::namespaces(&plan)?;
         let (ours, theirs) = fdpass::pair().at(Step::Io, "sync")?;
@@ -129,7 +137,7 @@ impl Create<'_> {
         clock.mark("plan");
         let time = timens::enter(plan.time.as_deref())?;
         let forked = match &plan.userns {
-            None => spawn::clone(plan.new, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path)),
+            None => spawn::clone(by_clone, cgroup, pid_namespace.as_ref().map(spawn::PidNamespace::Path)),
             Some(userns) => userns::clone(userns, &plan, cgroup, &join, pid_namespace.as_ref()),
         };
         let Forked::Parent { pid, pidfd } = home(forked, time)? else {
@@ -137,14 +145,16 @@ impl Create<'_> {
             let (plan, cgroup, stdio, hooks) = (&plan, self.cgroup, &self.stdio, self.hooks);
             let join = if plan.userns.is_some() { &[][..] } else { &join };
             let (socket, manner, owners) = (&theirs, &self.manner, owners.as_slice());
-            let luggage = Luggage { plan, cgroup, join, stdio, filter, socket, hooks, grouped_late, manner, owners, place, dir };
+            let tells_network = beside.is_some();
+            let luggage =
+                Luggage { plan, cgroup, join, stdio, filter, socket, hooks, grouped_late, tells_network, manner, owners, place, dir };
             in_child(&theirs, || luggage.run(Clock::start()));
         };
         drop(theirs);
         clock.mark("clone");
         let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener, grouped_late };
         let mut shared = None;
-        match self.accompany(&child, start, &mut clock, &mut shared) {
+        match self.accompany(&child, (start, beside), &mut clock, &mut shared) {
             Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
@@ -194,7 +204,7 @@ impl Create<'_> {
     fn accompany(
         &self,
         child: &Child<'_>,
-        start: bool,
+        (start, beside): (bool, Option<&mut dyn FnMut(BorrowedFd<'_>)>),
         clock: &mut Clock,
         shared: &mut Option<(OwnedFd, u64)>,
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
@@ -225,6 +235,11 @@ impl Create<'_> {
             spawn::set_oom_score_adj(&pid.to_string(), adj)?;
         }
         self.manner.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
+        if let Some(work) = beside {
+            let netns = sync::until_network(socket)?.ok_or(None)?;
+            work(netns.as_fd());
+            clock.mark("network");
+        }
         if let Some(listener) = child.listener {
             listener.attend(socket, pid, child.pidfd)?;
         }

@@ -4,6 +4,7 @@
 //!   child                                   parent
 //!                                   <-      in a user namespace: mapped, and later its mounts from outside
 //!   Entered                         ->      where there are hooks for that moment, or network devices to be moved in
+//!   Network + descriptor            ->      where the parent has something to do there beside the child's next steps
 //!                                   <-      the root filesystem, a descriptor (create only)
 //!                                   <-      one packet: the cgroup is made, where that was put off
 //!   Listener NUMBER                 ->      where the filter hands calls to somebody
@@ -31,6 +32,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) enum Message {
     /// The child is in its namespaces. Said only to a parent that has something to do then.
     Entered,
+    /// The child is in its network namespace, the descriptor. Said only to a parent that has something to do there.
+    Network,
     /// The child has loaded its filter, whose listener has this number among its descriptors. Said only of such filters.
     Listener(i32),
     /// All is made; the child waits for leave to execute. Descriptors: the network namespace, the terminal's master if any.
@@ -68,6 +71,19 @@ pub(crate) fn hear(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> 
 pub(crate) fn until_entered(socket: &OwnedFd) -> Result<Option<()>> {
     match hear(socket)? {
         Some((Message::Entered, _)) => Ok(Some(())),
+        Some((Message::Failed(failure), _)) => Err(failure),
+        Some(_) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
+        None => Ok(None),
+    }
+}
+
+/// Waits for `Network` and its descriptor; `None` if the child ended without a word.
+pub(crate) fn until_network(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
+    match hear(socket)? {
+        Some((Message::Network, fds)) => match fds.into_iter().next() {
+            Some(netns) => Ok(Some(netns)),
+            None => Err(Failure::new(Step::Io, "sync", Kind::Other, "descriptors are missing")),
+        },
         Some((Message::Failed(failure), _)) => Err(failure),
         Some(_) => Err(Failure::new(Step::Io, "sync", Kind::Other, "out of turn")),
         None => Ok(None),
@@ -117,7 +133,7 @@ pub(crate) fn until_exec(socket: &OwnedFd) -> Result<Heard> {
             Message::Refused(errno) => return Err(program::refused(program, errno)),
             Message::Failed(failure) => return Err(failure),
             Message::Ready(timings) => heard.ready = Some((timings, fds)),
-            Message::Born(_) | Message::Entered | Message::Listener(_) => {}
+            Message::Born(_) | Message::Entered | Message::Network | Message::Listener(_) => {}
         }
     }
     if heard.executed.is_none() {

@@ -1,7 +1,7 @@
 //! What a container sees, and what it inherits: nothing.
 
 use crate::support::{DEFAULT_CAPS, Place, field, finish, host_mounts, pipes};
-use dhow_runtime::cgroup::{Cgroup, Mode};
+use dhow_runtime::cgroup::{Cgroup, Mode, Unfinished};
 use dhow_runtime::seccomp::Program;
 use serde_json::json;
 use std::os::fd::AsRawFd;
@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::a_directory_as_root", a_directory_as_root),
     ("basics::root_outlives_the_process", root_outlives_the_process),
     ("basics::without_a_stop", without_a_stop),
+    ("basics::beside", beside),
     ("basics::timings", timings),
 ];
 
@@ -333,6 +334,50 @@ fn without_a_stop() {
     assert!(created.start().is_err(), "it has started");
     assert_eq!(finish(&created.pidfd, output), ("1\n".to_owned(), 0));
     assert_eq!(start(&["/nope"]).0.unwrap_err().message, "stat /nope: no such file or directory");
+}
+
+/// Somebody is in the network namespace while the mounts are made, whoever makes the namespace.
+fn beside() {
+    let number = |path: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let group = |place: &mut Place, late: bool| {
+        if !late {
+            return Unfinished::default();
+        }
+        place.cgroup.clone().remove().unwrap();
+        let path = format!("/dhow-runtime-test{}", place.dir.path().file_name().unwrap().display());
+        let (cgroup, unfinished) = Cgroup::begin(&path, None, true).unwrap();
+        place.cgroup = cgroup;
+        unfinished
+    };
+    for late in [false, true] {
+        let mut place = Place::new();
+        let unfinished = group(&mut place, late);
+        place.set("/process/args", json!(["sh", "-c", "stat -L -c %i /proc/self/ns/net; cat /sys/class/net/lo/flags"]));
+        let (stdio, output) = pipes();
+        let mut told = Vec::new();
+        let mut created = place.create_beside(stdio, unfinished, &mut told).unwrap();
+        assert_eq!(told, [rustix::fs::fstat(&created.netns).unwrap().st_ino]);
+        assert_ne!(told, [number("/proc/self/ns/net")]);
+        created.start().unwrap();
+        // Loopback is up.
+        assert_eq!(finish(&created.pidfd, output), (format!("{}\n0x9\n", told[0]), 0), "late: {late}");
+        // One that fails afterwards was told of, too, and says why it failed.
+        let mut place = Place::new();
+        let unfinished = group(&mut place, late);
+        place.set("/process/args", json!(["/nope"]));
+        let mut told = Vec::new();
+        let failure = place.create_beside(pipes().0, unfinished, &mut told).unwrap_err();
+        assert_eq!((told.len(), failure.message.as_str()), (1, "stat /nope: no such file or directory"), "late: {late}");
+        assert!(place.cgroup.pids().unwrap().is_empty());
+    }
+    // In a user namespace it is entered later.
+    let mut place = Place::new();
+    place.map().set("/process/args", json!(["true"]));
+    let (stdio, output) = pipes();
+    let mut told = Vec::new();
+    let mut created = place.create_beside(stdio, Unfinished::default(), &mut told).unwrap();
+    created.start().unwrap();
+    assert_eq!((finish(&created.pidfd, output).1, told.len()), (0, 0));
 }
 
 fn timings() {

@@ -1,6 +1,6 @@
 //! A root filesystem with busybox, a specification as Docker writes it, and a container made of both.
 
-use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::cgroup::{Cgroup, Unfinished};
 use dhow_runtime::seccomp::Program;
 use dhow_runtime::{Create, Created, Exec, ExecStarted, Failure, Root, Stdio};
 use dhow_sys::overlay::Overlay;
@@ -110,6 +110,14 @@ impl Place {
 
     pub(crate) fn create_and_start(&self, stdio: Stdio) -> Result<Created, Failure> {
         self.with(stdio, |create| create.run_and_start())
+    }
+
+    /// With somebody who does something in its network namespace, which is told of: the descriptor's number of the namespace.
+    pub(crate) fn create_beside(&self, stdio: Stdio, group: Unfinished, told: &mut Vec<u64>) -> Result<Created, Failure> {
+        self.with(stdio, |mut create| {
+            create.manner.group = group;
+            create.run_beside(&mut |netns| told.push(rustix::fs::fstat(netns).unwrap().st_ino))
+        })
     }
 
     fn with(&self, stdio: Stdio, run: impl FnOnce(Create<'_>) -> Result<Created, Failure>) -> Result<Created, Failure> {

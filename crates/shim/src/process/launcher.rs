@@ -6,6 +6,7 @@ use dhow_network::resolver::Sockets;
 use dhow_runtime::cgroup::{Cgroup, Unfinished};
 use dhow_runtime::hooks::{Hooks, Moment};
 use dhow_runtime::{Create, Failure, Kind, Manner, Root, Stdio, Step};
+use oci_spec::runtime::Spec;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -103,6 +104,12 @@ fn connect(network: &NetworkConfig, netns: BorrowedFd<'_>) -> Result<Option<Sock
     dhow_network::endpoint::apply(&network.plan, netns).map_err(network_failure)
 }
 
+/// The same, where there is a network, and how many microseconds it took.
+fn connect_in_time(config: &ShimConfig, netns: BorrowedFd<'_>) -> Option<(Result<Option<Sockets>, Failure>, u64)> {
+    let begun = Instant::now();
+    config.network.as_ref().map(|network| (connect(network, netns), micros(begun)))
+}
+
 /// What went wrong with a network, as daemons are told.
 pub(crate) fn network_failure(error: dhow_network::Error) -> Failure {
     Failure {
@@ -140,20 +147,24 @@ fn own(
     let manner = Manner { listener: config.listener.as_deref().cloned(), group, ..Manner::default() };
     let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
     let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner };
-    let mut created = create.run()?;
+    // Beside the mounts, which take as long, unless the container's own settings come first.
+    let mut connected = None;
+    let mut created = match config.network.is_some() && !sets_networks(&config.spec) {
+        true => create.run_beside(&mut |netns| connected = connect_in_time(config, netns))?,
+        false => create.run()?,
+    };
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
     let mut resolver = None;
-    if let Some(network) = &config.network {
-        let begun = Instant::now();
-        match connect(network, created.netns.as_fd()) {
+    if let Some((sockets, took)) = connected.or_else(|| connect_in_time(config, created.netns.as_fd())) {
+        match sockets {
             Ok(sockets) => resolver = sockets,
             Err(failure) => {
                 *root = Some(created.root);
                 return Err(failure);
             }
         }
-        timings.push(("network".to_owned(), micros(begun)));
+        timings.push(("network".to_owned(), took));
     }
     let begun = Instant::now();
     if let Err(failure) = created.start() {
@@ -177,6 +188,16 @@ fn own(
     })
 }
 
+/// Whether the specification writes settings of the network that links take over when they are made. What Docker sets in every container
+/// is about sockets.
+fn sets_networks(spec: &Spec) -> bool {
+    const SOCKETS: [&str; 2] = ["net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"];
+    let settings = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    // Both ways of writing them name the same.
+    let dotted = |name: &String| name.replace('/', ".");
+    settings.is_some_and(|settings| settings.keys().map(dotted).any(|name| name.starts_with("net.") && !SOCKETS.contains(&name.as_str())))
+}
+
 fn foreign_launch(
     driver: &mut Driver,
     config: &ShimConfig,
@@ -198,4 +219,26 @@ fn foreign_launch(
     let timings = vec![("create".to_owned(), created), ("start".to_owned(), micros(begun))];
     let foreign::Made { pid, pidfd, start_time, root, layers, netns, console } = made;
     Ok(Launched { pid, pidfd, start_time, root, layers, netns, console, resolver, timings, complaint: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_that_links_take_over() {
+        for (name, expect) in [
+            ("net.ipv6.conf.default.disable_ipv6", true),
+            ("net/ipv4/conf/eth0.1/rp_filter", true),
+            ("net.core.somaxconn", true),
+            ("net.ipv4.ip_unprivileged_port_start", false),
+            ("net/ipv4/ping_group_range", false),
+            ("kernel.msgmax", false),
+        ] {
+            let spec: Spec = serde_json::from_value(json!({"ociVersion": "1.2.0", "linux": {"sysctl": {name: "1"}}})).unwrap();
+            assert_eq!(sets_networks(&spec), expect, "{name}");
+        }
+        assert!(!sets_networks(&serde_json::from_value(json!({"ociVersion": "1.2.0"})).unwrap()));
+    }
 }
