@@ -1,6 +1,7 @@
 //! What every command works with: where it was called from, its engine, and a runtime.
 
 use dhow_api::client::Client;
+use std::mem::ManuallyDrop;
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
@@ -17,8 +18,9 @@ pub(crate) struct App {
     pub(crate) globals: Globals,
     /// The command as it was typed: `container ls`.
     pub(crate) path: String,
-    /// Always there but while this is dropped.
-    runtime: Option<Runtime>,
+    /// Never taken down: the process ends with the command, which closes all at once, and a thread that waits for somebody to read our output
+    /// must not keep it.
+    runtime: ManuallyDrop<Runtime>,
     client: tokio::sync::OnceCell<Client>,
 }
 
@@ -29,15 +31,12 @@ impl App {
             .enable_all()
             .build()
             .map_err(|error| Error::new(format!("cannot start: {error}")))?;
-        Ok(Self { program, globals, path, runtime: Some(runtime), client: tokio::sync::OnceCell::new() })
+        Ok(Self { program, globals, path, runtime: ManuallyDrop::new(runtime), client: tokio::sync::OnceCell::new() })
     }
 
     /// Runs a future to its end on this thread.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(future),
-            None => unreachable!("the runtime lives as long as the app"),
-        }
+        self.runtime.block_on(future)
     }
 
     /// The client's configuration file.
@@ -56,14 +55,5 @@ impl App {
             return Ok(Some(keys.to_owned()).filter(|keys| !keys.is_empty()));
         }
         Ok(self.config()?.detach_keys.clone())
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        // A thread that waits for somebody to read our output must not keep the process.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -33,17 +33,70 @@ const MIGRATIONS: &[&str] = &[
 
 /// Requests after which it is folded back all the same.
 const BUSY: usize = 2000;
+/// How long what may be written a little later is put off: longer than a program takes that does next to nothing.
+const SOON: Duration = Duration::from_millis(5);
 /// Quiet time after which the log is folded back.
 const IDLE: Duration = Duration::from_secs(3);
 
 enum Request {
-    Insert { container: Box<Container>, durability: Durability, reply: Reply },
-    Update { container: Box<Container>, reply: Option<Reply> },
-    State { id: String, state: Box<State>, reply: Option<Reply> },
-    Rename { id: String, name: String, reply: Reply },
-    Delete { id: String, reply: Reply },
-    Network { change: NetworkChange, durability: Durability, reply: Option<Reply> },
-    Stop { reply: oneshot::Sender<()> },
+    Insert {
+        container: Box<Container>,
+        durability: Durability,
+        reply: Reply,
+    },
+    Update {
+        container: Box<Container>,
+        reply: Option<Reply>,
+    },
+    State {
+        id: String,
+        state: Box<State>,
+        reply: Option<Reply>,
+    },
+    Rename {
+        id: String,
+        name: String,
+        reply: Reply,
+    },
+    Delete {
+        id: String,
+        reply: Reply,
+    },
+    Network {
+        change: NetworkChange,
+        durability: Durability,
+        reply: Option<Reply>,
+    },
+    /// An [`Request::Update`] or [`Request::State`] that may be written a little later.
+    Soon(Box<Request>),
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+impl Request {
+    /// What is to be written in the end.
+    fn inner(&self) -> &Self {
+        match self {
+            Self::Soon(request) => request,
+            request => request,
+        }
+    }
+
+    /// Whether `other`, which came before and was put off, need not be written any more.
+    fn supersedes(&self, other: &Self) -> bool {
+        let of = match other {
+            Self::Update { container, .. } => (&container.id, false),
+            Self::State { id, .. } => (id, true),
+            _ => return false,
+        };
+        match self {
+            Self::Delete { id, .. } => id == of.0,
+            Self::Update { container, .. } => container.id == *of.0,
+            Self::State { id, .. } => (id, true) == of,
+            _ => false,
+        }
+    }
 }
 
 type Reply = oneshot::Sender<Result<()>>;
@@ -93,6 +146,16 @@ impl Store {
         self.later(&container.id, Request::Update { container: Box::new(container.clone()), reply: None });
     }
 
+    /// What its start has changed, all of it or its state, without waiting for it to be written. That is put off for a moment: when the program has
+    /// ended by then, it need not be. An engine that dies meanwhile learns it from the shim.
+    pub(crate) fn started(&self, container: &Container, all: bool) {
+        let request = match all {
+            true => Request::Update { container: Box::new(container.clone()), reply: None },
+            false => Request::State { id: container.id.clone(), state: Box::new(container.state.clone()), reply: None },
+        };
+        self.later(&container.id, Request::Soon(Box::new(request)));
+    }
+
     /// Its state, without waiting for it to be written.
     pub(crate) fn state_later(&self, id: &str, state: &State) {
         self.later(id, Request::State { id: id.to_owned(), state: Box::new(state.clone()), reply: None });
@@ -110,10 +173,11 @@ impl Store {
         self.ask(|reply| Request::Rename { id, name, reply }).await
     }
 
-    /// Forgets it.
-    pub(crate) async fn delete(&self, id: &str) -> Result<()> {
-        let id = id.to_owned();
-        self.ask(|reply| Request::Delete { id, reply }).await
+    /// Forgets it. That is asked for at once, and waited for with what comes back.
+    pub(crate) fn delete(&self, id: &str) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.give(Request::Delete { id: id.to_owned(), reply });
+        answered(answer)
     }
 
     /// A network of the engine's own, without waiting for it to be written.
@@ -137,10 +201,18 @@ impl Store {
 
     async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let closed = || Error::new(crate::error::Kind::Unavailable, "the engine is closing");
-        self.queue.send(request(reply)).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        self.give(request(reply));
+        answered(answer).await
     }
+
+    /// Where nobody takes it any more, the other end of its reply is dropped with it.
+    fn give(&self, request: Request) {
+        let _sent = self.queue.send(request);
+    }
+}
+
+async fn answered(answer: oneshot::Receiver<Result<()>>) -> Result<()> {
+    answer.await.map_err(|_| Error::new(crate::error::Kind::Unavailable, "the engine is closing"))?
 }
 
 fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> Error {
@@ -171,12 +243,23 @@ fn parse(name: &str, record: &str, state: &str) -> serde_json::Result<Container>
 }
 
 fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
-    let mut written = 0;
+    let (mut written, mut soon) = (0, None);
     loop {
-        let wait = if written > 0 { IDLE } else { Duration::MAX };
-        let request =
-            if wait == Duration::MAX { requests.recv().map_err(|_| RecvTimeoutError::Disconnected) } else { requests.recv_timeout(wait) };
-        match request {
+        let next = match (&soon, written) {
+            (Some(_), _) => requests.recv_timeout(SOON),
+            (None, 0) => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            (None, _) => requests.recv_timeout(IDLE),
+        };
+        let fresh = next.as_ref().is_ok_and(|next| soon.as_ref().is_some_and(|soon| next.inner().supersedes(soon)));
+        if let Some(request) = soon.take().filter(|_| !fresh) {
+            handle(connection, request);
+            written += 1;
+        } else if matches!(next, Err(RecvTimeoutError::Timeout)) {
+            fold_aside(path.to_owned());
+            written = 0;
+        }
+        match next {
+            Ok(Request::Soon(request)) => soon = Some(*request),
             Ok(Request::Stop { reply }) => {
                 fold(connection);
                 let _ = reply.send(());
@@ -185,16 +268,13 @@ fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
             Ok(request) => {
                 handle(connection, request);
                 written += 1;
-                if written >= BUSY {
-                    fold_aside(path.to_owned());
-                    written = 0;
-                }
             }
-            Err(RecvTimeoutError::Timeout) => {
-                fold_aside(path.to_owned());
-                written = 0;
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return fold(connection),
+        }
+        if written >= BUSY {
+            fold_aside(path.to_owned());
+            written = 0;
         }
     }
 }
@@ -210,6 +290,7 @@ fn handle(connection: &Connection, request: Request) {
         }
         Request::Delete { id, reply } => (execute(connection, "DELETE FROM containers WHERE id = ?1", params![id]), Some(reply)),
         Request::Network { change, durability, reply } => (with(connection, durability, || networks::change(connection, &change)), reply),
+        Request::Soon(request) => return handle(connection, *request),
         Request::Stop { reply } => {
             let _ = reply.send(());
             return;
@@ -308,5 +389,69 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].name, "uno");
         assert_eq!(found[0].state, one.state);
+    }
+
+    /// Of a moment's requests only the last word is written.
+    #[test]
+    fn what_was_put_off_and_need_not_be_written() {
+        let (one, other) = ("1".repeat(64), "2".repeat(64));
+        let update = |id: &str| Request::Update { container: Box::new(container(id, "one")), reply: None };
+        let state = |id: &str| Request::State { id: id.to_owned(), state: Box::default(), reply: None };
+        let delete = |id: &str| Request::Delete { id: id.to_owned(), reply: oneshot::channel().0 };
+        let rename = |id: &str| Request::Rename { id: id.to_owned(), name: "uno".to_owned(), reply: oneshot::channel().0 };
+        for (next, before, expect) in [
+            (delete(&one), update(&one), true),
+            (delete(&one), state(&one), true),
+            (update(&one), update(&one), true),
+            (update(&one), state(&one), true),
+            (state(&one), state(&one), true),
+            (state(&one), update(&one), false),
+            (rename(&one), update(&one), false),
+            (delete(&other), update(&one), false),
+            (delete(&one), rename(&one), false),
+        ] {
+            assert_eq!(next.supersedes(&before), expect, "{:?} after {:?}", Kind(&next), Kind(&before));
+        }
+    }
+
+    struct Kind<'a>(&'a Request);
+    impl std::fmt::Debug for Kind<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(match self.0 {
+                Request::Update { .. } => "update",
+                Request::State { .. } => "state",
+                Request::Delete { .. } => "delete",
+                _ => "another",
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_is_written_a_little_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let (store, ..) = Store::open(&path).unwrap();
+        let (mut stays, mut ends) = (container(&"1".repeat(64), "stays"), container(&"2".repeat(64), "ends"));
+        for container in [&stays, &ends] {
+            store.insert(container, Durability::Process).await.unwrap();
+        }
+        for container in [&mut ends, &mut stays] {
+            container.state.status = Status::Running;
+            container.log_path = "/log".to_owned();
+            store.started(container, true);
+        }
+        stays.state.pid = 7;
+        store.started(&stays, false);
+        store.delete(&ends.id).await.unwrap();
+        let (_, found, _) = Store::open(&path).unwrap();
+        assert_eq!(found.iter().map(|c| (c.name.as_str(), c.log_path.as_str(), c.state.pid)).collect::<Vec<_>>(), [("stays", "/log", 7)]);
+        // Nothing follows, and yet it is written.
+        stays.state.pid = 8;
+        store.started(&stays, false);
+        let read = || Store::open(&path).unwrap().1[0].state.pid;
+        while read() != 8 {
+            tokio::time::sleep(SOON).await;
+        }
+        store.close().await;
     }
 }

@@ -22,6 +22,8 @@ const KILLED: i32 = 137;
 /// How often a shim that does not answer is looked for, and how long between.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
+/// What a client that has been told of a removal may do before the shim cleans up: else both are woken at once, and it waits for the processor.
+const HEAD_START: Duration = Duration::from_millis(2);
 
 impl Actor {
     /// The connection to the shim ended without a word about an exit.
@@ -80,14 +82,13 @@ impl Actor {
         let left = self.container.networks.clone();
         super::links::close(&self.parts, &self.container);
         network::detach(&self.parts.networks, &mut self.container);
-        let recorded = if removed {
-            self.parts.store.delete(&self.container.id).await
-        } else {
-            self.parts.store.state(&self.container.id, &self.container.state).await
+        // One that goes by itself is told of before that is written: should we die in between, the next engine finds it ended, and removes it.
+        let mut forgotten = (removed && self.container.request.auto_remove).then(|| self.parts.store.delete(&self.container.id));
+        let mut recorded = match (&forgotten, removed) {
+            (Some(_), _) => Ok(()),
+            (None, true) => self.parts.store.delete(&self.container.id).await,
+            (None, false) => self.parts.store.state(&self.container.id, &self.container.state).await,
         };
-        if let Err(error) = &recorded {
-            tracing::error!(container = self.container.id, %error, "the exit was not recorded");
-        }
         self.publish();
         // Begun before anybody hears of the end: who finds the disk full then knows what to wait for.
         let burial = removed.then(|| self.parts.burials.begin(&self.container.id));
@@ -95,6 +96,12 @@ impl Actor {
             self.parts.registry.remove(&self.container.id);
         }
         self.answer_waiters(removed);
+        if let Some(forgotten) = forgotten.take() {
+            recorded = forgotten.await;
+        }
+        if let Err(error) = &recorded {
+            tracing::error!(container = self.container.id, %error, "the exit was not recorded");
+        }
         let seconds = exit.at.saturating_sub(started).max(0) / 1_000_000_000;
         network::tell_left(&self.parts.networks, &self.parts.events, &self.container, &left);
         volumes::tell_unmounts(&self.parts, &self.container);
@@ -107,10 +114,10 @@ impl Actor {
                 volumes::remove_anonymous(&self.parts, &self.container).await;
             }
             self.tell("destroy", &[]);
-            let cleanup = live.map(|live| self.release(live));
+            let cleanup = live.map(|live| self.release(live, HEAD_START));
             self.bury(cleanup, burial, recorded.is_ok());
         } else if recorded.is_ok() {
-            self.cleanup = live.map(|live| self.release(live));
+            self.cleanup = live.map(|live| self.release(live, Duration::ZERO));
         } else {
             // The shim keeps the exit on disk until it is released: a later engine can still learn of it.
             self.unrecorded = live;
@@ -141,11 +148,14 @@ impl Actor {
         }
     }
 
-    /// Lets the shim clean up and end, in the background.
-    fn release(&self, live: Live) -> JoinHandle<()> {
+    /// Lets the shim clean up and end, in the background and after a while.
+    fn release(&self, live: Live, after: Duration) -> JoinHandle<()> {
         let parts = self.parts.clone();
         let id = self.container.id.clone();
         self.parts.background.spawn(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
             if let Err(error) = live.shim.release().await {
                 tracing::warn!(container = id, %error, "the shim did not end as asked");
                 let dir = parts.shim_dir(&id);
@@ -158,7 +168,7 @@ impl Actor {
 
     /// The clean-up of the run before, begun now if it was not.
     pub(super) fn take_cleanup(&mut self) -> Option<JoinHandle<()>> {
-        self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live)))
+        self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live, Duration::ZERO)))
     }
 
     /// Removes a container that does not run; with `volumes` those of its volumes that nobody named.

@@ -151,11 +151,7 @@ impl Actor {
         state.restarts.due = None;
         health::started(&self.container.request, state);
         // Not waited for: should the engine die before it is written, the shim is found by its directory.
-        if first {
-            self.parts.store.update_later(&self.container);
-        } else {
-            self.parts.store.state_later(&self.container.id, &self.container.state);
-        }
+        self.parts.store.started(&self.container, first);
         self.live = Some(Live { shim: running.shim, events: running.events, user: Some(user), names: None, volumes });
         self.publish();
         self.serve_names().await;
