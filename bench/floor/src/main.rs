@@ -1,21 +1,26 @@
 //! The least that any engine must do to run a program in a container, as one process: namespaces, an overlay, the basic
 //! mounts, pivot_root, exec, wait. No limits, no filter, no log, no state: the floor under every engine's time.
 //!
-//! `floor LAYER SCRATCH PROGRAM ARGS...`; its exit code is the program's.
+//! `floor [--bridge NETNS NAME] LAYER SCRATCH PROGRAM ARGS...`; its exit code is the program's. With a bridge, which is there in that network
+//! namespace, the container gets a link to it, an address and a way out, made beside its mounts.
 #![expect(clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
+use dhow_network::endpoint::{self, Place, Plan};
 use dhow_sys::clone::{CloneArgs, Forked, NAMESPACES, clone3};
 use dhow_sys::mount::{self, Filesystem, NODEV, NOEXEC, NOSUID, Propagation, RDONLY};
 use dhow_sys::overlay::Overlay;
 use dhow_sys::process;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// User and time namespaces are not part of a default container.
 const NOT_BY_DEFAULT: u64 = 0x1000_0000 | 0x80;
+const NEWNET: u64 = 0x4000_0000;
 
 fn main() {
     match run() {
@@ -28,9 +33,14 @@ fn main() {
 }
 
 fn run() -> io::Result<i32> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let mut bridge = None;
+    if words.first().is_some_and(|word| word == "--bridge") && words.len() > 2 {
+        process::setns(File::open(&words[1])?, NEWNET)?;
+        bridge = words.drain(..3).nth(2);
+    }
     let [layer, scratch, program @ ..] = words.as_slice() else {
-        return Err(io::Error::other("usage: floor LAYER SCRATCH PROGRAM ARGS..."));
+        return Err(io::Error::other("usage: floor [--bridge NETNS NAME] LAYER SCRATCH PROGRAM ARGS..."));
     };
     let own = PathBuf::from(scratch).join(std::process::id().to_string());
     let (upper, work) = (own.join("u"), own.join("w"));
@@ -38,10 +48,18 @@ fn run() -> io::Result<i32> {
         std::fs::create_dir(dir)?;
     }
     let root = Overlay { lower: vec![std::path::PathBuf::from(layer).into()], upper: Some(upper), work: Some(work), volatile: true };
+    let (mut connected, connect) = std::io::pipe()?;
     let code = match clone3(&CloneArgs { namespaces: NAMESPACES & !NOT_BY_DEFAULT, cgroup: None, sibling: false })? {
-        Forked::Parent { pidfd, .. } => process::wait(&pidfd)?.code(),
+        Forked::Parent { pid, pidfd } => {
+            if let Some(bridge) = &bridge {
+                link(bridge, File::open(format!("/proc/{pid}/ns/net"))?)?;
+            }
+            drop(connect);
+            process::wait(&pidfd)?.code()
+        }
         Forked::Child => {
-            let error = become_program(&root, layer, program);
+            drop(connect);
+            let error = become_program(&root, layer, program, || bridge.as_ref().map_or(Ok(0), |_| connected.read(&mut [0])));
             eprintln!("floor: {}", error.err().map_or_else(String::new, |error| error.to_string()));
             process::exit_now(126)
         }
@@ -50,8 +68,25 @@ fn run() -> io::Result<i32> {
     Ok(code)
 }
 
+/// A link from the bridge into the namespace, as the engine makes it.
+fn link(bridge: &str, netns: File) -> io::Result<()> {
+    let (own, gateway) = (Ipv4Addr::new(172, 30, 0, 2), Ipv4Addr::new(172, 30, 0, 1));
+    let place = Place {
+        bridge: bridge.to_owned(),
+        port: format!("fl{}", std::process::id()),
+        name: "eth0".to_owned(),
+        mac: endpoint::mac_of(own),
+        mtu: 1500,
+        addresses: vec![(IpAddr::V4(own), 16)],
+        gateways: vec![IpAddr::V4(gateway)],
+        ..Place::default()
+    };
+    let made = endpoint::apply(&Plan { places: vec![place], resolver: false }, netns.as_fd());
+    made.map(drop).map_err(|error| io::Error::other(format!("{} {}: {}", error.operation, error.object, error.source)))
+}
+
 /// In the child: from the namespaces to the program.
-fn become_program(overlay: &Overlay, layer: &str, program: &[String]) -> io::Result<()> {
+fn become_program(overlay: &Overlay, layer: &str, program: &[String], connected: impl FnOnce() -> io::Result<usize>) -> io::Result<()> {
     mount::propagate_root(true, Propagation::Private)?;
     // The layer's own directory serves as the place to attach the root: in this namespace only.
     mount::attach(overlay.mount_detached()?, mount::open_path(Path::new(layer))?)?;
@@ -92,6 +127,7 @@ fn become_program(overlay: &Overlay, layer: &str, program: &[String]) -> io::Res
     }
     rustix::system::sethostname(b"floor")?;
     mount::pivot_root(&root)?;
+    connected()?;
     process::cloexec_from(3)?;
     let words: Vec<CString> = program.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>().map_err(io::Error::other)?;
     let first = words.first().ok_or_else(|| io::Error::other("no program"))?;

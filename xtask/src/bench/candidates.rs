@@ -22,14 +22,31 @@ pub(crate) trait Candidate {
     fn socket(&self) -> Option<PathBuf>;
 }
 
+/// Of the bare kernel's host.
+const BRIDGE: &str = "bare0";
+
 /// The bare kernel.
 pub(crate) struct Floor {
     program: PathBuf,
     layer: PathBuf,
     scratch: PathBuf,
+    /// The network namespace and the name of a bridge for containers that are not without a network.
+    bridge: Option<(String, &'static str)>,
 }
 
 impl Floor {
+    /// The same on a host of its own, where it gets a bridge.
+    pub(crate) fn new_on(scratch: &Path, program: &Path, archive: &Path, host: &Netns) -> Result<Self> {
+        for words in [
+            &["link", "add", BRIDGE, "type", "bridge"][..],
+            &["addr", "add", "172.30.0.1/16", "dev", BRIDGE],
+            &["link", "set", BRIDGE, "up"],
+        ] {
+            quiet(host.command(Path::new("ip")).args(words))?;
+        }
+        Ok(Self { bridge: Some((host.path(), BRIDGE)), ..Self::new(scratch, program, archive)? })
+    }
+
     /// Unpacks the layer of the image.
     pub(crate) fn new(scratch: &Path, program: &Path, archive: &Path) -> Result<Self> {
         let (layer, own) = (scratch.join("layer"), scratch.join("floor"));
@@ -44,7 +61,7 @@ impl Floor {
                 inner.unpack(&layer).context("unpack the layer")?;
             }
         }
-        Ok(Self { program: program.into(), layer, scratch: own })
+        Ok(Self { program: program.into(), layer, scratch: own, bridge: None })
     }
 }
 
@@ -57,10 +74,13 @@ impl Candidate for Floor {
     }
     fn command(&self, words: &[&str]) -> Option<Command> {
         let position = words.iter().position(|word| *word == "busybox")?;
-        if words[0] != "run" {
+        if words[0] != "run" || words.contains(&"-p") {
             return None;
         }
         let mut command = Command::new(&self.program);
+        if let Some((host, bridge)) = self.bridge.as_ref().filter(|_| !words.contains(&"none")) {
+            command.args(["--bridge", host, bridge]);
+        }
         command.arg(&self.layer).arg(&self.scratch).arg(format!("/bin/{}", words[position + 1])).args(&words[position + 2..]);
         Some(command)
     }

@@ -86,7 +86,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         transfers: if wanted("transfers") { Some(transfers::all(&all, scratch.path(), &dhow, &archive)?) } else { None },
         networks: match (wanted("networks"), wanted("streams")) {
             (false, false) => None,
-            parts => Some(networks::all(scratch.path(), &dhow, &stream, &archive, amount.samples, parts)?),
+            parts => Some(networks::all(scratch.path(), &dhow, (&floor, &stream), &archive, amount.samples, parts)?),
         },
     };
     let text = report::text(&all, &results, &missing, amount);

@@ -42,7 +42,8 @@ impl Netns {
         command
     }
 
-    fn path(&self) -> String {
+    /// Its file, as long as this lives.
+    pub(crate) fn path(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
     }
 }

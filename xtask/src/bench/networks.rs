@@ -1,7 +1,7 @@
 //! Networks: what an endpoint and a published port cost, many ports, and streams between containers and from outside. Each engine has a host
 //! of its own: a network namespace, and another one that stands for the world.
 
-use super::candidates::{Candidate, Dhow, Docker};
+use super::candidates::{Candidate, Dhow, Docker, Floor};
 use super::measure::{self, Row};
 use super::netns::Netns;
 use super::streams::{self, Way};
@@ -23,7 +23,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
 pub(crate) struct Networks {
     /// Who, in the order of the samples.
     pub(crate) names: Vec<String>,
-    /// Whole commands.
+    /// Whole commands, of the bare kernel first and then of each.
     pub(crate) rows: Vec<Row>,
     /// Name, and by candidate microseconds of `run -d` beyond that of one without a port; `None` where it was not tried.
     pub(crate) ports: Vec<(&'static str, Vec<Option<u64>>)>,
@@ -39,8 +39,15 @@ pub(super) struct Host {
     _host: Netns,
 }
 
-/// Measures ours, and docker where it is: commands, and streams.
-pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, samples: usize, parts: (bool, bool)) -> Result<Networks> {
+/// Measures ours, and docker where it is: commands, and streams. `floor` and `stream` are programs of `bench/floor`.
+pub(crate) fn all(
+    scratch: &Path,
+    dhow: &Path,
+    (floor, stream): (&Path, &Path),
+    archive: &Path,
+    samples: usize,
+    parts: (bool, bool),
+) -> Result<Networks> {
     let mut hosts = vec![host(scratch, "n1", |dir, netns| Ok(Box::new(Dhow::start_on(dir, dhow, archive, netns, &[])?)))?];
     match host(scratch, "n2", |dir, netns| Ok(Box::new(Docker::start_on(dir, archive, netns, &[])?))) {
         Ok(docker) => hosts.push(docker),
@@ -49,7 +56,11 @@ pub(crate) fn all(scratch: &Path, dhow: &Path, stream: &Path, archive: &Path, sa
     let engines: Vec<&dyn Candidate> = hosts.iter().map(|host| host.engine.as_ref()).collect();
     let (mut rows, mut many) = (Vec::new(), Vec::new());
     if parts.0 {
-        rows = measure::rows(&engines, COMMANDS, samples)?;
+        let (dir, bare) = (scratch.join("n0"), Netns::new()?);
+        std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+        let floor = Floor::new_on(&dir, floor, archive, &bare)?;
+        let all: Vec<&dyn Candidate> = std::iter::once(&floor as &dyn Candidate).chain(engines.iter().copied()).collect();
+        rows = measure::rows(&all, COMMANDS, samples)?;
         many.push(("500 published ports", ports(&engines, &["-p", "20000-20499:30000-30499"], true)?));
         many.push(("a range of 10,000", ports(&engines, &["-p", "20000-29999:20000-29999"], false)?));
     }

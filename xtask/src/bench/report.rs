@@ -199,15 +199,18 @@ fn networks(page: &mut String, measured: &Networks) {
 
 fn commands_on_networks(page: &mut String, measured: &Networks) {
     page.push_str(
-        "\nMilliseconds; more: beyond the same engine's `--network none`.\n\n| command | who | median | p95 | more |\n| --- | --- | ---: | ---: | ---: |\n",
+        "\nMilliseconds; more: beyond the same engine's `--network none`. The bare kernel's link is made beside its mounts; it has no port.\n\n\
+         | command | who | median | p95 | more | times the bare kernel |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
     );
     for row in &measured.rows {
-        for (index, name) in measured.names.iter().enumerate() {
+        let bare = row.samples.first().and_then(|samples| percentile(samples, 50));
+        for (index, name) in std::iter::once("bare kernel").chain(measured.names.iter().map(String::as_str)).enumerate() {
             let samples = &row.samples[index];
             let without = measured.rows.first().and_then(|first| percentile(&first.samples[index], 50)).unwrap_or(0);
             if let (Some(median), Some(p95)) = (percentile(samples, 50), percentile(samples, 95)) {
                 let more = millis(median.saturating_sub(without));
-                let _ok = writeln!(page, "| `{}` | {name} | {} | {} | {more} |", row.name, millis(median), millis(p95));
+                let times = bare.map_or("-".to_owned(), |bare| format!("{:.2}", median as f64 / bare as f64));
+                let _ok = writeln!(page, "| `{}` | {name} | {} | {} | {more} | {times} |", row.name, millis(median), millis(p95));
             }
         }
     }
