@@ -27,20 +27,46 @@ pub struct Sockets {
     pub tcp: OwnedFd,
 }
 
-/// Makes both sockets and the table in a namespace.
-pub fn open(namespace: BorrowedFd<'_>) -> Result<Sockets> {
-    inside(namespace, open_here)
+/// How the table sends questions to the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Ports are written over where packets arrive at the loopback. No connection is tracked for it, and what the container's other links send and
+    /// get goes by no rule.
+    Rewriting,
+    /// Translation of addresses, for kernels that cannot filter at a link. Each packet of the container is tracked then.
+    Translating,
 }
 
-/// The same in the thread's own namespace.
+/// All of them, the best first.
+pub const WAYS: [Way; 2] = [Way::Rewriting, Way::Translating];
+
+/// Makes both sockets and the table in a namespace, by the ways given: the first that the kernel knows.
+pub fn open(namespace: BorrowedFd<'_>, ways: &[Way]) -> Result<Sockets> {
+    inside(namespace, || open_by(ways))
+}
+
+/// The same in the thread's own namespace, by the best way.
 pub(crate) fn open_here() -> Result<Sockets> {
+    open_by(&WAYS)
+}
+
+fn open_by(ways: &[Way]) -> Result<Sockets> {
     let (udp, udp_port) = bind(SocketType::DGRAM)?;
     let (tcp, tcp_port) = bind(SocketType::STREAM)?;
     rustix::net::listen(&tcp, BACKLOG).map_err(|e| Error::of("listen for", "questions for names")(e.into()))?;
     let mut filter = Socket::netfilter().map_err(Error::of("open", "a netlink socket of the packet filter"))?;
-    let mut put = |table: &Table| nft::commit(&mut filter, nft::make(table), "put the table", &table.name);
-    put(&rewriting(udp_port, tcp_port)).or_else(|_| put(&translating(udp_port, tcp_port)))?;
-    Ok(Sockets { udp, tcp })
+    let mut outcome = Ok(());
+    for way in ways {
+        let table = match way {
+            Way::Rewriting => rewriting(udp_port, tcp_port),
+            Way::Translating => translating(udp_port, tcp_port),
+        };
+        outcome = nft::commit(&mut filter, nft::make(&table), "put the table", &table.name);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome.map(|()| Sockets { udp, tcp })
 }
 
 fn bind(kind: SocketType) -> Result<(OwnedFd, u16)> {
@@ -71,8 +97,7 @@ fn named(family: Family, chain: Chain) -> Table {
     Table { name: NAME.to_owned(), family, sets: Vec::new(), chains: vec![chain] }
 }
 
-/// Where packets arrive at the loopback, ports are written over: those of questions to the sockets', those of answers back. No connection is
-/// tracked for it, and what the container's other links send and get goes by no rule.
+/// [`Way::Rewriting`]: ports of questions are written over to the sockets', those of answers back.
 fn rewriting(udp: u16, tcp: u16) -> Table {
     let hook = Hook { kind: "filter", number: 0, priority: 0, accept: true, link: Some("lo") };
     let write = |offset: u32, port: u16| vec![Expr::Load(3, port.to_be_bytes().to_vec()), Expr::SetTransport { offset, register: 3 }];
@@ -81,7 +106,7 @@ fn rewriting(udp: u16, tcp: u16) -> Table {
     named(Family::Netdev, Chain { name: "loopback", hook: Some(hook), rules })
 }
 
-/// The same by translation, for kernels that cannot filter at a link. Each packet of the container is tracked then.
+/// [`Way::Translating`].
 fn translating(udp: u16, tcp: u16) -> Table {
     let hook = Hook { kind: "nat", number: 3, priority: -100, accept: true, link: None };
     let to = |port: u16| {

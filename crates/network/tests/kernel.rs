@@ -6,6 +6,7 @@ use dhow_network::netlink::Socket;
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::{Mapping, Protocol};
 use dhow_network::published::{self, SETS};
+use dhow_network::resolver::Way;
 use dhow_network::table::{self, Contents, Mode, Network};
 use dhow_network::{conntrack, cooperate, forward, limits, link, resolver};
 use std::fs::File;
@@ -284,47 +285,56 @@ fn connections_are_forgotten_by_address_and_by_port() {
 #[test]
 fn questions_for_names_arrive_and_nothing_is_tracked() {
     alone(|| {
-        use rustix::net::{SendFlags, send};
-        use std::net::UdpSocket;
-        let there = File::open("/proc/thread-self/ns/net").unwrap();
-        let sockets = resolver::open(there.as_fd()).unwrap();
-        // The port is free for the container's own servers.
-        let (own, listener) = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
-        let (udp, tcp) = (UdpSocket::from(sockets.udp), TcpListener::from(sockets.tcp));
-        udp.set_nonblocking(false).unwrap();
-        let mut bytes = [0; 9];
-        for from in ["127.0.0.1:0", "10.9.0.7:0", "127.0.0.11:0"] {
-            if from.starts_with("10") {
-                let mut socket = Socket::route().unwrap();
-                link::add_address(&mut socket, 1, address("10.9.0.7"), 32).unwrap();
-            }
-            // Connected: an answer from elsewhere would not be heard.
-            let asker = UdpSocket::bind(from).unwrap();
-            asker.connect("127.0.0.11:53").unwrap();
-            // In two parts the kernel computes the checksum, which it does not in one.
-            send(&asker, b"quest", SendFlags::MORE).unwrap();
-            send(&asker, b"ion", SendFlags::empty()).unwrap();
-            let (count, back) = udp.recv_from(&mut bytes).unwrap();
-            assert_eq!((&bytes[..count], back), (&b"question"[..], asker.local_addr().unwrap()));
-            udp.send_to(b"answer", back).unwrap();
-            let count = asker.recv(&mut bytes).unwrap();
-            assert_eq!(&bytes[..count], b"answer");
-        }
-        let mut asker = TcpStream::connect("127.0.0.11:53").unwrap();
-        tcp.set_nonblocking(false).unwrap();
-        let (mut answerer, _) = tcp.accept().unwrap();
-        asker.write_all(b"question").unwrap();
-        answerer.read_exact(&mut bytes[..8]).unwrap();
-        answerer.write_all(b"answer").unwrap();
-        asker.read_exact(&mut bytes[..6]).unwrap();
-        assert_eq!(&bytes[..6], b"answer");
-        // What is asked at other addresses is the container's own.
-        let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
-        asker.send_to(b"own", "127.0.0.1:53").unwrap();
-        assert_eq!(own.recv(&mut bytes).unwrap(), 3);
-        drop(listener);
+        questions_for_names_arrive(Way::Rewriting);
         assert_eq!(tracked(), 0);
     });
+}
+
+#[test]
+fn questions_for_names_arrive_by_translation() {
+    alone(|| questions_for_names_arrive(Way::Translating));
+}
+
+fn questions_for_names_arrive(way: Way) {
+    use rustix::net::{SendFlags, send};
+    use std::net::UdpSocket;
+    let there = File::open("/proc/thread-self/ns/net").unwrap();
+    let sockets = resolver::open(there.as_fd(), &[way]).unwrap();
+    // The port is free for the container's own servers.
+    let (own, listener) = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
+    let (udp, tcp) = (UdpSocket::from(sockets.udp), TcpListener::from(sockets.tcp));
+    udp.set_nonblocking(false).unwrap();
+    let mut bytes = [0; 9];
+    for from in ["127.0.0.1:0", "10.9.0.7:0", "127.0.0.11:0"] {
+        if from.starts_with("10") {
+            let mut socket = Socket::route().unwrap();
+            link::add_address(&mut socket, 1, address("10.9.0.7"), 32).unwrap();
+        }
+        // Connected: an answer from elsewhere would not be heard.
+        let asker = UdpSocket::bind(from).unwrap();
+        asker.connect("127.0.0.11:53").unwrap();
+        // In two parts the kernel computes the checksum, which it does not in one.
+        send(&asker, b"quest", SendFlags::MORE).unwrap();
+        send(&asker, b"ion", SendFlags::empty()).unwrap();
+        let (count, back) = udp.recv_from(&mut bytes).unwrap();
+        assert_eq!((&bytes[..count], back), (&b"question"[..], asker.local_addr().unwrap()));
+        udp.send_to(b"answer", back).unwrap();
+        let count = asker.recv(&mut bytes).unwrap();
+        assert_eq!(&bytes[..count], b"answer");
+    }
+    let mut asker = TcpStream::connect("127.0.0.11:53").unwrap();
+    tcp.set_nonblocking(false).unwrap();
+    let (mut answerer, _) = tcp.accept().unwrap();
+    asker.write_all(b"question").unwrap();
+    answerer.read_exact(&mut bytes[..8]).unwrap();
+    answerer.write_all(b"answer").unwrap();
+    asker.read_exact(&mut bytes[..6]).unwrap();
+    assert_eq!(&bytes[..6], b"answer");
+    // What is asked at other addresses is the container's own.
+    let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.send_to(b"own", "127.0.0.1:53").unwrap();
+    assert_eq!(own.recv(&mut bytes).unwrap(), 3);
+    drop(listener);
 }
 
 #[test]

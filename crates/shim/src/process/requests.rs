@@ -6,6 +6,7 @@ use super::stdio::{self, Wanted};
 use super::{Exec, Life, Shim, fail};
 use crate::config::{AttachConfig, ExecConfig, RelayConfig};
 use crate::protocol::{Outcome, Request, ToShim};
+use dhow_network::resolver;
 use dhow_runtime::{Failure, Kind, Step};
 use dhow_sys::process;
 use rustix::event::epoll::EventFlags;
@@ -195,7 +196,8 @@ impl Shim {
             let own = format!("/proc/{}/ns/net", self.container.pid);
             let path = self.container.pin.as_deref().unwrap_or(own.as_ref());
             let namespace = std::fs::File::open(path).map_err(failed)?;
-            self.resolver = Some(dhow_network::resolver::open(namespace.as_fd()).map_err(super::launcher::network_failure)?);
+            let opened = resolver::open(namespace.as_fd(), &resolver::WAYS);
+            self.resolver = Some(opened.map_err(super::launcher::network_failure)?);
         }
         let socket = self.resolver.as_ref().map(|sockets| if tcp { &sockets.tcp } else { &sockets.udp });
         let socket = socket.ok_or_else(|| not_running(&self.id))?;
