@@ -15,7 +15,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Rounds of each way.
-const ROUNDS: usize = 120;
+const ROUNDS: usize = 400;
 /// Turns of each engine in a round, an even number.
 const TURNS: usize = 8;
 /// Of these, not counted: the windows open.
