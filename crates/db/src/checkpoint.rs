@@ -6,7 +6,7 @@ use rusqlite::Connection;
 const LOG_PAGES: i64 = 512;
 
 /// What a log file may keep on disk after it was restarted: nothing. Frames are not as long as blocks, so to write over old ones is to read them
-/// first, from the disk where the page cache has let go of them (5 commits of 5 pages, 2 ms). What is appended is never read.
+/// first, from the disk where the page cache has let go of them. What is appended is never read.
 pub(crate) const LOG_KEPT_BYTES: i64 = 0;
 
 /// What [`checkpoint`] did.
