@@ -65,9 +65,6 @@ impl Luggage<'_> {
             process::set_dumpable(false).at(Step::Namespaces, "dumpable")?;
         }
         let netns = self.namespaces()?;
-        if self.tells_network {
-            sync::say(self.socket, &Message::Network, &[netns.as_fd()])?;
-        }
         if in_userns {
             userns::become_root(self.plan.unaided)?;
         }
@@ -76,6 +73,10 @@ impl Luggage<'_> {
         }
         clock.mark("namespaces");
         self.kernel_settings()?;
+        // Only now the loopback is up, at which the parent may bind sockets.
+        if self.tells_network {
+            sync::say(self.socket, &Message::Network, &[netns.as_fd()])?;
+        }
         clock.mark("settings");
         // The parent mounts the root filesystem while all this happens. The other mounts are made after it, because the kernel lists
         // mounts in the order in which they were made, and people expect the root first.

@@ -89,8 +89,9 @@ impl Create<'_> {
         self.make(false, None)
     }
 
-    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace. Not where the container has
-    /// hooks, devices to be moved in or a user namespace, which come first: a caller that finds it was not called does its work afterwards.
+    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace, whose loopback is up. Not
+    /// where the container has hooks, devices to be moved in or a user namespace, which come first: a caller that finds it was not called
+    /// does its work afterwards.
     pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>)) -> Result<Created> {
         self.make(false, Some(work))
     }

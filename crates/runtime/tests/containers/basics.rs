@@ -1,6 +1,7 @@
 //! What a container sees, and what it inherits: nothing.
 
 use crate::support::{DEFAULT_CAPS, Place, field, finish, host_mounts, pipes};
+use dhow_runtime::Step;
 use dhow_runtime::cgroup::{Cgroup, Mode, Unfinished};
 use dhow_runtime::seccomp::Program;
 use serde_json::json;
@@ -24,6 +25,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::root_outlives_the_process", root_outlives_the_process),
     ("basics::without_a_stop", without_a_stop),
     ("basics::beside", beside),
+    ("basics::beside_after_the_loopback", beside_after_the_loopback),
     ("basics::timings", timings),
 ];
 
@@ -378,6 +380,24 @@ fn beside() {
     let mut created = place.create_beside(stdio, Unfinished::default(), &mut told).unwrap();
     created.start().unwrap();
     assert_eq!((finish(&created.pidfd, output).1, told.len()), (0, 0));
+}
+
+/// Nobody is told of a network namespace before its loopback is up: sockets are bound there at once. Here it never comes up.
+fn beside_after_the_loopback() {
+    let (load, equal, answer) = (0x20, 0x15, 0x06);
+    let refuse = [
+        (load, 0, 0, 0),
+        (equal, 0, 3, libc::SYS_ioctl as u32),
+        (load, 0, 0, 24),
+        (equal, 0, 1, libc::SIOCSIFFLAGS as u32),
+        (answer, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        (answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    dhow_sys::seccomp::load(&refuse, 0).unwrap();
+    let mut told = Vec::new();
+    let failure = Place::new().create_beside(pipes().0, Unfinished::default(), &mut told).unwrap_err();
+    assert_eq!((failure.step, failure.object.as_str(), failure.errno), (Step::Network, "lo", libc::EPERM));
+    assert!(told.is_empty());
 }
 
 fn timings() {

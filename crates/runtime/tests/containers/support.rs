@@ -9,7 +9,7 @@ use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,7 +116,10 @@ impl Place {
     pub(crate) fn create_beside(&self, stdio: Stdio, group: Unfinished, told: &mut Vec<u64>) -> Result<Created, Failure> {
         self.with(stdio, |mut create| {
             create.manner.group = group;
-            create.run_beside(&mut |netns| told.push(rustix::fs::fstat(netns).unwrap().st_ino))
+            create.run_beside(&mut |netns| {
+                bind_at_loopback(netns);
+                told.push(rustix::fs::fstat(netns).unwrap().st_ino);
+            })
         })
     }
 
@@ -299,4 +302,14 @@ fn spec() -> Value {
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     })
+}
+
+/// The loopback of a network namespace is up: sockets can be bound there.
+fn bind_at_loopback(netns: BorrowedFd<'_>) {
+    let bind = || {
+        rustix::thread::move_into_link_name_space(netns, Some(rustix::thread::LinkNameSpaceType::Network)).unwrap();
+        std::net::UdpSocket::bind("127.0.0.11:0").map(drop)
+    };
+    // The thread ends there.
+    std::thread::scope(|scope| scope.spawn(bind).join().unwrap()).unwrap();
 }
