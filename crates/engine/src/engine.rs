@@ -1,5 +1,6 @@
 //! The engine: what a front end calls. Cheap to clone. No call waits for an operation on another object.
 
+use crate::ahead::{self, Ahead};
 use crate::client::{AttachRequest, Client, ExecStart};
 use crate::container::command::{Command, WaitFor};
 use crate::container::machine::is_active;
@@ -28,6 +29,7 @@ use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_shim::handle::{self, Spawner};
 use dhow_storage::{LayerStore, SnapshotKey};
+use dhow_sys::process::pidfd_open;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
@@ -95,6 +97,7 @@ impl Engine {
             layers,
             images: Arc::new(images),
             spawner,
+            ahead: Ahead::default(),
             store,
             registry: Registry::default(),
             networks,
@@ -230,6 +233,31 @@ impl Engine {
         let mut all: Vec<_> = self.parts.registry.all().iter().map(|slot| slot.get()).collect();
         all.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         all
+    }
+
+    /// Says that `client`, a process, will start a container in a moment: what any container needs is made meanwhile, and given up after a
+    /// while, or when the client goes.
+    pub async fn expect_start(&self, client: i32) {
+        let parts = &self.parts;
+        if parts.is_closing() || !parts.ahead.has_room() {
+            return;
+        }
+        // One that has gone by now wants nothing any more.
+        let Ok(client) = pidfd_open(client) else { return };
+        match parts.spawner.prepare().await {
+            Ok(shim) => {
+                let parts = Arc::downgrade(parts);
+                let end = tokio::spawn(async move {
+                    tokio::time::sleep(ahead::LIFE).await;
+                    if let Some(parts) = parts.upgrade() {
+                        parts.ahead.drop_late(tokio::task::id());
+                    }
+                });
+                self.parts.ahead.keep(shim, client, end.abort_handle());
+            }
+            // The start will try, too, and then somebody is told.
+            Err(error) => tracing::debug!(%error, "no shim was prepared"),
+        }
     }
 
     /// Starts. `Kind::NotModified` when it runs already.

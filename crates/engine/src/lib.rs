@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adopt;
+mod ahead;
 mod apart;
 mod attach;
 mod burials;

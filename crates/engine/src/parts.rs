@@ -1,5 +1,6 @@
 //! What an engine is made of.
 
+use crate::ahead::Ahead;
 use crate::container::slot::Slot;
 use crate::error::Result;
 use crate::events::Hub;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     /// Turns of layers that are pushed.
     pub(crate) uploads: RwLock<Arc<Semaphore>>,
     pub(crate) spawner: Spawner,
+    pub(crate) ahead: Ahead,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) networks: crate::network::Networks,

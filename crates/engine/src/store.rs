@@ -123,10 +123,11 @@ impl Store {
         Ok((Self { queue }, containers, networks))
     }
 
-    /// A new container. With [`Durability::Power`] it survives a power cut.
-    pub(crate) async fn insert(&self, container: &Container, durability: Durability) -> Result<()> {
-        let container = Box::new(container.clone());
-        self.ask(|reply| Request::Insert { container, durability, reply }).await
+    /// A new container. With [`Durability::Power`] it survives a power cut. That is asked for at once, and waited for with what comes back.
+    pub(crate) fn insert(&self, container: &Container, durability: Durability) -> impl Future<Output = Result<()>> + Send + Sync + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.give(Request::Insert { container: Box::new(container.clone()), durability, reply });
+        answered(answer)
     }
 
     /// All of a container that is there.

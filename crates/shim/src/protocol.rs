@@ -35,6 +35,12 @@ pub enum ToSpawner {
         /// For the shim.
         config: Box<ShimConfig>,
     },
+    /// Make a shim whose container is not known yet. Descriptor: the shim's end of a control socket, over which its first packet is a
+    /// [`ShimConfig`] with the sockets of `config.attach`. It ends where the socket closes before.
+    Prepare {
+        /// Echoed in the answer.
+        seq: u64,
+    },
     /// Skipped.
     #[serde(other)]
     Unknown,

@@ -4,7 +4,7 @@
 //! a fork of it: no second exec, and whatever the allocator or the program's pages cost is shared among all of them. It ends when the
 //! socket closes; shims live on.
 
-use crate::process;
+use crate::process::{self, Ahead, ahead};
 use crate::protocol::FromSpawner;
 use dhow_sys::clone::{Forked, fork};
 use dhow_sys::fdpass;
@@ -44,10 +44,11 @@ enum End {
 }
 
 /// What a shim is given.
-struct Birth {
-    raw: Vec<u8>,
-    control: OwnedFd,
-    clients: Vec<OwnedFd>,
+enum Birth {
+    /// Its container.
+    Now { raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd> },
+    /// Where it will hear of it.
+    Later { control: OwnedFd },
 }
 
 /// Leaves everything that belonged to the caller.
@@ -145,16 +146,24 @@ fn handle(body: &[u8], fds: Vec<OwnedFd>) -> Result<Handled, Refusal> {
         Ok(envelope) => envelope,
         Err(e) => return refuse(None, e.to_string()),
     };
-    if envelope.kind != "spawn" {
+    let later = envelope.kind == "prepare";
+    if !later && envelope.kind != "spawn" {
         // `Hello`, or from a newer daemon.
         return Ok(Handled::Nothing);
     }
     let Some(seq) = envelope.seq else { return refuse(None, "no number".to_owned()) };
-    let Some(config) = envelope.config else { return refuse(Some(seq), "no configuration".to_owned()) };
     let mut fds = fds.into_iter();
     let Some(control) = fds.next() else { return refuse(Some(seq), "no control socket".to_owned()) };
+    let raw = match envelope.config {
+        None if later => None,
+        Some(config) => Some(config.get()),
+        None => return refuse(Some(seq), "no configuration".to_owned()),
+    };
     match fork() {
-        Ok(Forked::Child) => Ok(Handled::Child(Birth { raw: config.get().as_bytes().to_vec(), control, clients: fds.collect() })),
+        Ok(Forked::Child) => Ok(Handled::Child(match raw {
+            Some(raw) => Birth::Now { raw: raw.as_bytes().to_vec(), control, clients: fds.collect() },
+            None => Birth::Later { control },
+        })),
         Ok(Forked::Parent { pid, .. }) => Ok(Handled::Spawned { seq, pid }),
         Err(e) => refuse(Some(seq), format!("fork: {e}")),
     }
@@ -162,7 +171,10 @@ fn handle(body: &[u8], fds: Vec<OwnedFd>) -> Result<Handled, Refusal> {
 
 /// In the child. A panic ends this process alone.
 fn become_shim(birth: Birth) -> ! {
-    let run = std::panic::AssertUnwindSafe(|| process::run(birth.raw, birth.control, birth.clients));
+    let run = std::panic::AssertUnwindSafe(|| match birth {
+        Birth::Now { raw, control, clients } => process::run(raw, control, clients, Ahead::default()),
+        Birth::Later { control } => ahead::run(control),
+    });
     let code = std::panic::catch_unwind(run).unwrap_or(101);
     dhow_sys::process::exit_now(code)
 }
@@ -181,6 +193,9 @@ mod tests {
         let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap();
         assert_eq!((envelope.kind.as_ref(), envelope.seq), ("spawn", Some(7)));
         assert_eq!(envelope.config.unwrap().get(), r#"{"id":"x","spec":{}}"#);
+        let prepare = serde_json::to_vec(&crate::protocol::ToSpawner::Prepare { seq: 8 }).unwrap();
+        let prepare: Envelope<'_> = serde_json::from_slice(&prepare).unwrap();
+        assert_eq!((prepare.kind.as_ref(), prepare.seq, prepare.config.is_none()), ("prepare", Some(8), true));
         let hello: Envelope<'_> = serde_json::from_slice(br#"{"kind":"hello","protocol":1}"#).unwrap();
         assert!(hello.config.is_none() && hello.seq.is_none());
     }

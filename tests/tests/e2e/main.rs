@@ -1,6 +1,7 @@
 //! End to end, one file for each theme. Every test has an engine of its own and leaves nothing behind.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is all it can do")]
 
+mod ahead;
 mod attached;
 mod bad_input;
 mod by_runtime;

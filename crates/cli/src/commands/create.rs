@@ -36,7 +36,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let id = app.block_on(async {
         let client = app.client().await?;
         check_system(client, parsed).await?;
-        create(app, client, parsed, &body).await
+        create(app, client, parsed, &body, false).await
     })?;
     say(&format!("{id}\n"))
 }
@@ -103,8 +103,9 @@ pub(super) fn check_pull_policy(parsed: &Parsed) -> Result<(), Error> {
     }
 }
 
-/// Creates the container, pulling its image where that is wanted and needed; gives its id.
-pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody) -> Result<String, Error> {
+/// Creates the container, pulling its image where that is wanted and needed; gives its id. `starts`: it is started next, for which our
+/// engine makes ready.
+pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, starts: bool) -> Result<String, Error> {
     let mut id_file = parsed.value("cidfile").filter(|path| !path.is_empty()).map(IdFile::create).transpose()?;
     let platform = platform(parsed)?;
     let policy = parsed.value("pull").filter(|policy| !policy.is_empty()).unwrap_or("missing");
@@ -120,10 +121,11 @@ pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &C
         body
     };
     let request = || -> Result<Request, Error> {
-        Ok(Request::post("/containers/create")
+        let request = Request::post("/containers/create")
             .query_opt("name", parsed.value("name").filter(|name| !name.is_empty()))
-            .query_opt("platform", platform.clone())
-            .json(body)?)
+            .query_opt("platform", platform.clone());
+        let request = if starts { request.header("dhow-starts", "1") } else { request };
+        Ok(request.json(body)?)
     };
     let answer: CreateAnswer = match client.json(request()?).await {
         Err(error) if error.is_not_found() && policy == "missing" => {

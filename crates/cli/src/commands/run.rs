@@ -67,7 +67,7 @@ async fn run_container(app: &App, client: &Client, parsed: &Parsed, body: &Creat
         // While the engine is busy creating, open what attach and wait will need.
         let _not_now = client.preconnect(if attached { 2 } else { 1 }).await;
     };
-    let (id, ()) = tokio::join!(create::create(app, client, parsed, body), ahead);
+    let (id, ()) = tokio::join!(create::create(app, client, parsed, body, true), ahead);
     let id = id.map_err(refused)?;
     let forward = async {
         match caught {

@@ -10,6 +10,9 @@ use dhow_engine::{Image, Platform};
 use dhow_reference::platform::Platform as Specifier;
 use http::StatusCode;
 
+/// A header of our own client's: the container is started next. One that removes itself is by anybody's.
+const STARTS: &str = "dhow-starts";
+
 /// Validates, converts, makes.
 pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let app = cx.app.clone();
@@ -17,7 +20,11 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let name = cx.query.find("name").filter(|name| !name.is_empty()).map(str::to_owned);
     let platform = if cx.since(41) { cx.query.get("platform").to_owned() } else { String::new() };
     let platform = if platform.is_empty() { None } else { Some(specifier::parse(&platform)?) };
+    let (client, said) = (cx.slot.peer, cx.headers.contains_key(STARTS));
     let mut body: CreateBody = cx.json().await?;
+    if let Some(client) = client.filter(|_| said || body.host_config.as_ref().is_some_and(|host| host.auto_remove)) {
+        app.engine.expect_start(client).await;
+    }
     if body.config == Config::default() {
         return Err(Failure::invalid("config cannot be empty in order to create a container"));
     }

@@ -52,7 +52,7 @@ enum Outcome {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(app: Arc<App>, socket: Socket) {
-    let slot = Slot::default();
+    let slot = Slot::of(socket.peer());
     let service = Answer { app, slot: slot.clone() };
     let mut connection = Builder::new()
         .timer(TokioTimer::new())

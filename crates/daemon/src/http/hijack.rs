@@ -60,15 +60,23 @@ pub(crate) fn finish_head(head: &mut String) {
     head.push_str("\r\n");
 }
 
-/// Where a handler leaves its [`Takeover`].
+/// What a connection has for its handlers: where they leave a [`Takeover`], and who is at the other end.
 #[derive(Clone, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Takeover>>>);
+pub(crate) struct Slot {
+    takeover: Arc<Mutex<Option<Takeover>>>,
+    /// The client's process, where it is one of this machine that this one sees.
+    pub(crate) peer: Option<i32>,
+}
 
 impl Slot {
+    /// Of a connection with that process.
+    pub(crate) fn of(peer: Option<i32>) -> Self {
+        Self { peer, ..Self::default() }
+    }
     pub(crate) fn put(&self, takeover: Takeover) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(takeover);
+        *self.takeover.lock().unwrap_or_else(PoisonError::into_inner) = Some(takeover);
     }
     pub(crate) fn take(&self) -> Option<Takeover> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.takeover.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -30,6 +30,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// The process at the other end, where it is one of this machine that this one sees.
+    pub(crate) fn peer(&self) -> Option<i32> {
+        match self {
+            Self::Unix(stream) => stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0),
+            Self::Tcp(_) | Self::Tls(_) => None,
+        }
+    }
+
     /// Takes the descriptor out of the runtime. It stays non-blocking: who gets it sets its own mode. What is encrypted stays here, and its
     /// plain text goes through a pair of sockets.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {

@@ -4,7 +4,7 @@
 use super::command::{Attach, By, Command, ExecBase, Reply};
 use super::machine::{Move, is_active, next};
 use super::slot::{Slot, is_restarting, not_running};
-use super::{Adopted, tell::tell};
+use super::{Adopted, Recording, tell::tell};
 use crate::container::command::WaitFor;
 use crate::create::limits;
 use crate::error::{Error, Kind, Result};
@@ -80,12 +80,14 @@ pub(crate) struct Actor {
     pub(super) cleanup: Option<JoinHandle<()>>,
     /// A run whose exit could not be recorded: its shim is kept.
     pub(super) unrecorded: Option<Live>,
+    /// Its record, while that is written for the first time.
+    pub(super) recording: Option<Recording>,
     /// The container is no more.
     pub(super) gone: bool,
 }
 
 impl Actor {
-    pub(super) fn new(parts: Arc<Parts>, slot: Arc<Slot>) -> Self {
+    pub(super) fn new(parts: Arc<Parts>, slot: Arc<Slot>, recording: Option<Recording>) -> Self {
         let container = (*slot.get()).clone();
         Self {
             parts,
@@ -98,6 +100,7 @@ impl Actor {
             waiters: Vec::new(),
             cleanup: None,
             unrecorded: None,
+            recording,
             gone: false,
         }
     }

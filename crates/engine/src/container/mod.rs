@@ -17,10 +17,12 @@ pub(crate) mod tell;
 pub use command::WaitFor;
 
 use crate::container::slot::Slot;
+use crate::error::Result;
 use crate::model::Container;
 use crate::parts::Parts;
 use crate::volumes::Mounted;
 use dhow_shim::handle::Running;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// What a container has that runs since before this engine began.
@@ -31,10 +33,22 @@ pub(crate) struct Adopted {
     pub(crate) volumes: Vec<Arc<Mounted>>,
 }
 
-/// Starts the actor of a container.
+/// The writing of a new container's record.
+pub(crate) type Recording = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
+
+/// Starts the actor of a container that is on record.
 pub(crate) fn spawn(parts: &Arc<Parts>, container: Container, adopted: Option<Adopted>) -> Arc<Slot> {
+    begin(parts, container, adopted, None)
+}
+
+/// Starts the actor of a new one, whose record may still be written.
+pub(crate) fn spawn_new(parts: &Arc<Parts>, container: Container, recording: Option<Recording>) -> Arc<Slot> {
+    begin(parts, container, None, recording)
+}
+
+fn begin(parts: &Arc<Parts>, container: Container, adopted: Option<Adopted>, recording: Option<Recording>) -> Arc<Slot> {
     let (slot, queue) = Slot::new(container);
-    let actor = actor::Actor::new(parts.clone(), slot.clone());
+    let actor = actor::Actor::new(parts.clone(), slot.clone(), recording);
     parts.actors.spawn(actor.run(queue, adopted));
     slot
 }

@@ -6,6 +6,7 @@ use super::machine::Move;
 use super::machine::is_active;
 use super::sinks;
 use super::slot::is_restarting;
+use crate::burials::PATIENCE;
 use crate::create::{log, validate};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, NotRun};
@@ -16,6 +17,7 @@ use crate::paths::clean;
 use crate::spec::{self, Inputs, Joins, user};
 use crate::volumes::Mounted;
 use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
+use dhow_db::Durability;
 use dhow_runtime::{Listener, Step};
 use dhow_shim::ShimConfig;
 use dhow_shim::config::{Foreign, VolumeConfig};
@@ -61,7 +63,8 @@ impl Actor {
             self.container.state.restarts = Restarts::default();
         }
         let begun = Instant::now();
-        let linkable = links::check(&self.parts.registry, &self.container);
+        let recorded = self.recorded().await;
+        let linkable = recorded.and_then(|()| links::check(&self.parts.registry, &self.container));
         let attached = match linkable.and_then(|()| network::attach(&self.parts.networks, &self.container)) {
             Ok(attached) => attached.map(|mut attached| {
                 self.hold(std::mem::take(&mut attached.held));
@@ -105,7 +108,7 @@ impl Actor {
             self.parts.store.update_later(&self.container);
         }
         let computed = begun.elapsed();
-        match self.parts.spawner.spawn(config, clients).await {
+        match self.parts.spawner.spawn_with(self.parts.ahead.take(), config, clients).await {
             Ok(running) => {
                 self.container.sandbox = sandbox;
                 self.container.log_path = log_path;
@@ -127,6 +130,19 @@ impl Actor {
                 self.start_failed(not_run, by).await;
                 Err(answer)
             }
+        }
+    }
+
+    /// Waits for its first record: what runs is known to the next engine. On a full disk it is written once more, when what was removed last
+    /// is off it.
+    async fn recorded(&mut self) -> Result<()> {
+        let Some(recording) = self.recording.take() else { return Ok(()) };
+        match recording.await {
+            Err(error) if error.is_disk_full() => {
+                self.parts.burials.settled(PATIENCE).await;
+                self.parts.store.insert(&self.container, Durability::Process).await
+            }
+            done => done,
         }
     }
 

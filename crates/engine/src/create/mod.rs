@@ -9,7 +9,7 @@ mod merge;
 pub(crate) mod validate;
 
 use crate::burials::PATIENCE;
-use crate::container;
+use crate::container::{self, Recording};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Container, MountKind, Request, Sandbox, State};
 use crate::parts::Parts;
@@ -68,15 +68,15 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
         Ok(()) => make_patiently(parts, container, image.chain.as_ref()).await,
         Err(error) => Err(error),
     };
-    let container = match made {
-        Ok(container) => container,
+    let (container, recording) = match made {
+        Ok(made) => made,
         Err(error) => {
             parts.registry.release(&name, &id);
             held.undo(parts).await;
             return Err(error);
         }
     };
-    let slot = container::spawn(parts, container, None);
+    let slot = container::spawn_new(parts, container, recording);
     parts.registry.insert(slot.clone());
     // From now on the container itself says what it uses.
     drop(held);
@@ -112,7 +112,7 @@ fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {
 }
 
 /// On a full disk once more, when what was removed last is off it.
-async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Container> {
+async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Made> {
     match make(parts, container.clone(), chain).await {
         Err(error) if error.is_disk_full() => {
             parts.burials.settled(PATIENCE).await;
@@ -122,8 +122,12 @@ async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow
     }
 }
 
-/// Snapshot, directory, record: in this order, so that a crash leaves nothing that a record promises and is not there.
-async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Container> {
+/// A container, and its record where that is still being written.
+type Made = (Container, Option<Recording>);
+
+/// Snapshot, directory, record: in this order, so that a crash leaves nothing that a record promises and is not there. The record of one that
+/// removes itself is waited for when it starts: after a crash it would only be taken for one to remove.
+async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Made> {
     let key = SnapshotKey(container.id.clone());
     prepare(parts, &key, chain).await?;
     let made = async {
@@ -131,14 +135,15 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         container.graph = graph(&overlay);
         let dir = parts.container_dir(&container.id);
         std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| Error::internal("create", dir.display(), e))?;
-        let durability = if container.request.auto_remove { Durability::Process } else { Durability::Power };
-        if durability == Durability::Power {
-            lasting(parts, &container, key.clone()).await?;
+        if container.request.auto_remove {
+            let recording: Recording = Box::pin(parts.store.insert(&container, Durability::Process));
+            return Ok(Some(recording));
         }
-        parts.store.insert(&container, durability).await
+        lasting(parts, &container, key.clone()).await?;
+        parts.store.insert(&container, Durability::Power).await.map(|()| None)
     }
     .await;
-    if let Err(error) = made {
+    made.map(|recording| (container.clone(), recording)).inspect_err(|_| {
         if let Err(e) = std::fs::remove_dir(parts.container_dir(&container.id))
             && e.kind() != std::io::ErrorKind::NotFound
         {
@@ -147,9 +152,7 @@ async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_stora
         if let Err(e) = parts.layers.remove(&key) {
             tracing::warn!(container = container.id, error = %e, "a snapshot was left behind");
         }
-        return Err(error);
-    }
-    Ok(container)
+    })
 }
 
 /// Makes directories, which is done at once, or a copy of all that the image has, which takes a while.

@@ -39,6 +39,10 @@ struct Live {
     refusals: Mutex<HashMap<u64, oneshot::Sender<String>>>,
 }
 
+/// A shim that waits for its container: see [`Spawner::prepare`]. Dropped, it ends.
+#[derive(Debug)]
+pub struct Prepared(Wire);
+
 /// As [`crate::protocol::ToSpawner::Spawn`], with a borrowed configuration.
 #[derive(Serialize)]
 struct SpawnMessage<'a> {
@@ -75,10 +79,32 @@ impl Spawner {
         *lock(&self.current)
     }
 
+    /// Makes a shim, and with it what any container needs, for one that is about to be started. Waits for nobody: a spawner that is busy is
+    /// an error.
+    pub async fn prepare(&self) -> Result<Prepared, Error> {
+        let live = self.live().await?;
+        let (ours, theirs) = fdpass::pair().map_err(Error::Spawner)?;
+        let seq = self.next.fetch_add(1, Ordering::Relaxed);
+        live.wire.try_send(&ToSpawner::Prepare { seq }, &[theirs.as_fd()]).map_err(Error::Spawner)?;
+        Wire::new(ours).map(Prepared).map_err(Error::Spawner)
+    }
+
     /// Makes a shim and starts its container; returns when the program runs or why it does not ([`Error::Refused`]).
     /// `clients` are the sockets of `config.attach`, in order; whoever wants to use one after a failure keeps a copy.
     /// After [`Error::Deadline`] and [`Error::Gone`] the caller cleans up with [`super::clean_up`].
     pub async fn spawn(&self, config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
+        self.spawn_with(None, config, clients).await
+    }
+
+    /// The same with a shim that was prepared, if it still lives.
+    pub async fn spawn_with(&self, prepared: Option<Prepared>, config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
+        if let Some(prepared) = prepared {
+            match prepared.start(&config, &clients).await {
+                Ok(running) => return Ok(running),
+                Err(Attempt::Failed(error)) => return Err(error),
+                Err(Attempt::Unread) => {}
+            }
+        }
         // A spawner can die with our message unread. Once is bad luck.
         for _ in 0..2 {
             let live = self.live().await?;
@@ -130,19 +156,47 @@ impl Spawner {
                 message = never_if_closed(refused) => Err(Attempt::Failed(Error::Spawner(io::Error::other(message)))),
             }
         };
-        let Ok(answer) = tokio::time::timeout(DEADLINE, answer).await else {
-            return Err(Attempt::Failed(Error::Deadline { id: config.id.clone() }));
-        };
-        let mut running = match answer {
+        match in_time(answer, &config.id, began).await {
             // The shim itself may have died, and then there is no reason to hope for better luck.
             Err(Attempt::Unread) if live.wire.send(&ToSpawner::Hello(hello()), &[]).await.is_ok() => {
-                return Err(Attempt::Failed(Error::Gone { id: config.id.clone() }));
+                Err(Attempt::Failed(Error::Gone { id: config.id.clone() }))
             }
-            other => other?,
-        };
-        running.timings.push(("total".to_owned(), began.elapsed().as_micros() as u64));
-        Ok(running)
+            other => other,
+        }
     }
+}
+
+impl Prepared {
+    /// Gives it its container. Where it has gone before it could know, nothing has happened ([`Attempt::Unread`]).
+    async fn start(self, config: &ShimConfig, clients: &[OwnedFd]) -> Result<Running, Attempt> {
+        let began = Instant::now();
+        let Self(wire) = self;
+        let failed = |source: io::Error| Attempt::Failed(Error::Io { id: config.id.clone(), source });
+        let fds: Vec<_> = clients.iter().map(AsFd::as_fd).collect();
+        match wire.send(config, &fds).await {
+            Err(error) if is_death(&error) => return Err(Attempt::Unread),
+            sent => sent.map_err(failed)?,
+        }
+        // What comes now may come after its death, and then the answer says so.
+        match wire.send(&ToShim::Hello(hello()), &[]).await {
+            Err(error) if !is_death(&error) => return Err(failed(error)),
+            _ => {}
+        }
+        match in_time(first_words(wire, &config.id), &config.id, began).await {
+            Err(Attempt::Unread) => Err(Attempt::Failed(Error::Gone { id: config.id.clone() })),
+            other => other,
+        }
+    }
+}
+
+/// The answer of a new shim, with how long it took since then.
+async fn in_time(answer: impl Future<Output = Result<Running, Attempt>>, id: &str, began: Instant) -> Result<Running, Attempt> {
+    let Ok(answer) = tokio::time::timeout(DEADLINE, answer).await else {
+        return Err(Attempt::Failed(Error::Deadline { id: id.to_owned() }));
+    };
+    let mut running = answer?;
+    running.timings.push(("total".to_owned(), began.elapsed().as_micros() as u64));
+    Ok(running)
 }
 
 /// Reads a new shim's words up to the news that its program runs.

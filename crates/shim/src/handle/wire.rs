@@ -21,6 +21,11 @@ impl Wire {
         Ok(Self(tokio::net::UnixStream::from_std(socket)?))
     }
 
+    /// Sends one message if there is room for it.
+    pub(super) fn try_send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        fdpass::send(&self.0, &serde_json::to_vec(message)?, fds)
+    }
+
     /// Sends one message.
     pub(super) async fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let body = serde_json::to_vec(message)?;

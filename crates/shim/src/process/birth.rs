@@ -8,6 +8,7 @@
 //!
 //! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
 
+use super::ahead::Ahead;
 use super::launcher::Launcher;
 use super::memory::Memory;
 use super::peers::Peers;
@@ -103,12 +104,13 @@ impl Stillborn {
 
 /// Makes the container that `raw` (a [`ShimConfig`]) describes. `control` is the daemon's connection, `clients` are the sockets of
 /// `config.attach`.
-pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, phases: Phases) -> Result<Shim, Box<Stillborn>> {
+pub(crate) fn run(raw: &[u8], control: &OwnedFd, clients: Vec<OwnedFd>, (phases, ahead): (Phases, Ahead)) -> Result<Shim, Box<Stillborn>> {
     let stillborn = |id, failure, root| Box::new(Stillborn { id, failure, _root: root });
     let mut config: ShimConfig = match serde_json::from_slice(raw) {
         Ok(config) => config,
         Err(e) => return Err(stillborn(String::new(), fail(Step::Spec, "the shim's configuration", &e.into()), None)),
     };
+    ahead.lend(&mut config);
     let mut root = None;
     let made = make(&mut config, control, clients, phases, &mut root);
     made.map_err(|failure| stillborn(config.id, failure, root))
@@ -249,7 +251,7 @@ fn defaults(spec: &mut Spec) {
     }
 }
 
-fn cgroup_path(config: &ShimConfig) -> String {
+pub(super) fn cgroup_path(config: &ShimConfig) -> String {
     let path = config.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
     path.map_or_else(|| format!("/{}", config.id), |path| path.display().to_string())
 }

@@ -11,6 +11,7 @@
 //! Single-threaded, one epoll loop, no timers but the bound of a drain and those of a health check. A daemon that goes away is no event of importance: news that
 //! another one needs is kept, and the container's log and exit are on disk.
 
+pub(crate) mod ahead;
 mod birth;
 mod client;
 mod ending;
@@ -34,6 +35,7 @@ use crate::files;
 use crate::frame::Stream;
 use crate::health::Report;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
+pub(crate) use ahead::Ahead;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Kind, Listener, Step};
@@ -129,12 +131,13 @@ struct Exec {
     ended: Option<(i32, Instant)>,
 }
 
-/// The life of a shim, from its birth by fork to its end. Returns the exit code of the process. `received` is when the message came.
-pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>) -> i32 {
+/// The life of a shim, from its birth by fork, or from the message that brings its container, to its end. Returns the exit code of the
+/// process.
+pub(crate) fn run(raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd>, ahead: Ahead) -> i32 {
     let phases = birth::Phases::new();
     // A session of its own: no signal meant for the spawner's group reaches it. Fails only for a group's leader, which it is not.
     let _ = rustix::process::setsid();
-    match birth::run(&raw, &control, clients, phases) {
+    match birth::run(&raw, &control, clients, (phases, ahead)) {
         Ok(shim) => {
             drop((raw, control));
             shim.serve()

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this main is its own test harness")]
 
+mod ahead;
 mod fixture;
 mod health;
 mod lives;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[lives::TESTS, streams::TESTS, survival::TESTS, health::TESTS];
+const TESTS: &[&[Test]] = &[ahead::TESTS, lives::TESTS, streams::TESTS, survival::TESTS, health::TESTS];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();

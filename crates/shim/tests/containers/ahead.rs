@@ -1,0 +1,145 @@
+//! Shims that are there before their containers are known.
+
+use crate::Test;
+use crate::fixture::*;
+use dhow_runtime::Kind;
+use dhow_shim::handle::{Error, Prepared, Spawner};
+use dhow_sys::process::{pidfd_open, pidfd_signal};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("ahead::a_container_in_one", a_container_in_one),
+    ("ahead::a_failure_leaves_nothing", a_failure_leaves_nothing),
+    ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
+    ("ahead::one_that_has_died_is_replaced", one_that_has_died_is_replaced),
+    ("ahead::a_user_namespace_owns_its_network", a_user_namespace_owns_its_network),
+    ("ahead::its_memory_is_given_back", its_memory_is_given_back),
+];
+
+/// The spawner's children, once there are that many.
+fn children(spawner: &Spawner, count: usize) -> Vec<i32> {
+    let pid = spawner.pid().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let found: Vec<i32> = text.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        if found.len() == count {
+            return found;
+        }
+        assert!(Instant::now() < end, "{found:?} are not {count}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+async fn prepare(spawner: &Spawner) -> (Prepared, i32) {
+    let prepared = spawner.prepare().await.unwrap();
+    (prepared, children(spawner, 1)[0])
+}
+
+fn a_container_in_one() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, pid) = prepare(&spawner).await;
+        let place = Place::new();
+        let script = "cat /sys/class/net/lo/flags; ls /sys/class/net; stat -L -c %i /proc/self/ns/net; exit 3";
+        let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new()).await.unwrap();
+        assert_eq!(running.shim.pid(), pid);
+        assert_eq!(exit_and_release(&place, &mut running).await, 3);
+        let own = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
+        let logged = place.logged();
+        let [flags, link, number] = logged.lines().collect::<Vec<_>>()[..] else { panic!("{logged}") };
+        assert_eq!((flags, link), ("0x9", "lo"));
+        assert_ne!(number, own.to_string());
+        children(&spawner, 0);
+    });
+}
+
+fn a_failure_leaves_nothing() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, _) = prepare(&spawner).await;
+        let place = Place::new();
+        let error = spawner.spawn_with(Some(prepared), place.config(&["/bin/nosuch"]), Vec::new()).await.unwrap_err();
+        let Error::Refused(failure) = error else { panic!("{error:?}") };
+        assert_eq!(failure.kind, Kind::NotFound, "{failure:?}");
+        assert!(!place.dir().exists());
+        children(&spawner, 0);
+    });
+}
+
+fn one_that_nobody_wants_ends() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        drop(spawner.prepare().await.unwrap());
+        children(&spawner, 0);
+        let all = [spawner.prepare().await.unwrap(), spawner.prepare().await.unwrap(), spawner.prepare().await.unwrap()];
+        children(&spawner, 3);
+        drop(all);
+        children(&spawner, 0);
+        // With the daemon they all go, and then the spawner.
+        let (_prepared, pid) = prepare(&spawner).await;
+        let pidfd = pidfd_open(pid).unwrap();
+        drop((_prepared, spawner));
+        rustix::event::poll(&mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)], None).unwrap();
+    });
+}
+
+fn one_that_has_died_is_replaced() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, pid) = prepare(&spawner).await;
+        pidfd_signal(pidfd_open(pid).unwrap(), 9).unwrap();
+        children(&spawner, 0);
+        let place = Place::new();
+        let mut running = spawner.spawn_with(Some(prepared), place.script("exit 5"), Vec::new()).await.unwrap();
+        assert_ne!(running.shim.pid(), pid);
+        assert_eq!(exit_and_release(&place, &mut running).await, 5);
+    });
+}
+
+fn a_user_namespace_owns_its_network() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, _) = prepare(&spawner).await;
+        let place = Place::new();
+        // Only who owns the namespace may set a link up.
+        let mut config = place.script("ip link set lo down && exit 6");
+        let mut spec = serde_json::to_value(&config.spec).unwrap();
+        let linux = &mut spec["linux"];
+        linux["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        let ids = json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]);
+        (linux["uidMappings"], linux["gidMappings"]) = (ids.clone(), ids);
+        spec["process"]["capabilities"] =
+            json!({"bounding": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"]});
+        config.spec = serde_json::from_value(spec).unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
+        assert_eq!(exit_and_release(&place, &mut running).await, 6, "{}", place.logged());
+    });
+}
+
+fn its_memory_is_given_back() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let mut both = Vec::new();
+        for ahead in [false, true] {
+            let prepared = if ahead { Some(spawner.prepare().await.unwrap()) } else { None };
+            let place = Place::new();
+            let running = spawner.spawn_with(prepared, place.script("sleep 100"), Vec::new()).await.unwrap();
+            both.push((place, running));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let own = |pid: i32| -> u64 {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+            let line = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let [plain, ahead] = [0, 1].map(|at: usize| own(both[at].1.shim.pid()));
+        println!("memory of its own: {plain} kB, prepared {ahead} kB");
+        assert!(ahead <= plain + 60, "{plain} kB, prepared {ahead} kB");
+        for (place, running) in &mut both {
+            running.shim.kill(9, false).await.unwrap();
+            assert_eq!(exit_and_release(place, running).await, 137);
+        }
+    });
+}

@@ -1,0 +1,58 @@
+//! Shims that are made while their container is still being created.
+
+use dhow_tests::{Engine, http, until};
+
+/// The spawner's children. Looked at quickly: what waits does so for a twentieth of a second.
+fn children(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
+    text.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+}
+
+/// Creates one that removes itself, as this process, and starts it. Whether its shim was there before.
+fn starts_in_one(engine: &Engine, spawner: i32) -> bool {
+    let body = r#"{"Image": "busybox", "Cmd": ["sleep", "100"], "HostConfig": {"AutoRemove": true}}"#;
+    let created = http::request(&engine.socket(), "POST", "/containers/create", body).expect("an answer");
+    assert_eq!(created.status, 201);
+    let ahead = children(spawner);
+    let created: serde_json::Value = serde_json::from_str(&created.text()).expect("JSON");
+    let id = created["Id"].as_str().expect("an id");
+    assert_eq!(http::request(&engine.socket(), "POST", &format!("/containers/{id}/start"), "").expect("an answer").status, 204);
+    let shim = engine.shim_pid(id);
+    engine.ok(&format!("rm -f {id}"));
+    ahead.contains(&shim)
+}
+
+#[test]
+fn a_shim_is_there_before_its_container() {
+    let engine = Engine::new();
+    let spawner = engine.spawner_pid();
+    // A busy machine may take longer than it waits.
+    until("a container has one that was made ahead", || starts_in_one(&engine, spawner));
+    until("nothing waits", || children(spawner).is_empty());
+    engine.finish();
+}
+
+/// What a client has not started is given up, and it goes with its client: two commands have two namespaces, between which the host may change.
+#[test]
+fn a_client_that_goes_takes_it_along() {
+    let engine = Engine::new();
+    let (spawner, mut seen) = (engine.spawner_pid(), 0);
+    until("some were made ahead", || {
+        until("nothing waits", || children(spawner).is_empty());
+        let id = engine.ok("create --rm busybox sleep 100");
+        let ahead = children(spawner);
+        seen += ahead.len();
+        engine.ok(&format!("start {id}"));
+        assert!(!ahead.contains(&engine.shim_pid(&id)));
+        engine.ok(&format!("rm -f {id}"));
+        seen > 3
+    });
+    for _ in 0..20 {
+        engine.ok("create --rm busybox true");
+    }
+    until("nothing waits", || children(spawner).is_empty());
+    assert_eq!(engine.ok("run --rm busybox echo goes on"), "goes on");
+    let ids = engine.ok("ps -aq");
+    engine.ok(&format!("rm -f {}", ids.replace('\n', " ")));
+    engine.finish();
+}
