@@ -129,12 +129,7 @@ fn its_memory_is_given_back() {
             both.push((place, running));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let own = |pid: i32| -> u64 {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-            let line = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
-        let [plain, ahead] = [0, 1].map(|at: usize| own(both[at].1.shim.pid()));
+        let [plain, ahead] = [0, 1].map(|at: usize| memory(both[at].1.shim.pid(), "Private_Dirty:"));
         println!("memory of its own: {plain} kB, prepared {ahead} kB");
         assert!(ahead <= plain + 60, "{plain} kB, prepared {ahead} kB");
         for (place, running) in &mut both {

@@ -197,6 +197,13 @@ pub(crate) fn everything() -> AttachConfig {
     AttachConfig { stdin: true, stdout: true, stderr: true, stream: true, ..AttachConfig::default() }
 }
 
+/// Memory of a process in kB, by its name in `smaps_rollup`.
+pub(crate) fn memory(pid: i32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Reads until `text` has come.
 pub(crate) fn expect(client: &mut UnixStream, text: &str) -> String {
     let mut got = Vec::new();

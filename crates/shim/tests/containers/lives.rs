@@ -398,11 +398,7 @@ fn memory_of_ten_shims() {
             all.push((place, running));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let pss = |pid: i32| -> u64 {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-            let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
+        let pss = |pid: i32| memory(pid, "Pss:");
         let mean = all.iter().map(|(_, running)| pss(running.shim.pid())).sum::<u64>() / 10;
         println!("proportional set size of a shim, mean of ten: {mean} kB; spawner {} kB", pss(spawner.pid().unwrap()));
         // Without optimisation the code alone is several times as large.
