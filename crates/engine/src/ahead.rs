@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// How long one waits. What a network namespace takes over from the host is as old as that at most.
+/// How long one waits. What a network namespace takes over from the host's settings is as old as that at most: any start may take one, also of
+/// another client than the one it was made for.
 pub(crate) const LIFE: Duration = Duration::from_millis(50);
 
 /// How many wait at once.
@@ -22,8 +23,8 @@ pub(crate) struct Ahead {
 #[derive(Debug)]
 struct Waiting {
     shim: Prepared,
-    /// Who will start a container (its pidfd). With it goes the shim: who changes a setting of the host between `create` and `start`, two
-    /// commands, has it in the container.
+    /// Who will start a container (its pidfd). When it has gone nobody takes the shim any more: who changes a setting of the host between
+    /// `create` and `start`, two commands, has it in the container.
     client: OwnedFd,
     /// What takes it away when its time is over.
     end: AbortHandle,

@@ -32,7 +32,7 @@ fn a_shim_is_there_before_its_container() {
     engine.finish();
 }
 
-/// What a client has not started is given up, and it goes with its client: two commands have two namespaces, between which the host may change.
+/// What a client has not started is given up, and nobody takes it when that client has gone: between two commands the host may change.
 #[test]
 fn a_client_that_goes_takes_it_along() {
     let engine = Engine::new();
