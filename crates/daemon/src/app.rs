@@ -1,6 +1,7 @@
 //! What all handlers share.
 
 use crate::config::Settings;
+use crate::containers::run::Runs;
 use crate::current::Current;
 use crate::facts::Facts;
 use crate::live::Live;
@@ -19,6 +20,8 @@ pub(crate) struct App {
     pub(crate) live: Current<Live>,
     /// Told of every request.
     pub(crate) activity: Notify,
+    /// What was created and started by one request.
+    pub(crate) runs: Runs,
 }
 
 impl App {
@@ -36,7 +39,7 @@ impl App {
             data_root: settings.data_root.clone(),
         };
         let live = Current::new(Live::of(&settings));
-        Ok(Self { engine, facts, settings, live, activity: Notify::new() })
+        Ok(Self { engine, facts, settings, live, activity: Notify::new(), runs: Runs::default() })
     }
 }
 

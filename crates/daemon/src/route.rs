@@ -122,6 +122,7 @@ async fn post(cx: Cx, segments: &[&str]) -> Result<Reply> {
         ["containers", id, "wait"] => containers::wait::post(&cx, id).await,
         ["containers", id, "attach"] => containers::attach::post(cx, id).await,
         ["containers", id, "exec"] => exec::create(cx, id).await,
+        ["dhow", "runs", id] => containers::run::post(&cx, id).await,
         ["exec", id, "start"] => exec::start(cx, id).await,
         ["exec", id, "resize"] => exec::resize(&cx, id).await,
         ["images", "create"] => images::create::post(cx).await,

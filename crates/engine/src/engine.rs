@@ -16,6 +16,7 @@ use crate::network::Networks;
 use crate::options::Options;
 use crate::parts::Parts;
 use crate::registry::Registry;
+use crate::spare::Spares;
 use crate::spec::seccomp::Filters;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -88,6 +89,7 @@ impl Engine {
         let (networks, fresh) = Networks::open(options.network.clone(), options.exec_root.join("forwards"), networks)?;
         fresh.iter().for_each(|network| store.network_later(network));
         let events = Arc::new(events);
+        let spares = Spares::open(&options.data_root)?;
         let parts = Arc::new(Parts {
             transfers: pull::transfer::Transfers::new(options.max_downloads),
             live: std::sync::RwLock::new(Arc::new(options.live())),
@@ -98,6 +100,7 @@ impl Engine {
             images: Arc::new(images),
             spawner,
             ahead: Ahead::default(),
+            spares,
             store,
             registry: Registry::default(),
             networks,
@@ -213,14 +216,15 @@ impl Engine {
 
     /// Validates and makes. Answers the id and warnings.
     pub async fn create(&self, request: Request) -> Result<(String, Vec<String>)> {
-        self.create_of(request, None).await
+        self.create_of(request, None, false).await
     }
 
-    /// As [`Self::create`]. Where the name of its image means several, `image` is the id of the one that is meant.
-    pub async fn create_of(&self, request: Request, image: Option<String>) -> Result<(String, Vec<String>)> {
+    /// As [`Self::create`]. Where the name of its image means several, `image` is the id of the one that is meant. `runs`: the
+    /// caller starts it at once, and tells nobody that it runs before it has ended: the record of one that removes itself may come late.
+    pub async fn create_of(&self, request: Request, image: Option<String>, runs: bool) -> Result<(String, Vec<String>)> {
         let parts = self.parts.clone();
         // On a task of its own: a client that goes away leaves nothing half-made.
-        whole(self.parts.background.spawn(async move { create::create(&parts, request, image).await })).await
+        whole(self.parts.background.spawn(async move { create::create(&parts, request, image, runs).await })).await
     }
 
     /// By id, name, or unique id prefix, in Docker's order.

@@ -50,6 +50,7 @@ mod restart;
 mod roots;
 mod sandbox;
 mod signal;
+mod spare;
 mod spec;
 pub mod stats;
 mod store;

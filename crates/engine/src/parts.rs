@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::options::{Live, Options};
 use crate::pull::transfer::Transfers;
 use crate::registry::Registry;
+use crate::spare::Spares;
 use crate::spec::seccomp::Filters;
 use crate::stats::board::Board;
 use crate::store::Store;
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) stats: Board,
     pub(crate) prunes: crate::turn::Guards,
     pub(crate) burials: crate::burials::Burials,
+    pub(crate) spares: Spares,
     /// One for each container.
     pub(crate) actors: Tasks,
     /// Clean-up that nobody waits for.
@@ -64,6 +66,20 @@ impl Parts {
     /// Directory of a container: its log and the files of its sandbox.
     pub(crate) fn container_dir(&self, id: &str) -> PathBuf {
         self.options.data_root.join("containers").join(id)
+    }
+
+    /// Makes ahead what the next containers need on the disk. Blocks.
+    pub(crate) fn make_ready(&self) {
+        if self.is_closing() {
+            return;
+        }
+        // Whoever makes a container meets the same, and tells somebody.
+        if let Err(error) = self.spares.fill() {
+            tracing::debug!(%error, "no directories were made ahead");
+        }
+        if let Err(error) = self.layers.make_ready() {
+            tracing::debug!(%error, "no snapshots were made ahead");
+        }
     }
 
     /// Its json-file log.

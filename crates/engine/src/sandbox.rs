@@ -37,7 +37,8 @@ pub(crate) fn prepare(parts: &Parts, container: &Container, joined: Option<&Sand
     if container.request.host.network == NetworkMode::Networks {
         // The address is another one at each start.
         write(&dir.join("hosts"), hosts(parts, container).as_bytes(), true)?;
-        rewrite(&dir.join("resolv.conf"), &resolv_conf(parts, container))?;
+        let (path, text) = (dir.join("resolv.conf"), resolv_conf(parts, container));
+        if fresh { rewrite_anew(&path, &text) } else { rewrite(&path, &text) }?;
     } else {
         write(&dir.join("hosts"), hosts(parts, container).as_bytes(), fresh)?;
         write(&dir.join("resolv.conf"), resolv_conf(parts, container).as_bytes(), fresh)?;
@@ -172,17 +173,30 @@ pub(crate) fn names_source(parts: &Arc<Parts>, container: &Container) -> network
 
 /// Rewrites a file whose content depends on the networks, unless somebody else has changed it since we wrote it.
 fn rewrite(path: &Path, text: &str) -> Result<()> {
-    let mark = path.with_extension("hash");
+    let mark = mark(path);
     let ours = match (std::fs::read(path), std::fs::read_to_string(&mark)) {
         (Ok(now), Ok(mark)) => mark == digest(&now),
         (Err(_), _) => true,
         (Ok(_), Err(_)) => false,
     };
-    if !ours {
-        return Ok(());
-    }
+    if ours { rewrite_anew(path, text) } else { Ok(()) }
+}
+
+/// The same of one that nobody has changed.
+fn rewrite_anew(path: &Path, text: &str) -> Result<()> {
     write(path, text.as_bytes(), true)?;
-    write(&mark, digest(text.as_bytes()).as_bytes(), true)
+    write(&mark(path), digest(text.as_bytes()).as_bytes(), true)
+}
+
+/// Where it stands what we wrote last.
+fn mark(path: &Path) -> PathBuf {
+    path.with_extension("hash")
+}
+
+/// The files, without anything in them, in a new directory.
+pub(crate) fn empty(dir: &Path) -> Result<()> {
+    let resolv = dir.join("resolv.conf");
+    [&dir.join("hostname"), &dir.join("hosts"), &mark(&resolv), &resolv].into_iter().try_for_each(|path| write(path, b"", false))
 }
 
 /// Tells our own text from another's, nothing more (FNV-1a).

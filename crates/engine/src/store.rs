@@ -35,6 +35,8 @@ const MIGRATIONS: &[&str] = &[
 const BUSY: usize = 2000;
 /// How long what may be written a little later is put off: longer than a program takes that does next to nothing.
 const SOON: Duration = Duration::from_millis(5);
+/// The same of a container's first record, which is put off when its start begins.
+const SOON_MADE: Duration = Duration::from_millis(20);
 /// Quiet time after which the log is folded back.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -67,7 +69,7 @@ enum Request {
         durability: Durability,
         reply: Option<Reply>,
     },
-    /// An [`Request::Update`] or [`Request::State`] that may be written a little later.
+    /// An [`Request::Insert`], [`Request::Update`] or [`Request::State`] that may be written a little later.
     Soon(Box<Request>),
     Stop {
         reply: oneshot::Sender<()>,
@@ -99,6 +101,28 @@ impl Request {
     }
 }
 
+/// Takes what comes of a new container into its record, which was put off. Gives back what is to be done all the same.
+fn absorb(soon: &mut Option<Request>, next: Request) -> Option<Request> {
+    let Some(Request::Insert { container, .. }) = soon else { return Some(next) };
+    let (next, put_off) = match next {
+        Request::Soon(next) => (*next, true),
+        next => (next, false),
+    };
+    match next {
+        Request::Update { container: newer, reply: None } if newer.id == container.id => *container = newer,
+        Request::State { id, state, reply: None } if id == container.id => container.state = *state,
+        Request::Delete { id, reply } if id == container.id => {
+            if let Some(Request::Insert { reply, .. }) = soon.take() {
+                // The container has ended; nobody asks for its record any more.
+                let _ = reply.send(Ok(()));
+            }
+            let _ = reply.send(Ok(()));
+        }
+        next => return Some(if put_off { Request::Soon(Box::new(next)) } else { next }),
+    }
+    None
+}
+
 type Reply = oneshot::Sender<Result<()>>;
 
 /// The handle. Its thread ends when the last one is dropped, after what was asked for is done.
@@ -125,8 +149,19 @@ impl Store {
 
     /// A new container. With [`Durability::Power`] it survives a power cut. That is asked for at once, and waited for with what comes back.
     pub(crate) fn insert(&self, container: &Container, durability: Durability) -> impl Future<Output = Result<()>> + Send + Sync + use<> {
+        self.insert_to(container, durability, false)
+    }
+
+    /// The same, at once or put `off`: of a container that is deleted before anything is written nothing is.
+    pub(crate) fn insert_to(
+        &self,
+        container: &Container,
+        durability: Durability,
+        off: bool,
+    ) -> impl Future<Output = Result<()>> + Send + Sync + use<> {
         let (reply, answer) = oneshot::channel();
-        self.give(Request::Insert { container: Box::new(container.clone()), durability, reply });
+        let insert = Request::Insert { container: Box::new(container.clone()), durability, reply };
+        self.give(if off { Request::Soon(Box::new(insert)) } else { insert });
         answered(answer)
     }
 
@@ -247,9 +282,15 @@ fn serve(connection: &Connection, path: &Path, requests: &Receiver<Request>) {
     let (mut written, mut soon) = (0, None);
     loop {
         let next = match (&soon, written) {
+            (Some(Request::Insert { .. }), _) => requests.recv_timeout(SOON_MADE),
             (Some(_), _) => requests.recv_timeout(SOON),
             (None, 0) => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             (None, _) => requests.recv_timeout(IDLE),
+        };
+        let next = match next.map(|next| absorb(&mut soon, next)) {
+            Ok(None) => continue,
+            Ok(Some(next)) => Ok(next),
+            Err(why) => Err(why),
         };
         let fresh = next.as_ref().is_ok_and(|next| soon.as_ref().is_some_and(|soon| next.inner().supersedes(soon)));
         if let Some(request) = soon.take().filter(|_| !fresh) {
@@ -413,6 +454,46 @@ mod tests {
         ] {
             assert_eq!(next.supersedes(&before), expect, "{:?} after {:?}", Kind(&next), Kind(&before));
         }
+    }
+
+    /// A new container's record that was put off takes up what comes of it, and of one that goes nothing is written.
+    #[tokio::test]
+    async fn a_new_one_a_little_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let (store, ..) = Store::open(&path).unwrap();
+        let read = || Store::open(&path).unwrap().1;
+        let (mut one, other) = (container(&"1".repeat(64), "one"), container(&"2".repeat(64), "other"));
+        let recorded = store.insert_to(&one, Durability::Process, true);
+        assert!(read().is_empty());
+        store.delete(&one.id).await.unwrap();
+        recorded.await.unwrap();
+        assert!(read().is_empty());
+
+        // Nothing follows, and yet it is written.
+        store.insert_to(&one, Durability::Process, true).await.unwrap();
+        assert_eq!(read().len(), 1);
+        store.delete(&one.id).await.unwrap();
+
+        let recorded = store.insert_to(&one, Durability::Process, true);
+        one.log_path = "/log".to_owned();
+        store.update_later(&one);
+        one.state.pid = 7;
+        store.state_later(&one.id, &one.state);
+        // What is of another one waits for nothing, and puts nothing off for ever.
+        store.insert(&other, Durability::Process).await.unwrap();
+        recorded.await.unwrap();
+        let found = read();
+        assert_eq!(found.len(), 2);
+        let found = found.iter().find(|found| found.id == one.id).unwrap();
+        assert_eq!((found.log_path.as_str(), found.state.pid), ("/log", 7));
+
+        // A name that is taken is said late, too.
+        assert!(store.insert_to(&container(&"3".repeat(64), "one"), Durability::Process, true).await.is_err());
+        let last = store.insert_to(&container(&"4".repeat(64), "last"), Durability::Process, true);
+        store.close().await;
+        last.await.unwrap();
+        assert_eq!(read().len(), 3);
     }
 
     struct Kind<'a>(&'a Request);

@@ -77,6 +77,11 @@ impl Root {
                 idmapped::overlay(overlay, attended.namespace.as_fd(), attended.root).at(Step::Root, "overlay")
             }
             (Self::Overlay(overlay) | Self::Mapped(overlay), _) => overlay.mount_held().at(Step::Root, "overlay"),
+            (Self::Mounted(_), Some(_)) => Err(Failure::invalid("root", "has not the ids of the user namespace")),
+            (Self::Mounted(mounted), None) => {
+                let layers = mounted.1.iter().map(OwnedFd::try_clone).collect::<std::io::Result<_>>();
+                Ok((mounted.0.try_clone().at(Step::Root, "root")?, layers.at(Step::Root, "layers")?))
+            }
             (Self::Dir(path), _) => Ok((mount::clone_tree(CWD, path, true).at_path(Step::Root, path)?, Vec::new())),
         }
     }

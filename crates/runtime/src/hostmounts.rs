@@ -17,7 +17,7 @@ pub(crate) fn place<'r>(plan: &Plan, root: &'r Root) -> Result<Option<&'r Path>>
     match root {
         _ if !plan.shares_mounts => Ok(None),
         Root::Dir(path) => Ok(Some(path)),
-        Root::Overlay(_) | Root::Mapped(_) => {
+        Root::Overlay(_) | Root::Mapped(_) | Root::Mounted(_) => {
             Err(Failure::invalid("linux.namespaces", "a root that nobody else may see needs a mount namespace of the container's own"))
         }
     }

@@ -6,7 +6,9 @@ use crate::listener::Listener;
 use crate::rdt::Rdt;
 use dhow_sys::overlay::Overlay;
 use dhow_sys::stub::Stub;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How the root filesystem comes about.
 #[derive(Debug, Clone)]
@@ -17,6 +19,9 @@ pub enum Root {
     Overlay(Overlay),
     /// The same, of layers that hold the container's ids: in a user namespace they are mapped (Linux 5.19), never chowned.
     Mapped(Overlay),
+    /// One that is mounted already, detached, with the layers of it that somebody else holds. Not for a user namespace, whose ids it does not
+    /// have.
+    Mounted(Arc<(OwnedFd, Vec<OwnedFd>)>),
 }
 
 /// How a container is made, where the specification does not say it.

@@ -19,6 +19,9 @@ pub struct ShimConfig {
     pub spec: Spec,
     /// The root filesystem.
     pub root: Overlay,
+    /// The daemon mounts it meanwhile, and sends it behind this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub root_follows: bool,
     /// The compiled filter.
     #[serde(default)]
     pub seccomp: Option<Program>,

@@ -90,6 +90,8 @@ pub trait LayerStore: Send + Sync + std::fmt::Debug {
     /// Makes a writable snapshot. `base` directories lie below the image's layers (mount points and the like, never in `diff`).
     /// Fast: makes directories only, unless the store [`LayerStore::copies`].
     fn prepare(&self, key: &SnapshotKey, parent: Option<&ChainId>) -> Result<()>;
+    /// Makes ahead what [`LayerStore::prepare`] will need next, where it is not there. Nothing depends on it but the time that takes.
+    fn make_ready(&self) -> Result<()>;
     /// Makes a snapshot survive a power cut: that it is there with what the chain has, not what is written into it. Waits for the disk.
     fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()>;
     /// How a snapshot is mounted, writable: an overlay, or a plain directory. Does not mount.

@@ -59,6 +59,7 @@ mod mounts;
 mod names;
 mod network;
 mod networks;
+mod one_request;
 mod parameters;
 mod platforms;
 mod ports;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
+use hyper::HeaderMap;
 use hyper_util::rt::TokioIo;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
@@ -20,6 +21,23 @@ pub struct Hijacked {
     pub writer: HijackWriter,
     /// The engine says that the stream has no frames (a terminal).
     pub raw: bool,
+    headers: HeaderMap,
+}
+
+/// What comes of a request that may take its connection over.
+#[derive(Debug)]
+pub enum Answer {
+    /// It did.
+    Stream(Hijacked),
+    /// It did not.
+    Plain(Response),
+}
+
+impl Hijacked {
+    /// A header of the answer; None when absent or not text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// The reading half.
@@ -39,13 +57,15 @@ pub struct HijackWriter {
 pub(super) async fn take(answer: Response) -> Result<Hijacked, Error> {
     let raw = answer.header("content-type") == Some("application/vnd.docker.raw-stream");
     let broken = |source| Error::Broken { source };
+    let headers = answer.headers().clone();
     let upgraded = hyper::upgrade::on(answer.into_inner()).await.map_err(broken)?;
     let Ok(parts) = upgraded.downcast::<TokioIo<Socket>>() else {
         // Connections are only ever opened over `Socket`.
         return Err(Error::Stream(io::Error::other("the connection is not a socket")));
     };
     let (reader, writer) = tokio::io::split(parts.io.into_inner());
-    Ok(Hijacked { reader: HijackReader { early: parts.read_buf, socket: reader }, writer: HijackWriter { socket: writer }, raw })
+    let (reader, writer) = (HijackReader { early: parts.read_buf, socket: reader }, HijackWriter { socket: writer });
+    Ok(Hijacked { reader, writer, raw, headers })
 }
 
 impl AsyncRead for HijackReader {

@@ -20,7 +20,7 @@ use rustls::ClientConfig;
 
 pub use body::{Body, BodySender};
 pub use error::Error;
-pub use hijack::{HijackReader, HijackWriter, Hijacked};
+pub use hijack::{Answer, HijackReader, HijackWriter, Hijacked};
 pub use host::{Host, HostError};
 pub use response::Response;
 
@@ -110,14 +110,19 @@ impl Request {
             None => self.path.clone(),
         };
         if !self.query.is_empty() {
-            let mut text = form_urlencoded::Serializer::new(String::new());
-            for (key, value) in &self.query {
-                text.append_pair(key, value);
-            }
             target.push('?');
-            target.push_str(&text.finish());
+            target.push_str(&self.query_text());
         }
         target
+    }
+
+    /// What stands behind the path's question mark.
+    pub fn query_text(&self) -> String {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in &self.query {
+            text.append_pair(key, value);
+        }
+        text.finish()
     }
 }
 
@@ -260,6 +265,18 @@ impl Client {
             return Err(Error::NoUpgrade { target, status: answer.status().as_u16() });
         }
         hijack::take(answer).await
+    }
+
+    /// As [`Client::hijack`], of a request that an engine may as well answer and keep its connection.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn hijack_or_answer(&self, request: Request) -> Result<Answer, Error> {
+        let (answer, _) = self.send_checked(request, true).await?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Answer::Plain(answer));
+        }
+        hijack::take(answer).await.map(Answer::Stream)
     }
 
     async fn send_checked(&self, mut request: Request, upgrade: bool) -> Result<(Response, String), Error> {

@@ -31,6 +31,10 @@ impl Response {
         self.inner.status()
     }
 
+    pub(super) fn headers(&self) -> &hyper::HeaderMap {
+        self.inner.headers()
+    }
+
     /// A header's text; None when absent or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()

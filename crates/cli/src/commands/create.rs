@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use dhow_api::client::{Client, Host, Request};
+use dhow_api::client::{Answer, Client, Hijacked, Host, Request};
 use dhow_api::types::{BindOptions, CreateAnswer, CreateBody, Mount, Version};
 use dhow_reference::Reference;
 use dhow_reference::platform::Platform;
@@ -36,9 +36,9 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
     let id = app.block_on(async {
         let client = app.client().await?;
         check_system(client, parsed).await?;
-        create(app, client, parsed, &body, false).await
+        create(app, client, parsed, &body, &Then::Rest).await
     })?;
-    say(&format!("{id}\n"))
+    say(&format!("{}\n", id.id))
 }
 
 /// The body, with what the surroundings add.
@@ -103,9 +103,34 @@ pub(super) fn check_pull_policy(parsed: &Parsed) -> Result<(), Error> {
     }
 }
 
-/// Creates the container, pulling its image where that is wanted and needed; gives its id. `starts`: it is started next, for which our
-/// engine makes ready.
-pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, starts: bool) -> Result<String, Error> {
+/// What follows a create.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nothing.
+    Rest,
+    /// A start, for which our engine makes ready.
+    Start,
+    /// Attaching by this query and a start, which our engine does itself.
+    Run(String),
+}
+
+/// What came of a create.
+#[derive(Debug)]
+pub(super) struct Created {
+    pub(super) id: String,
+    /// The attached stream, where the engine has gone on with attaching and starting.
+    pub(super) stream: Option<Hijacked>,
+}
+
+impl Created {
+    fn of(answer: CreateAnswer) -> Self {
+        shared::warnings(&answer.warnings);
+        Self { id: answer.id, stream: None }
+    }
+}
+
+/// Creates the container, pulling its image where that is wanted and needed.
+pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, then: &Then) -> Result<Created, Error> {
     let mut id_file = parsed.value("cidfile").filter(|path| !path.is_empty()).map(IdFile::create).transpose()?;
     let platform = platform(parsed)?;
     let policy = parsed.value("pull").filter(|policy| !policy.is_empty()).unwrap_or("missing");
@@ -124,25 +149,39 @@ pub(super) async fn create(app: &App, client: &Client, parsed: &Parsed, body: &C
         let request = Request::post("/containers/create")
             .query_opt("name", parsed.value("name").filter(|name| !name.is_empty()))
             .query_opt("platform", platform.clone());
-        let request = if starts { request.header("dhow-starts", "1") } else { request };
+        let request = match then {
+            Then::Rest => request,
+            Then::Start => request.header("dhow-starts", "1"),
+            Then::Run(attach) => request.header("dhow-run", attach),
+        };
         Ok(request.json(body)?)
     };
-    let answer: CreateAnswer = match client.json(request()?).await {
-        Err(error) if error.is_not_found() && policy == "missing" => {
+    let send = async || match then {
+        Then::Run(_) => match client.hijack_or_answer(request()?).await? {
+            Answer::Stream(stream) => {
+                let id = stream.header("dhow-id").map(str::to_owned);
+                let id = id.ok_or_else(|| Error::new("the engine has started a container and does not say which"))?;
+                Ok::<_, Error>(Created { id, stream: Some(stream) })
+            }
+            Answer::Plain(answer) => Ok(Created::of(answer.json().await?)),
+        },
+        _ => Ok(Created::of(client.json(request()?).await?)),
+    };
+    let created = match send().await {
+        Err(Error::Api(error)) if error.is_not_found() && policy == "missing" => {
             let Some(name) = &name else { return Err(error.into()) };
             if !parsed.is("quiet") {
                 warn(&format!("Unable to find image '{}' locally", name.familiar()));
             }
             pull_image(app, client, parsed, name, platform.as_deref()).await?;
-            client.json(request()?).await?
+            send().await?
         }
         other => other?,
     };
-    shared::warnings(&answer.warnings);
     if let Some(file) = &mut id_file {
-        file.write(&answer.id)?;
+        file.write(&created.id)?;
     }
-    Ok(answer.id)
+    Ok(created)
 }
 
 fn platform(parsed: &Parsed) -> Result<Option<String>, Error> {

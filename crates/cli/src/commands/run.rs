@@ -1,9 +1,9 @@
 //! `run`: create, attach, wait, start, and stay until it ends.
 
-use dhow_api::client::{Client, Request, Response};
+use dhow_api::client::{Client, Hijacked, Request, Response};
 use dhow_api::types::{CreateBody, WaitAnswer};
 
-use super::create;
+use super::create::{self, Created, Then};
 use crate::app::App;
 use crate::command::{Arity, Command};
 use crate::error::Error;
@@ -64,50 +64,82 @@ async fn run_container(app: &App, client: &Client, parsed: &Parsed, body: &Creat
     // Signals that come while it is made are kept for it.
     let caught = (attached && parsed.is_or_default_on("sig-proxy")).then(signals::catch_all);
     let ahead = async {
-        // While the engine is busy creating, open what attach and wait will need.
-        let _not_now = client.preconnect(if attached { 2 } else { 1 }).await;
+        // While the engine is busy creating, open what the start will need.
+        if !attached {
+            let _not_now = client.preconnect(1).await;
+        }
     };
-    let (id, ()) = tokio::join!(create::create(app, client, parsed, body, true), ahead);
-    let id = id.map_err(refused)?;
+    let streams =
+        Streams { stdin: config.attach_stdin, tty: config.tty, stdout: config.attach_stdout, stderr: config.attach_stderr, detach };
+    let then = if attached { Then::Run(attach_request("", &streams, parsed.value("detach-keys")).query_text()) } else { Then::Start };
+    let (created, ()) = tokio::join!(create::create(app, client, parsed, body, &then), ahead);
+    let Created { id, stream } = created.map_err(refused)?;
     let forward = async {
         match caught {
             Some(caught) => stream::forward_signals(client, id.clone(), caught).await,
             None => std::future::pending().await,
         }
     };
-    let work = attached_run(app, client, parsed, body, &id, detach);
+    let work = async {
+        match stream {
+            Some(stream) => follow(app, client, body, &id, streams, stream).await,
+            None => attached_run(app, client, parsed, body, &id, streams).await,
+        }
+    };
     tokio::select! {
         outcome = work => outcome,
         () = forward => Err(Error::Exit(ENGINE_ERROR)),
     }
 }
 
-async fn attached_run(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, id: &str, detach: DetachKeys) -> Result<(), Error> {
+/// Stays with a container that the engine is starting already, attached to it.
+async fn follow(app: &App, client: &Client, body: &CreateBody, id: &str, streams: Streams, stream: Hijacked) -> Result<(), Error> {
+    let mut waiting = None;
+    let start = async {
+        waiting = Some(client.send(Request::post(format!("/dhow/runs/{id}"))).await?);
+        Ok(())
+    };
+    let ended = stream::started(stream::copy(stream, streams), start, follow_size(client, body, id)).await;
+    terminal::restore();
+    match (ended, waiting) {
+        (Ok(ended), Some(waiting)) => match ended? {
+            Ended::Detached => Ok(()),
+            Ended::Closed => exit_status(finish(waiting).await),
+        },
+        (Err(failed), _) => Err(not_started(app, failed)),
+        // An answer is there before the start counts.
+        (Ok(_), None) => Err(Error::new("the engine does not say what became of the container")),
+    }
+}
+
+/// The terminal's size, where the container has one.
+async fn follow_size(client: &Client, body: &CreateBody, id: &str) {
+    if body.config.tty && terminal::stdout_is_terminal() {
+        stream::follow_size(client, format!("/containers/{id}")).await;
+    }
+}
+
+fn not_started(app: &App, error: Error) -> Error {
+    let status = start_status(&error);
+    error.of_command(app.program, &app.path, status)
+}
+
+async fn attached_run(app: &App, client: &Client, parsed: &Parsed, body: &CreateBody, id: &str, streams: Streams) -> Result<(), Error> {
     let config = &body.config;
     let auto_remove = body.host_config.as_ref().is_some_and(|host| host.auto_remove);
     let attached = config.attach_stdin || config.attach_stdout || config.attach_stderr;
-    let refused = |error: Error| {
-        let status = start_status(&error);
-        error.of_command(app.program, &app.path, status)
-    };
+    let refused = |error| not_started(app, error);
     if !attached {
         start(client, id).await.map_err(refused)?;
         return say(&format!("{id}\n"));
     }
-    let streams =
-        Streams { stdin: config.attach_stdin, tty: config.tty, stdout: config.attach_stdout, stderr: config.attach_stderr, detach };
     // Waiting begins before the start: a program may be done before another request arrives.
     let wait = Request::post(format!("/containers/{id}/wait")).query("condition", if auto_remove { "removed" } else { "next-exit" });
     let attach = attach_request(id, &streams, parsed.value("detach-keys"));
     let (stream, waiting) = tokio::join!(client.hijack(attach), client.send(wait));
     let stream = stream.map_err(|error| refused(error.into()))?;
     let waiting = waiting.map_err(|error| refused(error.into()))?;
-    let size = async {
-        if config.tty && terminal::stdout_is_terminal() {
-            stream::follow_size(client, format!("/containers/{id}")).await;
-        }
-    };
-    let ended = stream::started(stream::copy(stream, streams), start(client, id), size).await;
+    let ended = stream::started(stream::copy(stream, streams), start(client, id), follow_size(client, body, id)).await;
     terminal::restore();
     match ended {
         Err(failed) => {

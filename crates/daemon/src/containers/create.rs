@@ -1,5 +1,6 @@
 //! `POST /containers/create`.
 
+use super::{content_type, run};
 use crate::convert::{mounts, request, versions};
 use crate::error::{Failure, Result};
 use crate::http::{Cx, Reply, reply};
@@ -20,9 +21,15 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
     let name = cx.query.find("name").filter(|name| !name.is_empty()).map(str::to_owned);
     let platform = if cx.since(41) { cx.query.get("platform").to_owned() } else { String::new() };
     let platform = if platform.is_empty() { None } else { Some(specifier::parse(&platform)?) };
-    let (client, said) = (cx.slot.peer, cx.headers.contains_key(STARTS));
+    let run = run::asked(&cx);
+    let (client, said) = (cx.slot.peer, run.is_some() || cx.headers.contains_key(STARTS));
+    let slot = cx.slot.clone();
+    // What is said in the head is known before the body is read.
+    if let Some(client) = client.filter(|_| said) {
+        app.engine.expect_start(client).await;
+    }
     let mut body: CreateBody = cx.json().await?;
-    if let Some(client) = client.filter(|_| said || body.host_config.as_ref().is_some_and(|host| host.auto_remove)) {
+    if let Some(client) = client.filter(|_| !said && body.host_config.as_ref().is_some_and(|host| host.auto_remove)) {
         app.engine.expect_start(client).await;
     }
     if body.config == Config::default() {
@@ -41,15 +48,19 @@ pub(crate) async fn post(cx: Cx) -> Result<Reply> {
             other = Some(image.id.clone());
         }
     }
+    let (tty, removed) = (body.config.tty, body.host_config.as_ref().is_some_and(|host| host.auto_remove));
     let resolve = |name: &str| app.engine.container(name).map(|container| container.id.clone());
     let (mut wanted, mut warnings) = request::convert(body, &image.raw, &app.facts, &resolve).map_err(not_the_image)?;
     wanted.name = name;
     if version < ApiVersion::v1(44) {
         mounts::leave_below_alone(&mut wanted.host.mounts);
     }
-    let (id, more) = app.engine.create_of(wanted, other).await.map_err(|error| not_the_image(error.into()))?;
+    let (id, more) = app.engine.create_of(wanted, other, run.is_some()).await.map_err(|error| not_the_image(error.into()))?;
     warnings.extend(more);
     warnings.extend(later);
+    if let Some(run) = run.filter(|_| warnings.is_empty()) {
+        return run.go(app, slot, &id, content_type(tty, version), removed).await;
+    }
     reply::json_with(StatusCode::CREATED, &CreateAnswer { id, warnings })
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod prune;
 pub(crate) mod remove;
+pub(crate) mod run;
 pub(crate) mod stats;
 pub(crate) mod top;
 pub(crate) mod wait;

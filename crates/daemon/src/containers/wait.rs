@@ -5,11 +5,16 @@ use crate::http::body::Body;
 use crate::http::{Cx, Reply, reply};
 use dhow_api::types::{WaitAnswer, WaitError};
 use dhow_engine::container::WaitFor;
+use tokio::sync::oneshot;
 
 /// Answers the head as soon as the wait is registered, and the code when it ends: clients start the container in between.
 pub(crate) async fn post(cx: &Cx, id: &str) -> Result<Reply> {
     let condition = if cx.since(30) { condition(cx.query.get("condition"))? } else { WaitFor::NotRunning };
-    let ended = cx.app.engine.wait(id, condition).await?;
+    Ok(answer(cx.app.engine.wait(id, condition).await?))
+}
+
+/// The head, and in its time the end.
+pub(super) fn answer(ended: oneshot::Receiver<(i64, Option<String>)>) -> Reply {
     let (sender, body) = Body::stream();
     tokio::spawn(async move {
         let ended = tokio::select! {
@@ -26,7 +31,7 @@ pub(crate) async fn post(cx: &Cx, id: &str) -> Result<Reply> {
         // A client that left does not want it.
         let _ = sender.send(bytes.into()).await;
     });
-    Ok(reply::stream("application/json", body))
+    reply::stream("application/json", body)
 }
 
 fn condition(text: &str) -> Result<WaitFor> {

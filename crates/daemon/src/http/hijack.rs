@@ -24,10 +24,26 @@ impl Takeover {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::with_header(upgrade, content_type, None, then)
+    }
+
+    /// The same with a header of its own in the head.
+    pub(crate) fn with_header<F>(
+        upgrade: bool,
+        content_type: &str,
+        header: Option<(&str, &str)>,
+        then: impl FnOnce(Client) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let first = if upgrade { "101 UPGRADED" } else { "200 OK" };
         let mut head = format!("HTTP/1.1 {first}\r\nContent-Type: {content_type}\r\n");
         if upgrade {
             head.push_str("Connection: Upgrade\r\nUpgrade: tcp\r\n");
+        }
+        if let Some((name, value)) = header {
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
         finish_head(&mut head);
         Self::raw(move |socket, early| async move {

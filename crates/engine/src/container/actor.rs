@@ -130,6 +130,7 @@ impl Actor {
                     }
                     None => return,
                 },
+                done = recorded_late(&mut self.recording) => self.on_recorded(done).await,
                 () = at(deadline) => self.on_deadline().await,
                 () = at(self.retry) => self.on_retry().await,
             }
@@ -604,6 +605,18 @@ impl Actor {
 async fn next_event(live: &mut Option<Live>) -> Event {
     match live {
         Some(live) => live.events.recv().await.unwrap_or(Event::Gone),
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of a recording that was put off.
+async fn recorded_late(recording: &mut Option<Recording>) -> Result<()> {
+    match recording.as_mut().filter(|recording| recording.late) {
+        Some(late) => {
+            let done = late.done.as_mut().await;
+            *recording = None;
+            done
+        }
         None => std::future::pending().await,
     }
 }

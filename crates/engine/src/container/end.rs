@@ -210,7 +210,12 @@ impl Actor {
                 tracing::error!(container = id, %error, "clean-up failed");
             }
             let (content, of) = (parts.clone(), id.clone());
-            let work = tokio::task::spawn_blocking(move || delete_content(&content, &of, Some(&image))).await;
+            let work = move || {
+                delete_content(&content, &of, Some(&image));
+                // Where one goes, another one often comes.
+                content.make_ready();
+            };
+            let work = tokio::task::spawn_blocking(work).await;
             if let Err(error) = work {
                 tracing::error!(%error, "a removal failed");
             }

@@ -34,7 +34,11 @@ pub(crate) struct Adopted {
 }
 
 /// The writing of a new container's record.
-pub(crate) type Recording = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
+pub(crate) struct Recording {
+    pub(crate) done: Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>,
+    /// It is put off: nobody waits for it, and of a container that has ended by then none is written.
+    pub(crate) late: bool,
+}
 
 /// Starts the actor of a container that is on record.
 pub(crate) fn spawn(parts: &Arc<Parts>, container: Container, adopted: Option<Adopted>) -> Arc<Slot> {

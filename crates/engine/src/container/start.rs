@@ -63,8 +63,7 @@ impl Actor {
             self.container.state.restarts = Restarts::default();
         }
         let begun = Instant::now();
-        let recorded = self.recorded().await;
-        let linkable = recorded.and_then(|()| links::check(&self.parts.registry, &self.container));
+        let linkable = links::check(&self.parts.registry, &self.container);
         let attached = match linkable.and_then(|()| network::attach(&self.parts.networks, &self.container)) {
             Ok(attached) => attached.map(|mut attached| {
                 self.hold(std::mem::take(&mut attached.held));
@@ -80,6 +79,11 @@ impl Actor {
         let prepared = ready.and_then(|ready| Ok((prepare(&self.parts, &self.container, ready.sources, &ready.read_only)?, ready.mounted)));
         let prepared = match prepared {
             Ok(mut prepared) => sinks::resolve(prepared.0.config.sink.as_mut()).await.map(|()| prepared),
+            Err(error) => Err(error),
+        };
+        // It was being written all the while.
+        let prepared = match prepared {
+            Ok(prepared) => self.recorded().await.map(|()| prepared),
             Err(error) => Err(error),
         };
         let prepared = match prepared {
@@ -133,16 +137,32 @@ impl Actor {
         }
     }
 
-    /// Waits for its first record: what runs is known to the next engine. On a full disk it is written once more, when what was removed last
-    /// is off it.
+    /// Waits for its first record, unless that is put off: what runs is known to the next engine.
     async fn recorded(&mut self) -> Result<()> {
-        let Some(recording) = self.recording.take() else { return Ok(()) };
-        match recording.await {
+        let Some(recording) = self.recording.take_if(|recording| !recording.late) else { return Ok(()) };
+        let done = recording.done.await;
+        self.record_again(done).await
+    }
+
+    /// On a full disk it is written once more, when what was removed last is off it.
+    async fn record_again(&mut self, done: Result<()>) -> Result<()> {
+        match done {
             Err(error) if error.is_disk_full() => {
                 self.parts.burials.settled(PATIENCE).await;
                 self.parts.store.insert(&self.container, Durability::Process).await
             }
             done => done,
+        }
+    }
+
+    /// A record that was put off is written, or not. What cannot be recorded is ended: the next engine would not know it.
+    pub(super) async fn on_recorded(&mut self, done: Result<()>) {
+        let Err(error) = self.record_again(done).await else { return };
+        tracing::error!(container = self.container.id, %error, "it cannot be recorded and is ended");
+        if let Some(live) = &self.live
+            && let Err(error) = live.shim.kill(crate::signal::KILL, true).await
+        {
+            tracing::error!(container = self.container.id, %error, "it was not ended");
         }
     }
 
@@ -281,6 +301,7 @@ fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>, rea
         spec,
         listener,
         root: overlay,
+        root_follows: false,
         seccomp: seccomp.map(|program| (*program).clone()),
         dir,
         log,

@@ -16,11 +16,11 @@ use crate::parts::Parts;
 use crate::{apart, clock, failure, ids, links, names, userns, volumes};
 use dhow_db::Durability;
 use dhow_storage::SnapshotKey;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
-/// Makes one, of the image with this id where the name in the request means several; answers its id and warnings.
-pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Option<String>) -> Result<(String, Vec<String>)> {
+/// Makes one, of the image with this id where the name in the request means several; answers its id and warnings. `runs`: it is started at
+/// once, by the caller.
+pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Option<String>, runs: bool) -> Result<(String, Vec<String>)> {
     if parts.is_closing() {
         return Err(Error::new(Kind::Unavailable, "the engine is closing"));
     }
@@ -65,7 +65,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
         request,
     };
     let made = match held.fill(parts, image.chain.as_ref()).await {
-        Ok(()) => make_patiently(parts, container, image.chain.as_ref()).await,
+        Ok(()) => make_patiently(parts, container, image.chain.as_ref(), runs).await,
         Err(error) => Err(error),
     };
     let (container, recording) = match made {
@@ -112,11 +112,11 @@ fn reserve(parts: &Parts, name: Option<&str>, id: &str) -> Result<String> {
 }
 
 /// On a full disk once more, when what was removed last is off it.
-async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Made> {
-    match make(parts, container.clone(), chain).await {
+async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow_storage::ChainId>, runs: bool) -> Result<Made> {
+    match make(parts, container.clone(), chain, runs).await {
         Err(error) if error.is_disk_full() => {
             parts.burials.settled(PATIENCE).await;
-            make(parts, container, chain).await
+            make(parts, container, chain, runs).await
         }
         made => made,
     }
@@ -126,25 +126,26 @@ async fn make_patiently(parts: &Parts, container: Container, chain: Option<&dhow
 type Made = (Container, Option<Recording>);
 
 /// Snapshot, directory, record: in this order, so that a crash leaves nothing that a record promises and is not there. The record of one that
-/// removes itself is waited for when it starts: after a crash it would only be taken for one to remove.
-async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>) -> Result<Made> {
+/// removes itself is waited for when it starts: after a crash it would only be taken for one to remove. Where it runs at once, and nobody is
+/// told so before it has ended, the record is even put off: of most programs that are run like this nothing is written.
+async fn make(parts: &Parts, mut container: Container, chain: Option<&dhow_storage::ChainId>, runs: bool) -> Result<Made> {
     let key = SnapshotKey(container.id.clone());
     prepare(parts, &key, chain).await?;
     let made = async {
         let overlay = parts.layers.mount(&key)?;
         container.graph = graph(&overlay);
         let dir = parts.container_dir(&container.id);
-        std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| Error::internal("create", dir.display(), e))?;
+        parts.spares.take(&dir)?;
         if container.request.auto_remove {
-            let recording: Recording = Box::pin(parts.store.insert(&container, Durability::Process));
-            return Ok(Some(recording));
+            let done = parts.store.insert_to(&container, Durability::Process, runs);
+            return Ok(Some(Recording { done: Box::pin(done), late: runs }));
         }
         lasting(parts, &container, key.clone()).await?;
         parts.store.insert(&container, Durability::Power).await.map(|()| None)
     }
     .await;
     made.map(|recording| (container.clone(), recording)).inspect_err(|_| {
-        if let Err(e) = std::fs::remove_dir(parts.container_dir(&container.id))
+        if let Err(e) = std::fs::remove_dir_all(parts.container_dir(&container.id))
             && e.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(container = container.id, error = %e, "a directory was left behind");

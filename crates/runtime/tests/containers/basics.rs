@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::cgroups_inside", cgroups_inside),
     ("basics::cgroups_as_on_v2", cgroups_as_on_v2),
     ("basics::a_directory_as_root", a_directory_as_root),
+    ("basics::a_mounted_root", a_mounted_root),
     ("basics::root_outlives_the_process", root_outlives_the_process),
     ("basics::without_a_stop", without_a_stop),
     ("basics::beside", beside),
@@ -301,6 +302,16 @@ fn a_directory_as_root() {
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("\n1\n") && !text.contains("overlay"), "{text}");
     assert!(place.lower().join("made").exists());
+}
+
+fn a_mounted_root() {
+    let mut place = Place::new();
+    place.set("/process/args", json!(["sh", "-c", "grep -c ' / / .*overlay' /proc/self/mountinfo; touch /made"]));
+    let (stdio, output) = pipes();
+    let mut created = place.create_mounted(stdio).unwrap();
+    created.start().unwrap();
+    assert_eq!(finish(&created.pidfd, output), ("1\n".to_owned(), 0));
+    assert!(place.upper().join("made").exists());
 }
 
 fn root_outlives_the_process() {

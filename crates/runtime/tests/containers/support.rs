@@ -123,6 +123,15 @@ impl Place {
         })
     }
 
+    /// With a root that is mounted beforehand.
+    pub(crate) fn create_mounted(&self, stdio: Stdio) -> Result<Created, Failure> {
+        self.with(stdio, |mut create| {
+            let (Root::Overlay(overlay) | Root::Mapped(overlay)) = &create.root else { panic!("{:?}", create.root) };
+            create.root = Root::Mounted(std::sync::Arc::new(overlay.mount_held().unwrap()));
+            create.run()
+        })
+    }
+
     fn with(&self, stdio: Stdio, run: impl FnOnce(Create<'_>) -> Result<Created, Failure>) -> Result<Created, Failure> {
         let spec: Spec = serde_json::from_value(self.spec.clone()).unwrap();
         let overlay = Overlay {

@@ -9,6 +9,7 @@ use crate::process::hello;
 use crate::protocol::{FromShim, FromSpawner, State, ToShim, ToSpawner};
 use crate::spawner::{NAME, PADDING};
 use dhow_sys::{fdpass, sealed};
+use oci_spec::runtime::LinuxNamespaceType;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::io;
@@ -97,12 +98,13 @@ impl Spawner {
     }
 
     /// The same with a shim that was prepared, if it still lives.
-    pub async fn spawn_with(&self, prepared: Option<Prepared>, config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
+    pub async fn spawn_with(&self, prepared: Option<Prepared>, mut config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
         if let Some(prepared) = prepared {
+            config.root_follows = may_mount(&config);
             match prepared.start(&config, &clients).await {
                 Ok(running) => return Ok(running),
                 Err(Attempt::Failed(error)) => return Err(error),
-                Err(Attempt::Unread) => {}
+                Err(Attempt::Unread) => config.root_follows = false,
             }
         }
         // A spawner can die with our message unread. Once is bad luck.
@@ -177,6 +179,13 @@ impl Prepared {
             Err(error) if is_death(&error) => return Err(Attempt::Unread),
             sent => sent.map_err(failed)?,
         }
+        if config.root_follows {
+            // A disk may not answer.
+            let Ok(sent) = tokio::time::timeout(DEADLINE, send_root(&wire, config)).await else {
+                return Err(Attempt::Failed(Error::Deadline { id: config.id.clone() }));
+            };
+            sent.map_err(failed)?;
+        }
         // What comes now may come after its death, and then the answer says so.
         match wire.send(&ToShim::Hello(hello()), &[]).await {
             Err(error) if !is_death(&error) => return Err(failed(error)),
@@ -186,6 +195,27 @@ impl Prepared {
             Err(Attempt::Unread) => Err(Attempt::Failed(Error::Gone { id: config.id.clone() })),
             other => other,
         }
+    }
+}
+
+/// Whether we can mount a container's root filesystem as well as its shim, while that one does other things. In a user namespace it has to be
+/// mapped, and another runtime makes its own.
+fn may_mount(config: &ShimConfig) -> bool {
+    let namespaces = config.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let mapped = namespaces.is_some_and(|all| all.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User));
+    config.runtime.is_none() && !mapped
+}
+
+/// Mounts it, detached, and sends it: root, then its layers. Without descriptors, the shim is to try itself: it can tell why that fails.
+async fn send_root(wire: &Wire, config: &ShimConfig) -> io::Result<()> {
+    let overlay = config.root.clone();
+    let mounted = tokio::task::spawn_blocking(move || overlay.mount_held()).await.map_err(io::Error::other)?;
+    let mounted = mounted.ok().filter(|(_, layers)| layers.len() < fdpass::MAX_FDS);
+    let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
+    match wire.send(&"root", &fds).await {
+        // Its answer, or the lack of one, says more.
+        Err(error) if is_death(&error) => Ok(()),
+        sent => sent,
     }
 }
 

@@ -8,6 +8,7 @@ use dhow_runtime::cgroup::Cgroup;
 use dhow_runtime::{Create, Failure, Manner, Root, Stdio};
 use dhow_sys::{fdpass, net};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -30,11 +31,18 @@ pub(crate) fn run(control: OwnedFd) -> i32 {
         // A shim in the wrong namespace would make links there.
         Err(Failed::Back(_)) => return 1,
     };
-    rehearse();
+    if !waits(&control) {
+        rehearse();
+    }
     match fdpass::recv(&control) {
         Ok(Some((raw, clients))) => process::run(raw, control, clients, Ahead { netns }),
         Ok(None) | Err(_) => 0,
     }
+}
+
+/// Whether there is something to read already: then there is no time to pass.
+fn waits(control: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(control, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// A container that nobody can make: it has a terminal, and the caller has none for it.

@@ -1,7 +1,7 @@
 //! From a message to a running container, in the order that makes it run soonest.
 //!
 //! ```text
-//! parse > directory > state.json > cgroup > pipes, log > runtime: create, start     (the program runs)
+//! parse > directory > state.json > cgroup > pipes, log > root > runtime: create, start     (the program runs)
 //!       > shim.sock > Hello, Started                                                (the daemon answers)
 //!       > state.json with the pid, pin, name, score, memory given back              (nobody waits)
 //! ```
@@ -9,7 +9,7 @@
 //! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
 
 use super::ahead::Ahead;
-use super::launcher::Launcher;
+use super::launcher::{Launcher, Mounted};
 use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
@@ -165,7 +165,9 @@ fn make(
     let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
-    let mut launched = undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, &found.trees, root)?;
+    let mounted = if config.root_follows { receive_root(control)? } else { None };
+    phases.done("root");
+    let mut launched = undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, (mounted, &found.trees), root)?;
     let at = now();
     phases.list.append(&mut launched.timings);
     phases.last = Instant::now();
@@ -216,6 +218,14 @@ fn make(
     shim.warn(settle(&config.id), "set the shim's name");
     shim.soon_idle();
     Ok(shim)
+}
+
+/// The root filesystem, if the daemon could mount it: else we try, and can tell why not. A daemon that goes before has not started anything.
+fn receive_root(control: &OwnedFd) -> Result<Option<Mounted>, Failure> {
+    let received = dhow_sys::fdpass::recv(control).and_then(|message| message.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+    let (_, fds) = received.map_err(|e| fail(Step::Root, "from the daemon", &e))?;
+    let mut fds = fds.into_iter();
+    Ok(fds.next().map(|root| (root, fds.collect())))
 }
 
 /// A directory where there is nothing yet. It belongs to the container's root.

@@ -10,6 +10,7 @@ use oci_spec::runtime::Spec;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Makes the container, and afterwards does what must be asked of whoever made it.
@@ -20,6 +21,9 @@ pub(crate) enum Launcher {
     /// Another one, by its command line.
     Foreign(Box<Driver>),
 }
+
+/// A root filesystem, and the layers of it that somebody else holds.
+pub(crate) type Mounted = (OwnedFd, Vec<OwnedFd>);
 
 /// A container whose program runs.
 #[derive(Debug)]
@@ -65,14 +69,14 @@ impl Launcher {
         }
     }
 
-    /// Creates the container and starts its program. `root` keeps the root filesystem of one that did not start. A foreign runtime's
+    /// Creates the container and starts its program. `mounted` is its root filesystem, where that is there already; `root` keeps the root filesystem of one that did not start. A foreign runtime's
     /// cgroup is known for good afterwards.
     pub(crate) fn launch(
         &mut self,
         config: &ShimConfig,
         (cgroup, unfinished): (&mut Cgroup, Unfinished),
         stdio: Stdio,
-        trees: &[(PathBuf, OwnedFd)],
+        (mounted, trees): (Option<Mounted>, &[(PathBuf, OwnedFd)]),
         root: &mut Option<OwnedFd>,
     ) -> Result<Launched, Failure> {
         match self {
@@ -80,7 +84,7 @@ impl Launcher {
                 let hooks = hooks(config)?;
                 // From here on there is something that `poststop` can look after.
                 *kept = hooks.map(Box::new);
-                own(config, (cgroup, unfinished), stdio, trees, root, kept.as_deref())
+                own(config, (cgroup, unfinished), stdio, (mounted, trees), root, kept.as_deref())
             }
             Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio, trees),
         }
@@ -139,14 +143,15 @@ fn own(
     config: &ShimConfig,
     (cgroup, group): (&Cgroup, Unfinished),
     stdio: Stdio,
-    trees: &[(PathBuf, OwnedFd)],
+    (mounted, trees): (Option<Mounted>, &[(PathBuf, OwnedFd)]),
     root: &mut Option<OwnedFd>,
     hooks: Option<&Hooks>,
 ) -> Result<Launched, Failure> {
     let begun = Instant::now();
     let manner = Manner { listener: config.listener.as_deref().cloned(), group, ..Manner::default() };
-    let (overlay, seccomp) = (Root::Mapped(config.root.clone()), config.seccomp.as_ref());
-    let create = Create { spec: &config.spec, root: overlay, cgroup, seccomp, stdio, trees, hooks, manner };
+    let filesystem = mounted.map_or_else(|| Root::Mapped(config.root.clone()), |mounted| Root::Mounted(Arc::new(mounted)));
+    let seccomp = config.seccomp.as_ref();
+    let create = Create { spec: &config.spec, root: filesystem, cgroup, seccomp, stdio, trees, hooks, manner };
     // Beside the mounts, which take as long, unless the container's own settings come first.
     let mut connected = None;
     let mut created = match config.network.is_some() && !sets_networks(&config.spec) {

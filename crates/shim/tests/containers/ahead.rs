@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
     ("ahead::one_that_has_died_is_replaced", one_that_has_died_is_replaced),
     ("ahead::a_user_namespace_owns_its_network", a_user_namespace_owns_its_network),
+    ("ahead::a_root_that_cannot_be_mounted", a_root_that_cannot_be_mounted),
     ("ahead::its_memory_is_given_back", its_memory_is_given_back),
 ];
 
@@ -46,6 +47,8 @@ fn a_container_in_one() {
         let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new()).await.unwrap();
         assert_eq!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 3);
+        // The daemon had the root by the time it was needed, or soon after.
+        assert!(running.timings.iter().any(|(name, _)| name == "root"), "{:?}", running.timings);
         let own = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
         let logged = place.logged();
         let [flags, link, number] = logged.lines().collect::<Vec<_>>()[..] else { panic!("{logged}") };
@@ -64,6 +67,26 @@ fn a_failure_leaves_nothing() {
         let Error::Refused(failure) = error else { panic!("{error:?}") };
         assert_eq!(failure.kind, Kind::NotFound, "{failure:?}");
         assert!(!place.dir().exists());
+        children(&spawner, 0);
+    });
+}
+
+/// The daemon mounts its root; where it cannot, the shim tells why, as it does without.
+fn a_root_that_cannot_be_mounted() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let mut told = Vec::new();
+        for ahead in [true, false] {
+            let prepared = if ahead { Some(prepare(&spawner).await.0) } else { None };
+            let place = Place::new();
+            let mut config = place.config(&["/bin/true"]);
+            config.root.upper = Some("/nosuch/upper".into());
+            let error = spawner.spawn_with(prepared, config, Vec::new()).await.unwrap_err();
+            let Error::Refused(failure) = error else { panic!("{error:?}") };
+            told.push((failure.step, failure.object, failure.errno));
+            assert!(!place.dir().exists());
+        }
+        assert_eq!(told[0], told[1]);
         children(&spawner, 0);
     });
 }

@@ -78,6 +78,7 @@ impl Place {
             id: self.id.clone(),
             spec: self.spec(args, false),
             root,
+            root_follows: false,
             seccomp: None,
             dir: self.dir(),
             log: Some(LogConfig { path: self.log(), max_size: 0, max_file: 1, compress: false, attrs: Default::default() }),

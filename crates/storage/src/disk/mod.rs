@@ -14,6 +14,7 @@
 //! │  ├─ work/                    overlay's own
 //! │  ├─ root/                    instead of both: a full copy of the layers, and what the container makes of it
 //! │  └─ snapshot.json            the chain below; written last: without it the snapshot is half made
+//! ├─ spare/<random>/             snapshots without a key, made ahead; emptied by `sweep`
 //! ├─ views/<run>/<chain>/        where nothing is mounted: merged copies of chains, for who only looks; not kept over a run of the kernel
 //! └─ tmp/<random>/               work in progress and what is being removed; emptied by `sweep`
 //! ```
@@ -36,6 +37,7 @@ mod index;
 mod lasting;
 mod record;
 mod snapshot;
+mod spare;
 mod staged;
 mod state;
 mod unpack;
@@ -71,6 +73,7 @@ pub struct Store {
     index: Index,
     mounts: Mounts,
     manner: Manner,
+    spares: spare::Spares,
     limits: Limits,
     /// This run of the kernel.
     run: String,
@@ -103,7 +106,8 @@ impl Store {
         base::ensure(&dirs)?;
         let manner = Manner::of(choice, roots, &dirs, root)?;
         let (mounts, index) = (Mounts::default(), Index::default());
-        let this = Self { root: root.to_path_buf(), dirs, index, mounts, manner, limits, run: run.to_owned() };
+        let this =
+            Self { root: root.to_path_buf(), dirs, index, mounts, manner, spares: spare::Spares::default(), limits, run: run.to_owned() };
         let doubtful = record::layers(&this.dirs, &this.index, run)?;
         this.examine(doubtful);
         this.index.drop_orphans();
@@ -254,6 +258,13 @@ impl LayerStore for Store {
             self.index.drop_snapshot(key);
         }
         made
+    }
+
+    fn make_ready(&self) -> Result<()> {
+        match self.manner.root {
+            Root::Overlay => self.make_spares(),
+            Root::Copy => Ok(()),
+        }
     }
 
     fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()> {

@@ -56,9 +56,28 @@ impl LayerRecord {
 
 /// Writes a record as a new file of `dir`.
 pub(super) fn write(dir: &OwnedFd, name: &str, record: &impl Serialize) -> Result<OwnedFd> {
-    let text = serde_json::to_vec(record).map_err(std::io::Error::from).on("encode", name.as_bytes())?;
+    write_to(make(dir, name)?, name, record)
+}
+
+/// A record's file without a record, which is as good as none.
+pub(super) fn empty(dir: &OwnedFd, name: &str) -> Result<()> {
+    make(dir, name).map(drop)
+}
+
+/// Writes a record to an [empty] file.
+pub(super) fn write_over(dir: &OwnedFd, name: &str, record: &impl Serialize) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(dir, name, flags, Mode::empty()).on("open", name.as_bytes())?;
+    write_to(file, name, record).map(drop)
+}
+
+fn make(dir: &OwnedFd, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = fs::openat(dir, name, flags, Mode::from_raw_mode(0o600)).on("make", name.as_bytes())?;
+    fs::openat(dir, name, flags, Mode::from_raw_mode(0o600)).on("make", name.as_bytes())
+}
+
+fn write_to(file: OwnedFd, name: &str, record: &impl Serialize) -> Result<OwnedFd> {
+    let text = serde_json::to_vec(record).map_err(std::io::Error::from).on("encode", name.as_bytes())?;
     let mut text = &text[..];
     while !text.is_empty() {
         let written = rustix::io::write(&file, text).on("write", name.as_bytes())?;

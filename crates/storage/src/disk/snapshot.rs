@@ -1,7 +1,7 @@
 //! Snapshots, and what a crash leaves behind.
 
 use super::choice::Root;
-use super::{Store, copies, record};
+use super::{Store, copies, record, spare};
 use crate::id::ChainId;
 use crate::store::{Error, Result, SnapshotKey};
 use crate::tree::{Context, names, open_dir, open_file, owner, permissions, remove, sync};
@@ -29,6 +29,12 @@ impl Store {
 
     fn fill_snapshot(&self, key: &SnapshotKey, parent: Option<&ChainId>, root: Root) -> Result<()> {
         let name = key.0.as_bytes();
+        if root == Root::Overlay
+            && let Some(dir) = self.take_spare(key)
+        {
+            self.own_upper(&dir, parent)?;
+            return record::write_over(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned(), root });
+        }
         match fs::mkdirat(&self.dirs.snapshots, name, Mode::RWXU) {
             // Half made by a crash, and not yet swept: the index does not know it.
             Err(rustix::io::Errno::EXIST) => {
@@ -39,16 +45,14 @@ impl Store {
         }
         let dir = open_dir(&self.dirs.snapshots, name).on("open", name)?;
         match root {
-            Root::Overlay => self.fill_overlay(&dir, parent)?,
+            Root::Overlay => spare::make_dirs(&dir).and_then(|()| self.own_upper(&dir, parent))?,
             Root::Copy => self.fill_copy(&dir, parent)?,
         }
         record::write(&dir, record::SNAPSHOT, &record::SnapshotRecord { parent: parent.cloned(), root }).map(drop)
     }
 
-    fn fill_overlay(&self, dir: &OwnedFd, parent: Option<&ChainId>) -> Result<()> {
-        fs::mkdirat(dir, "upper", Mode::RWXU).on("make", b"upper")?;
-        fs::mkdirat(dir, "work", Mode::RWXU).on("make", b"work")?;
-        // The upper directory is what "/" looks like inside.
+    /// The upper directory is what "/" looks like inside.
+    fn own_upper(&self, dir: &OwnedFd, parent: Option<&ChainId>) -> Result<()> {
         let (uid, gid, mode) = match parent {
             Some(chain) => {
                 let stat = self.stat_root(chain)?;
@@ -93,6 +97,9 @@ impl Store {
         };
         for name in names(&self.dirs.tmp).on("read", b"tmp")? {
             note(remove::tree(&self.dirs.tmp, &name).map_err(Into::into));
+        }
+        for name in names(&self.dirs.spare).on("read", b"spare")? {
+            note(remove::tree(&self.dirs.spare, &name).map_err(Into::into));
         }
         for name in names(&self.dirs.snapshots).on("read", b"snapshots")? {
             let key = SnapshotKey(String::from_utf8_lossy(&name).into_owned());

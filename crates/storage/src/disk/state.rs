@@ -14,6 +14,7 @@ pub(super) struct Dirs {
     pub(super) layers: OwnedFd,
     pub(super) snapshots: OwnedFd,
     pub(super) tmp: OwnedFd,
+    pub(super) spare: OwnedFd,
 }
 
 impl Dirs {
@@ -34,15 +35,17 @@ impl Dirs {
             close_off(&fd, name.as_bytes())?;
             Ok(fd)
         };
-        Ok(Self { layers: dir("layers")?, snapshots: dir("snapshots")?, tmp: dir("tmp")?, root })
+        Ok(Self { layers: dir("layers")?, snapshots: dir("snapshots")?, tmp: dir("tmp")?, spare: dir("spare")?, root })
     }
 
     /// A new directory under `tmp/`, mode 0700.
     pub(super) fn make_tmp(&self) -> Result<(String, OwnedFd)> {
-        let name = random_name()?;
-        fs::mkdirat(&self.tmp, &*name, Mode::RWXU).on("make", name.as_bytes())?;
-        let fd = fs::openat(&self.tmp, &*name, flags(), Mode::empty()).on("open", name.as_bytes())?;
-        Ok((name, fd))
+        make_in(&self.tmp)
+    }
+
+    /// The same under `spare/`.
+    pub(super) fn make_spare(&self) -> Result<(String, OwnedFd)> {
+        make_in(&self.spare)
     }
 
     /// Moves an object out of its place, under a new name in `tmp/`: from this moment it does not exist.
@@ -57,8 +60,24 @@ impl Dirs {
 
     /// Moves a finished object into its place, which must be free.
     pub(super) fn move_from_tmp(&self, name: &str, to: &OwnedFd, target: &str) -> Result<()> {
-        fs::renameat_with(&self.tmp, name, to, target, RenameFlags::NOREPLACE).on("move", target.as_bytes())
+        move_into(&self.tmp, name, to, target)
     }
+
+    /// The same from `spare/`.
+    pub(super) fn move_from_spare(&self, name: &str, to: &OwnedFd, target: &str) -> Result<()> {
+        move_into(&self.spare, name, to, target)
+    }
+}
+
+fn make_in(parent: &OwnedFd) -> Result<(String, OwnedFd)> {
+    let name = random_name()?;
+    fs::mkdirat(parent, &*name, Mode::RWXU).on("make", name.as_bytes())?;
+    let fd = fs::openat(parent, &*name, flags(), Mode::empty()).on("open", name.as_bytes())?;
+    Ok((name, fd))
+}
+
+fn move_into(from: &OwnedFd, name: &str, to: &OwnedFd, target: &str) -> Result<()> {
+    fs::renameat_with(from, name, to, target, RenameFlags::NOREPLACE).on("move", target.as_bytes())
 }
 
 fn flags() -> OFlags {

@@ -6,6 +6,7 @@ mod copies;
 mod lasting;
 mod oddities;
 mod random;
+mod ready;
 mod seen;
 mod shared;
 mod switch;

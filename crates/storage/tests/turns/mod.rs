@@ -68,6 +68,10 @@ impl LayerStore for Turns {
         self.now().0.prepare(key, parent)
     }
 
+    fn make_ready(&self) -> Result<()> {
+        self.now().0.make_ready()
+    }
+
     fn persist_snapshot(&self, key: &SnapshotKey) -> Result<()> {
         self.now().0.persist_snapshot(key)
     }
