@@ -97,10 +97,13 @@ struct Daemon {
     child: Child,
     socket: PathBuf,
     remains: Remains,
+    _memory: InMemory,
 }
 
 impl Daemon {
-    fn start(mut command: Command, socket: PathBuf, log: &Path, remains: Remains) -> Result<Self> {
+    /// With a directory in memory for its `--exec-root`.
+    fn start(mut command: Command, socket: PathBuf, log: &Path, remains: Remains, memory: InMemory) -> Result<Self> {
+        command.arg("--exec-root").arg(&memory.0);
         let file = std::fs::File::create(log).with_context(|| format!("make {}", log.display()))?;
         command.args(["--cgroup-parent", &remains.cgroup_parent()]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let shown = format!("{command:?}");
@@ -115,7 +118,7 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Self { child, socket, remains })
+        Ok(Self { child, socket, remains, _memory: memory })
     }
 
     fn pid(&self) -> i32 {
@@ -170,9 +173,9 @@ impl Dhow {
 
     fn start_daemon(mut command: Command, scratch: &Path, program: &Path, archive: &Path, name: &'static str) -> Result<Self> {
         let socket = scratch.join("dhow.sock");
-        command.arg("--data-root").arg(scratch.join("dd")).arg("--exec-root").arg(scratch.join("dx"));
+        command.arg("--data-root").arg(scratch.join("dd"));
         command.arg("--pidfile").arg(scratch.join("dp")).arg("-H").arg(format!("unix://{}", socket.display()));
-        let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"), Remains::new(scratch, "dd"))?;
+        let daemon = Daemon::start(command, socket, &scratch.join("dhow.log"), Remains::new(scratch, "dd"), InMemory::new(scratch, "dx")?)?;
         let dhow = Self { program: program.into(), daemon, name };
         load(&dhow, archive)?;
         Ok(dhow)
@@ -230,10 +233,11 @@ impl Docker {
         let socket = scratch.join("docker.sock");
         let config = scratch.join("docker.json");
         std::fs::write(&config, "{}").context("write a configuration that says nothing")?;
-        command.arg("--config-file").arg(config).arg("--data-root").arg(scratch.join("od")).arg("--exec-root").arg(scratch.join("ox"));
+        command.arg("--config-file").arg(config).arg("--data-root").arg(scratch.join("od"));
         command.arg("--pidfile").arg(scratch.join("op")).arg("-H").arg(format!("unix://{}", socket.display()));
         command.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
-        let daemon = Daemon::start(command, socket, &scratch.join("docker.log"), Remains::new(scratch, "od"))?;
+        let daemon =
+            Daemon::start(command, socket, &scratch.join("docker.log"), Remains::new(scratch, "od"), InMemory::new(scratch, "ox")?)?;
         let docker = Self { program, daemon };
         load(&docker, archive)?;
         Ok(docker)
@@ -273,6 +277,7 @@ impl Candidate for Docker {
 pub(crate) struct Podman {
     program: PathBuf,
     scratch: PathBuf,
+    memory: InMemory,
 }
 
 impl Podman {
@@ -282,7 +287,7 @@ impl Podman {
         // Its default raises a limit, which not every machine lets root do.
         let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
         std::fs::write(scratch.join("containers.conf"), limits).context("write podman's settings")?;
-        let podman = Self { program, scratch: scratch.to_path_buf() };
+        let podman = Self { program, scratch: scratch.to_path_buf(), memory: InMemory::new(scratch, "px")? };
         load(&podman, archive)?;
         let mut trial = podman.command(&["run", "--rm", "--network", "none", "busybox", "true"]).context("a command")?;
         quiet(&mut trial).context("it does not run here")?;
@@ -299,7 +304,7 @@ impl Candidate for Podman {
     }
     fn command(&self, words: &[&str]) -> Option<Command> {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.scratch.join("pd")).arg("--runroot").arg(self.scratch.join("px"));
+        command.arg("--root").arg(self.scratch.join("pd")).arg("--runroot").arg(&self.memory.0);
         // crun, its default, does not run on a hybrid of cgroup v1 and v2; runc is what docker uses too.
         if let Some(runc) = find("runc") {
             command.arg("--runtime").arg(runc);
@@ -328,6 +333,26 @@ impl Drop for Unmount {
             if let Err(error) = output(command("umount", &["-l"]).arg(target)) {
                 eprintln!("left behind: {error:#}");
             }
+        }
+    }
+}
+
+/// A directory for what does not outlive the machine, in memory as `/run` is; gone with this.
+struct InMemory(PathBuf);
+
+impl InMemory {
+    fn new(scratch: &Path, name: &str) -> Result<Self> {
+        let dir = scratch.join(name);
+        std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
+        quiet(command("mount", &["-t", "tmpfs", "tmpfs"]).arg(&dir))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        if let Err(error) = quiet(command("umount", &["-l"]).arg(&self.0)) {
+            eprintln!("left behind: {error:#}");
         }
     }
 }

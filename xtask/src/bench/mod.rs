@@ -16,10 +16,11 @@ mod streams;
 mod transfers;
 
 use crate::paths::{Scratch, root};
-use crate::shell::{command, run as execute};
+use crate::shell::{command, quiet, run as execute};
 use crate::{build, images, setup};
 use anyhow::{Context, Result, bail};
 use candidates::Candidate;
+use std::path::{Path, PathBuf};
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,14 @@ pub(crate) struct Amount {
     containers: usize,
     /// Containers whose stats are asked for at once.
     watched: usize,
+}
+
+/// On ext4, has what is below a directory apart from each other, as below a disk's root: whoever makes a file passes over those that were
+/// removed nearby in the last minutes, and so one candidate's would be in another's way. Other filesystems do not know it.
+fn apart(dir: &Path) {
+    if let Err(error) = quiet(command("chattr", &["+T"]).arg(dir)) {
+        println!("candidates lie side by side on the disk: {error:#}");
+    }
 }
 
 /// What can be measured.
@@ -60,17 +69,23 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let stream = build::build(&["--release", "-p", "dhow-bench-floor"], "stream")?;
 
     let scratch = Scratch::new("db")?;
+    apart(scratch.path());
     let _unmount = candidates::Unmount(scratch.path().to_path_buf());
+    let own = |name: &str| -> Result<PathBuf> {
+        let dir = scratch.path().join(name);
+        std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
+        Ok(dir)
+    };
     let archive = images.join("busybox.tar");
     let mut all: Vec<Box<dyn Candidate>> = Vec::new();
-    all.push(Box::new(candidates::Floor::new(scratch.path(), &floor, &archive).context("prepare the bare kernel's part")?));
-    all.push(Box::new(candidates::Dhow::start(scratch.path(), &dhow, &archive).context("start dhow")?));
+    all.push(Box::new(candidates::Floor::new(&own("f")?, &floor, &archive).context("prepare the bare kernel's part")?));
+    all.push(Box::new(candidates::Dhow::start(&own("d")?, &dhow, &archive).context("start dhow")?));
     let mut missing = Vec::new();
-    match candidates::Docker::start(scratch.path(), &archive) {
+    match candidates::Docker::start(&own("o")?, &archive) {
         Ok(docker) => all.push(Box::new(docker)),
         Err(error) => missing.push(format!("docker: {error:#}")),
     }
-    match candidates::Podman::start(scratch.path(), &archive) {
+    match candidates::Podman::start(&own("p")?, &archive) {
         Ok(podman) => all.push(Box::new(podman)),
         Err(error) => missing.push(format!("podman: {error:#}")),
     }

@@ -30,8 +30,11 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results, missing
     let mut page = String::from(
         "# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns, 100 ms of rest before each sample; whole\n",
     );
-    let _ok =
-        writeln!(page, "commands from process creation to exit; {} samples each, after two to warm up. Milliseconds.\n", amount.samples);
+    let _ok = writeln!(
+        page,
+        "commands from process creation to exit; {} samples each, after two to warm up. Milliseconds.\n\nEach candidate has a place of its own on the disk (ext4: another block group), and its runtime directory in memory, as `/run` is.\n",
+        amount.samples
+    );
     let _ok = writeln!(page, "{}", machine());
     for candidate in candidates {
         let _ok = writeln!(page, "- {}: {}", candidate.name(), candidate.version());
