@@ -119,6 +119,8 @@ fn play(socket: &Path, newest: u16) -> BTreeMap<String, Shape> {
     let exec = post(socket, &versioned("/containers/box/exec"), r#"{"Cmd":["sleep","1000"]}"#);
     let exec = exec["Id"].as_str().expect("an exec").to_owned();
     post(socket, &versioned(&format!("/exec/{exec}/start")), r#"{"Detach":true}"#);
+    // Its event is to lie before the end of those that are asked for, however long the questions before it take.
+    assert_eq!(http::get(socket, &versioned("/containers/box/top")).expect("an answer").status, 200);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 1;
     for minor in OLDEST..=newest {
         for (name, path) in ASKED {
