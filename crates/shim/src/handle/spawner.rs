@@ -8,6 +8,7 @@ use crate::config::ShimConfig;
 use crate::process::hello;
 use crate::protocol::{FromShim, FromSpawner, State, ToShim, ToSpawner};
 use crate::spawner::{NAME, PADDING};
+use dhow_runtime::{Failure, Step};
 use dhow_sys::{fdpass, sealed};
 use oci_spec::runtime::LinuxNamespaceType;
 use serde::Serialize;
@@ -199,20 +200,21 @@ impl Prepared {
 }
 
 /// Whether we can mount a container's root filesystem as well as its shim, while that one does other things. In a user namespace it has to be
-/// mapped, and another runtime makes its own.
+/// mapped, and another runtime makes its own. It and its layers have to fit into one message: that is known before, since a volatile
+/// overlay can be mounted only once.
 fn may_mount(config: &ShimConfig) -> bool {
     let namespaces = config.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
     let mapped = namespaces.is_some_and(|all| all.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User));
-    config.runtime.is_none() && !mapped
+    config.runtime.is_none() && !mapped && config.root.lower.len() < fdpass::MAX_FDS
 }
 
-/// Mounts it, detached, and sends it: root, then its layers. Without descriptors, the shim is to try itself: it can tell why that fails.
+/// Mounts it, detached, and sends it: root, then its layers; or why that failed, in the words of a shim that tries.
 async fn send_root(wire: &Wire, config: &ShimConfig) -> io::Result<()> {
     let overlay = config.root.clone();
     let mounted = tokio::task::spawn_blocking(move || overlay.mount_held()).await.map_err(io::Error::other)?;
-    let mounted = mounted.ok().filter(|(_, layers)| layers.len() < fdpass::MAX_FDS);
+    let mounted = mounted.map_err(|error| Failure::io(Step::Root, "overlay", error));
     let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
-    match wire.send(&"root", &fds).await {
+    match wire.send(&mounted.as_ref().map(|_| ()), &fds).await {
         // Its answer, or the lack of one, says more.
         Err(error) if is_death(&error) => Ok(()),
         sent => sent,

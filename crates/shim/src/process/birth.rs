@@ -165,8 +165,11 @@ fn make(
     let (stdio, ends) = streams(config, map.as_deref())?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| fail(Step::Io, "subreaper", &e.into()))?;
     phases.done("streams");
-    let mounted = if config.root_follows { receive_root(control)? } else { None };
-    phases.done("root");
+    let mut mounted = None;
+    if config.root_follows {
+        mounted = Some(receive_root(control)?);
+        phases.done("root");
+    }
     let mut launched = undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, (mounted, &found.trees), root)?;
     let at = now();
     phases.list.append(&mut launched.timings);
@@ -220,12 +223,15 @@ fn make(
     Ok(shim)
 }
 
-/// The root filesystem, if the daemon could mount it: else we try, and can tell why not. A daemon that goes before has not started anything.
-fn receive_root(control: &OwnedFd) -> Result<Option<Mounted>, Failure> {
+/// The root filesystem, or why the daemon could not mount it. A daemon that goes before has not started anything.
+fn receive_root(control: &OwnedFd) -> Result<Mounted, Failure> {
+    let broken = |e: io::Error| fail(Step::Root, "from the daemon", &e);
     let received = dhow_sys::fdpass::recv(control).and_then(|message| message.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
-    let (_, fds) = received.map_err(|e| fail(Step::Root, "from the daemon", &e))?;
+    let (body, fds) = received.map_err(broken)?;
+    serde_json::from_slice::<Result<(), Failure>>(&body).map_err(|e| broken(e.into()))??;
     let mut fds = fds.into_iter();
-    Ok(fds.next().map(|root| (root, fds.collect())))
+    let root = fds.next().ok_or_else(|| broken(io::ErrorKind::InvalidData.into()))?;
+    Ok((root, fds.collect()))
 }
 
 /// A directory where there is nothing yet. It belongs to the container's root.

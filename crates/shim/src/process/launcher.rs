@@ -69,8 +69,8 @@ impl Launcher {
         }
     }
 
-    /// Creates the container and starts its program. `mounted` is its root filesystem, where that is there already; `root` keeps the root filesystem of one that did not start. A foreign runtime's
-    /// cgroup is known for good afterwards.
+    /// Creates the container and starts its program. `mounted` is its root filesystem, where that is there already; `root` keeps that of one
+    /// that did not start. A foreign runtime's cgroup is known for good afterwards.
     pub(crate) fn launch(
         &mut self,
         config: &ShimConfig,

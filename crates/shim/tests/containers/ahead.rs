@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("ahead::one_that_has_died_is_replaced", one_that_has_died_is_replaced),
     ("ahead::a_user_namespace_owns_its_network", a_user_namespace_owns_its_network),
     ("ahead::a_root_that_cannot_be_mounted", a_root_that_cannot_be_mounted),
+    ("ahead::a_root_of_many_layers", a_root_of_many_layers),
     ("ahead::its_memory_is_given_back", its_memory_is_given_back),
 ];
 
@@ -47,7 +48,7 @@ fn a_container_in_one() {
         let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new()).await.unwrap();
         assert_eq!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 3);
-        // The daemon had the root by the time it was needed, or soon after.
+        // Its root came from the daemon.
         assert!(running.timings.iter().any(|(name, _)| name == "root"), "{:?}", running.timings);
         let own = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
         let logged = place.logged();
@@ -87,6 +88,25 @@ fn a_root_that_cannot_be_mounted() {
             assert!(!place.dir().exists());
         }
         assert_eq!(told[0], told[1]);
+        children(&spawner, 0);
+    });
+}
+
+/// More than fit into a message: the shim mounts it, and nobody has before, since a volatile overlay can be mounted only once.
+fn a_root_of_many_layers() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, _) = prepare(&spawner).await;
+        let place = Place::new();
+        let mut config = place.config(&["/bin/true"]);
+        let layers = (0..dhow_sys::fdpass::MAX_FDS).map(|n| place.path().join(n.to_string()));
+        config.root.lower.extend(layers.map(|dir| {
+            std::fs::create_dir(&dir).unwrap();
+            dir.into()
+        }));
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
+        assert!(running.timings.iter().all(|(name, _)| name != "root"), "{:?}", running.timings);
+        assert_eq!(exit_and_release(&place, &mut running).await, 0);
         children(&spawner, 0);
     });
 }
