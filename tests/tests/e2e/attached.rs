@@ -3,8 +3,9 @@
 use dhow_tests::{Cmd, Engine, engine, finish_child, http, skip, until};
 use std::process::Child;
 
-/// A script that says when it runs, and ends when there is a file.
-const UNTIL_TOLD: &str = "echo before; while [ ! -e /go ]; do sleep 0.02; done; echo after; exit 4";
+/// A script that says when it runs, and ends when it gets SIGUSR1. (Not when an `exec` makes a file: that would end
+/// with the container, before its own end.)
+const UNTIL_TOLD: &str = "trap go=1 USR1; echo before; until [ \"$go\" ]; do sleep 0.02; done; echo after; exit 4";
 /// One that ends by itself on SIGUSR1.
 const UNTIL_USR1: &str = "trap 'echo got; exit 9' USR1; echo ready; while :; do sleep 0.02; done";
 
@@ -16,10 +17,11 @@ fn attached(engine: &Engine) -> usize {
 /// Every client sees what comes after it joined, and the code.
 fn several(engine: &Engine, client: impl Fn(&[&str]) -> Cmd) {
     engine.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", UNTIL_TOLD]).ok();
+    until("the script runs", || engine.run("logs box").stdout().contains("before"));
     let before = attached(engine);
     let clients: Vec<Child> = (0..3).map(|_| client(&["attach", "--no-stdin", "box"]).spawn()).collect();
     until("all have joined", || attached(engine) == before + 3);
-    engine.ok("exec box touch /go");
+    engine.ok("kill -s USR1 box");
     for child in clients {
         let out = finish_child(child);
         assert_eq!((out.code, out.stdout().trim_start_matches("before\n"), out.stderr().as_str()), (4, "after\n", ""), "{out}");

@@ -247,7 +247,7 @@ fn sizes_of_terminals() {
 #[test]
 fn signals_of_stop_and_restart() {
     let engine = Engine::new();
-    let script = "echo up >> /up; trap 'exit 4' USR1; while :; do sleep 0.05; done";
+    let script = "trap 'exit 4' USR1; echo up >> /up; while :; do sleep 0.05; done";
     engine.dhow(["run", "-d", "--name", "box", "--init", "busybox", "sh", "-c", script]).ok();
     let ups = || engine.dhow(["exec", "box", "cat", "/up"]).run().stdout().lines().count();
     let ready = |count: usize| until("it is up", || ups() == count);
@@ -267,11 +267,13 @@ fn signals_of_stop_and_restart() {
 #[test]
 fn a_followed_log() {
     let engine = Engine::new();
-    engine.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo one; until [ -f /go ]; do sleep 0.1; done; echo two"]).ok();
+    let script = "trap go=1 USR1; echo one; until [ \"$go\" ]; do sleep 0.05; done; echo two";
+    engine.dhow(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
+    until("it is heard", || engine.run("logs box").stdout() == "one\n");
     let follow = || http::get(&engine.socket(), "/containers/box/logs?stdout=1&follow=1").expect("an answer");
     let heard = std::thread::scope(|scope| {
         let heard = scope.spawn(follow);
-        engine.ok("exec box touch /go");
+        engine.ok("kill -s USR1 box");
         heard.join().expect("no panic")
     });
     assert_eq!(unframed(&heard.body), "one\ntwo\n");
