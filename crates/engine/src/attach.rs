@@ -1,6 +1,6 @@
 //! Attaching clients: detach keys, and the logs of a container that does not run.
 
-use crate::client::{AttachRequest, Client, frame, write_all};
+use crate::client::{AttachRequest, Client, Head, frame, write_all};
 use crate::container::command::{Attach, Command};
 use crate::container::machine::is_active;
 use crate::container::slot::Slot;
@@ -51,8 +51,14 @@ pub(crate) fn check(parts: &Parts, name: &str, request: &AttachRequest) -> Resul
     }
 }
 
-/// Gives a client to a container. Its head is written in any case.
-pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachRequest, mut client: Client) -> Result<()> {
+/// Gives a client to a container. Its head is written in any case; `head`, where it was taken out, with the start, or by the caller.
+pub(crate) async fn attach(
+    parts: &Arc<Parts>,
+    name: &str,
+    request: AttachRequest,
+    mut client: Client,
+    head: Option<Arc<Head>>,
+) -> Result<()> {
     let found = check(parts, name, &request).and_then(|container| Ok((parts.registry.get(&container.id)?, container)));
     let (slot, container) = match found {
         Ok(found) => found,
@@ -78,7 +84,7 @@ pub(crate) async fn attach(parts: &Arc<Parts>, name: &str, request: AttachReques
         replay: request.logs,
         stream: request.stream,
     };
-    let attach = Attach { config, client };
+    let attach = Attach { config, client, head };
     slot.ask(|reply| Command::Attach { attach, reply }).await
 }
 

@@ -2,6 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A client that takes nothing for this long loses the rest of the logs.
@@ -50,6 +51,33 @@ impl Client {
             Ok(())
         };
         tokio::task::spawn_blocking(look).await.map_err(std::io::Error::other)?
+    }
+}
+
+/// The head of a client that is attached to be there when the container starts: it comes before what the program writes, and not sooner than it
+/// must, since who reads it takes the processor from those that make the container.
+#[derive(Debug)]
+pub struct Head {
+    socket: OwnedFd,
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl Head {
+    /// Takes it out of the client.
+    ///
+    /// # Errors
+    /// The socket cannot be duplicated.
+    pub fn of(client: &mut Client) -> std::io::Result<Arc<Self>> {
+        let socket = client.socket.try_clone()?;
+        Ok(Arc::new(Self { socket, bytes: Mutex::new(std::mem::take(&mut client.head)) }))
+    }
+
+    /// Writes it, if that was not done.
+    pub fn write(&self) {
+        let bytes = std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = write_now(&self.socket, &bytes) {
+            tracing::debug!(%error, "a client has gone before it was answered");
+        }
     }
 }
 
@@ -138,6 +166,23 @@ mod tests {
         // Who never reads is not waited for for ever.
         write_now(&client.socket, b"more").unwrap();
         client.settled_within(Duration::from_millis(1)).await.unwrap();
+    }
+
+    #[test]
+    fn a_head_is_written_once() {
+        use std::io::Read;
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut client = Client { socket: ours.into(), early: Vec::new(), head: b"head".to_vec() };
+        let head = Head::of(&mut client).unwrap();
+        client.greet().unwrap();
+        write_now(&client.socket, b"<").unwrap();
+        head.write();
+        head.write();
+        write_now(&client.socket, b">").unwrap();
+        drop((client, head));
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "<head>");
     }
 
     #[tokio::test]

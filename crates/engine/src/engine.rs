@@ -1,7 +1,7 @@
 //! The engine: what a front end calls. Cheap to clone. No call waits for an operation on another object.
 
 use crate::ahead::{self, Ahead};
-use crate::client::{AttachRequest, Client, ExecStart};
+use crate::client::{AttachRequest, Client, ExecStart, Head};
 use crate::container::command::{Command, WaitFor};
 use crate::container::machine::is_active;
 use crate::container::slot::not_running;
@@ -367,7 +367,18 @@ impl Engine {
     /// Gives a client to the container: at once when it runs, at its start otherwise. Where no live stream is wanted, the client gets the logs
     /// and is closed.
     pub async fn attach(&self, name: &str, request: AttachRequest, client: Client) -> Result<()> {
-        attach::attach(&self.parts, name, request, client).await
+        attach::attach(&self.parts, name, request, client, None).await
+    }
+
+    /// Gives a client to a container, and starts that. The client's head is written when the program is about to run, or before an error.
+    pub async fn attach_and_start(&self, name: &str, request: AttachRequest, mut client: Client) -> Result<()> {
+        let head = Head::of(&mut client).map_err(|e| Error::internal("answer a client of container", name, e))?;
+        let done = match attach::attach(&self.parts, name, request, client, Some(head.clone())).await {
+            Ok(()) => self.start(name).await,
+            failed => failed,
+        };
+        head.write();
+        done
     }
 
     /// Resizes the terminal.

@@ -65,17 +65,23 @@ pub(crate) fn described(parts: &Parts, container: &Container) -> Sandbox {
     }
 }
 
-/// Writes a file of the sandbox, or leaves the one that is there.
+/// Writes a file of the sandbox, or leaves the one that is there. It is cut afterwards, where it was longer: ext4 writes a file to the disk when
+/// it is closed that was emptied before, also one that was empty.
 fn write(path: &Path, bytes: &[u8], anew: bool) -> Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).mode(0o644);
     if anew {
-        options.create(true).truncate(true)
+        options.create(true)
     } else {
         options.create_new(true)
     };
+    let fill = |mut file: std::fs::File| {
+        file.write_all(bytes)?;
+        let length = bytes.len() as u64;
+        if anew && file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
+    };
     match options.open(path) {
-        Ok(mut file) => file.write_all(bytes).map_err(|e| Error::internal("write", path.display(), e)),
+        Ok(file) => fill(file).map_err(|e| Error::internal("write", path.display(), e)),
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(Error::internal("create", path.display(), e)),
     }
@@ -230,5 +236,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         write(&path, b"3", true).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"3");
+        write(&path, b"four", true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"four");
     }
 }

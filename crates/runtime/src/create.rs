@@ -94,10 +94,10 @@ impl Create<'_> {
         self.make(false, None)
     }
 
-    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace, whose loopback is up. Not
-    /// where the container has hooks, devices to be moved in or a user namespace, which come first: a caller that finds it was not called
-    /// does its work afterwards.
-    pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>)) -> Result<Created> {
+    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace, whose loopback is up. Where it
+    /// answers that the program may run, that is also started, as by [`Create::run_and_start`]. Not where the container has hooks, devices
+    /// to be moved in or a user namespace, which come first: a caller that finds it was not called does its work afterwards.
+    pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>) -> bool) -> Result<Created> {
         self.make(false, Some(work))
     }
 
@@ -106,7 +106,7 @@ impl Create<'_> {
         self.make(true, None)
     }
 
-    fn make(self, start: bool, beside: Option<&mut dyn FnMut(BorrowedFd<'_>)>) -> Result<Created> {
+    fn make(self, mut start: bool, beside: Option<Work<'_>>) -> Result<Created> {
         let mut clock = Clock::start();
         let mut plan = validate::plan(self.spec)?;
         rootless::settle(&mut plan)?;
@@ -160,7 +160,7 @@ impl Create<'_> {
         clock.mark("clone");
         let child = Child { plan: &plan, pid, pidfd: &pidfd, socket: &ours, owners: &owners, listener, grouped_late };
         let mut shared = None;
-        match self.accompany(&child, (start, beside), &mut clock, &mut shared) {
+        match self.accompany(&child, (&mut start, beside), &mut clock, &mut shared) {
             Ok(((root, layers), ready)) => {
                 clock.phases.extend(ready.timings);
                 let (netns, console, start_time) = (ready.netns, ready.console, ready.start_time);
@@ -210,7 +210,7 @@ impl Create<'_> {
     fn accompany(
         &self,
         child: &Child<'_>,
-        (start, beside): (bool, Option<&mut dyn FnMut(BorrowedFd<'_>)>),
+        (start, beside): (&mut bool, Option<Work<'_>>),
         clock: &mut Clock,
         shared: &mut Option<(OwnedFd, u64)>,
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
@@ -243,17 +243,17 @@ impl Create<'_> {
         self.manner.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
         if let Some(work) = beside {
             let netns = sync::until_network(socket)?.ok_or(None)?;
-            work(netns.as_fd());
+            *start |= work(netns.as_fd());
             clock.mark("network");
         }
         if let Some(listener) = child.listener {
             listener.attend(socket, pid, child.pidfd)?;
         }
-        if start {
+        if *start {
             sent = sent.and_then(|()| fdpass::send(socket, b"go", &[]));
         }
         let start_time = process::start_time(pid);
-        let ready = if start { sync::until_exec(socket)?.ready } else { sync::until_ready(socket)? };
+        let ready = if *start { sync::until_exec(socket)?.ready } else { sync::until_ready(socket)? };
         let (timings, fds) = ready.ok_or(None)?;
         sent.at(Step::Io, "sync")?;
         let start_time = start_time.at(Step::Other, "start time")?;
@@ -285,6 +285,9 @@ fn home(forked: Result<Forked>, time: Option<timens::Own>) -> Result<Forked> {
         (Err(failure), Some(own)) => own.back().and(Err(failure)),
     }
 }
+
+/// What is done beside the child's steps; whether its program may run then.
+type Work<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> bool;
 
 /// The child as its parent knows it.
 #[derive(Clone, Copy)]

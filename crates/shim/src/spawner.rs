@@ -68,6 +68,8 @@ fn prepare() -> io::Result<(OwnedFd, Signals)> {
     let _ = dhow_sys::title::set(NAME);
     // Looked up once and inherited by every shim.
     dhow_runtime::cgroup::mode();
+    // Where the kernel has no large pages there are none to avoid.
+    let _ = dhow_sys::alloc::in_small_pages();
     Ok((socket, Signals::block_all()?))
 }
 

@@ -1,4 +1,4 @@
-//! Memory given back by a small process that has finished a large task and will now mostly wait.
+//! Memory given back by a small process that has finished a large task and will now mostly wait, and memory that it does not take.
 
 use std::io;
 
@@ -8,7 +8,16 @@ use std::io;
 pub fn shed() -> io::Result<()> {
     trim();
     drop_stack()?;
-    drop_program()
+    advise_program(libc::MADV_DONTNEED)
+}
+
+/// Never maps code and constants in huge pages, here or in a child: of a page that is touched all would count as the process's, and the kernel
+/// makes such pages by itself where a file in memory may have them.
+///
+/// # Errors
+/// `EINVAL` from a kernel without huge pages.
+pub fn in_small_pages() -> io::Result<()> {
+    advise_program(libc::MADV_NOHUGEPAGE)
 }
 
 fn trim() {
@@ -48,16 +57,25 @@ fn stack(maps: &str) -> Option<(usize, usize)> {
     Some((usize::from_str_radix(low, 16).ok()?, usize::from_str_radix(high, 16).ok()?))
 }
 
-fn drop_program() -> io::Result<()> {
-    let mut result = 0i32;
+/// What is said of the program's read-only segments, and the last error.
+struct Advice {
+    advice: libc::c_int,
+    result: i32,
+}
+
+/// Only advice that leaves the bytes of a file's pages as they are.
+fn advise_program(advice: libc::c_int) -> io::Result<()> {
+    let mut advice = Advice { advice, result: 0 };
     // SAFETY: the callback has the C library's signature, is called before this returns and only in this thread, and is given a pointer to
-    // `result`, which lives as long.
-    unsafe { libc::dl_iterate_phdr(Some(drop_segments), (&raw mut result).cast()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+    // `advice`, which lives as long.
+    unsafe { libc::dl_iterate_phdr(Some(advise_segments), (&raw mut advice).cast()) };
+    if advice.result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(advice.result)) }
 }
 
 /// Called with the program itself first; its answer ends the iteration.
-extern "C" fn drop_segments(info: *mut libc::dl_phdr_info, _size: libc::size_t, result: *mut libc::c_void) -> libc::c_int {
+extern "C" fn advise_segments(info: *mut libc::dl_phdr_info, _size: libc::size_t, advice: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: it is the `Advice` of `advise_program`, which nobody else uses meanwhile.
+    let advice = unsafe { &mut *advice.cast::<Advice>() };
     // SAFETY: the C library passes a valid description whose header table has that many entries and lives as long as the program.
     let (base, headers) = unsafe { ((*info).dlpi_addr, std::slice::from_raw_parts((*info).dlpi_phdr, usize::from((*info).dlpi_phnum))) };
     for header in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0) {
@@ -65,11 +83,11 @@ extern "C" fn drop_segments(info: *mut libc::dl_phdr_info, _size: libc::size_t, 
         let end = (base + header.p_vaddr + header.p_memsz) as usize;
         let length = (end - start).next_multiple_of(page());
         // SAFETY: the range is a loaded segment of this program, whole pages. It was never writable, so every page of it is as in the file that is
-        // mapped, and is read from there again when it is touched next. Running code in it is no hindrance: that is a touch.
-        let ret = unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), length, libc::MADV_DONTNEED) };
+        // mapped; one that the advice gives up is read from there again when it is touched next, and other advice is about the size of pages.
+        // Running code in it is no hindrance: that is a touch.
+        let ret = unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(start), length, advice.advice) };
         if ret != 0 {
-            // SAFETY: `result` is the i32 of `drop_program`.
-            unsafe { *result.cast::<i32>() = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) };
+            advice.result = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
         }
     }
     1
@@ -85,6 +103,8 @@ mod tests {
         drop(vec![1u8; 100_000]);
         let text = format!("{} {}", 1.5, "constant");
         shed().unwrap();
+        // A kernel without them says so; nothing is lost either way.
+        let _ = in_small_pages();
         shed().unwrap();
         assert!(kept.iter().all(|&b| b == 7));
         assert_eq!(text, "1.5 constant");

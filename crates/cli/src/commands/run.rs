@@ -61,18 +61,23 @@ async fn run_container(app: &App, client: &Client, parsed: &Parsed, body: &Creat
     let config = &body.config;
     let attached = config.attach_stdin || config.attach_stdout || config.attach_stderr;
     let refused = |error: Error| error.of_command(app.program, &app.path, ENGINE_ERROR);
-    // Signals that come while it is made are kept for it.
-    let caught = (attached && parsed.is_or_default_on("sig-proxy")).then(signals::catch_all);
+    // While the engine is busy creating.
     let ahead = async {
-        // While the engine is busy creating, open what the start will need.
         if !attached {
+            // What the start will need.
             let _not_now = client.preconnect(1).await;
+            return None;
         }
+        // The request goes first.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        // Signals that come while it is made are kept for it.
+        parsed.is_or_default_on("sig-proxy").then(signals::catch_all)
     };
     let streams =
         Streams { stdin: config.attach_stdin, tty: config.tty, stdout: config.attach_stdout, stderr: config.attach_stderr, detach };
     let then = if attached { Then::Run(attach_request("", &streams, parsed.value("detach-keys")).query_text()) } else { Then::Start };
-    let (created, ()) = tokio::join!(create::create(app, client, parsed, body, &then), ahead);
+    let (created, caught) = tokio::join!(create::create(app, client, parsed, body, &then), ahead);
     let Created { id, stream } = created.map_err(refused)?;
     let forward = async {
         match caught {

@@ -46,10 +46,7 @@ impl Run {
         app.runs.keep(id, Outcome { started, ended });
         let name = id.to_owned();
         let then = move |client: Client| async move {
-            let done = match app.engine.attach(&name, self.attach, client).await {
-                Ok(()) => app.engine.start(&name).await,
-                failed => failed,
-            };
+            let done = app.engine.attach_and_start(&name, self.attach, client).await;
             // Who asked may have gone; the container runs, as it would after a start by a client that goes.
             if let Err(Err(error)) = tell.send(done.map_err(Failure::from)) {
                 tracing::debug!(container = name, error = error.0.message, "a container was not started");

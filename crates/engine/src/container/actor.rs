@@ -570,6 +570,9 @@ impl Actor {
             return;
         }
         if let Some(live) = &self.live {
+            if let Some(head) = attach.head.take() {
+                head.write();
+            }
             let shim = live.shim.clone();
             let id = self.container.id.clone();
             self.tell("attach", &[]);

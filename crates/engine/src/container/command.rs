@@ -1,6 +1,6 @@
 //! What can be asked of a container's actor.
 
-use crate::client::Client;
+use crate::client::{Client, Head};
 use crate::error::Result;
 use crate::model::network::{Membership, Network};
 use crate::model::{Container, Resources};
@@ -29,6 +29,8 @@ pub enum WaitFor {
 pub(crate) struct Attach {
     pub(crate) config: AttachConfig,
     pub(crate) client: Client,
+    /// The client's head, where it is not to be written before the container starts.
+    pub(crate) head: Option<Arc<Head>>,
 }
 
 /// What an exec needs of its container.

@@ -83,11 +83,11 @@ impl Actor {
         super::links::close(&self.parts, &self.container);
         network::detach(&self.parts.networks, &mut self.container);
         // One that goes by itself is told of before that is written: should we die in between, the next engine finds it ended, and removes it.
-        let mut forgotten = (removed && self.container.request.auto_remove).then(|| self.parts.store.delete(&self.container.id));
-        let mut recorded = match (&forgotten, removed) {
-            (Some(_), _) => Ok(()),
-            (None, true) => self.parts.store.delete(&self.container.id).await,
-            (None, false) => self.parts.store.state(&self.container.id, &self.container.state).await,
+        let by_itself = removed && self.container.request.auto_remove;
+        let mut recorded = match (by_itself, removed) {
+            (true, _) => Ok(()),
+            (false, true) => self.parts.store.delete(&self.container.id).await,
+            (false, false) => self.parts.store.state(&self.container.id, &self.container.state).await,
         };
         self.publish();
         // Begun before anybody hears of the end: who finds the disk full then knows what to wait for.
@@ -96,8 +96,8 @@ impl Actor {
             self.parts.registry.remove(&self.container.id);
         }
         self.answer_waiters(removed);
-        if let Some(forgotten) = forgotten.take() {
-            recorded = forgotten.await;
+        if by_itself {
+            recorded = self.parts.store.delete(&self.container.id).await;
         }
         if let Err(error) = &recorded {
             tracing::error!(container = self.container.id, %error, "the exit was not recorded");

@@ -97,12 +97,14 @@ impl Actor {
             }
         };
         let (Prepared { mut config, sandbox, user, log_path }, mounted) = prepared;
-        let (attach, mut clients): (Vec<_>, Vec<OwnedFd>) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .filter(|p| !crate::client::hung_up(&p.client.socket))
-            .map(|p| (p.config, p.client.socket))
-            .unzip();
-        config.attach = attach;
+        let (mut clients, mut heads) = (Vec::<OwnedFd>::new(), Vec::new());
+        for pending in std::mem::take(&mut self.pending) {
+            if !crate::client::hung_up(&pending.client.socket) {
+                config.attach.push(pending.config);
+                clients.push(pending.client.socket);
+                heads.extend(pending.head);
+            }
+        }
         let mut later = Vec::new();
         if let Some(attached) = attached {
             config.network = Some(attached.config);
@@ -112,7 +114,8 @@ impl Actor {
             self.parts.store.update_later(&self.container);
         }
         let computed = begun.elapsed();
-        match self.parts.spawner.spawn_with(self.parts.ahead.take(), config, clients).await {
+        let greet = || heads.iter().for_each(|head| head.write());
+        match self.parts.spawner.spawn_with(self.parts.ahead.take(), config, clients, &greet).await {
             Ok(running) => {
                 self.container.sandbox = sandbox;
                 self.container.log_path = log_path;

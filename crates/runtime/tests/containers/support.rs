@@ -119,6 +119,7 @@ impl Place {
             create.run_beside(&mut |netns| {
                 bind_at_loopback(netns);
                 told.push(rustix::fs::fstat(netns).unwrap().st_ino);
+                false
             })
         })
     }

@@ -1,15 +1,10 @@
 //! A shim that is there before its container is known: forked when somebody is about to start one, with what every container needs and
-//! what takes longest to make, a network namespace. It has also been through the first steps of a start once: a forked process has none of
-//! its program's pages, and the first touch of each takes as long as a small system call.
+//! what takes longest to make, a network namespace.
 
 use crate::config::ShimConfig;
 use crate::process;
-use dhow_runtime::cgroup::Cgroup;
-use dhow_runtime::{Create, Failure, Manner, Root, Stdio};
 use dhow_sys::{fdpass, net};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -31,32 +26,10 @@ pub(crate) fn run(control: OwnedFd) -> i32 {
         // A shim in the wrong namespace would make links there.
         Err(Failed::Back(_)) => return 1,
     };
-    if !waits(&control) {
-        rehearse();
-    }
     match fdpass::recv(&control) {
         Ok(Some((raw, clients))) => process::run(raw, control, clients, Ahead { netns }),
         Ok(None) | Err(_) => 0,
     }
-}
-
-/// Whether there is something to read already: then there is no time to pass.
-fn waits(control: &OwnedFd) -> bool {
-    poll(&mut [PollFd::new(control, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-/// A container that nobody can make: it has a terminal, and the caller has none for it.
-const REHEARSAL: &str = include_str!("rehearsal.json");
-
-/// Reads and checks the specification of a container, which fails before anything is made.
-fn rehearse() -> Option<Failure> {
-    let config: ShimConfig = serde_json::from_str(REHEARSAL).ok()?;
-    let cgroup = Cgroup::at(&super::birth::cgroup_path(&config)).ok()?;
-    let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    let stdio = Stdio::Given { stdin: null().ok()?, stdout: null().ok()?, stderr: null().ok()? };
-    let (root, seccomp) = (Root::Mapped(config.root), config.seccomp.as_ref());
-    let create = Create { spec: &config.spec, root, cgroup: &cgroup, seccomp, stdio, trees: &[], hooks: None, manner: Manner::default() };
-    create.run().err()
 }
 
 /// On which way making a namespace failed.
@@ -108,7 +81,6 @@ fn name(spec: &mut Spec, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dhow_runtime::Step;
     use serde_json::{Value, json};
 
     #[test]
@@ -127,12 +99,6 @@ mod tests {
             let linux = serde_json::to_value(spec.linux()).unwrap();
             assert_eq!(linux["namespaces"], expect);
         }
-    }
-
-    #[test]
-    fn the_rehearsal_goes_as_far_as_it_should() {
-        let failure = rehearse().unwrap();
-        assert_eq!((failure.step, failure.object.as_str()), (Step::Spec, "process.terminal"), "{failure}");
     }
 
     #[test]

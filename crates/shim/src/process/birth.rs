@@ -206,6 +206,8 @@ fn make(
     record.at = Some(at);
     record.cgroup.clone_from(&shim.container.cgroup);
     shim.warn(document::rewrite(&state, &record), "record the start");
+    // A process that has ended already has none to wait for.
+    shim.container.mntns = std::fs::File::open(format!("/proc/{}/ns/mnt", shim.container.pid)).ok().map(OwnedFd::from);
     match Memory::watch(&shim.poll, &shim.container.cgroup) {
         Ok(memory) => shim.memory = memory,
         Err(error) => shim.warn(Err(error), "watch the memory controller"),
@@ -267,7 +269,7 @@ fn defaults(spec: &mut Spec) {
     }
 }
 
-pub(super) fn cgroup_path(config: &ShimConfig) -> String {
+fn cgroup_path(config: &ShimConfig) -> String {
     let path = config.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
     path.map_or_else(|| format!("/{}", config.id), |path| path.display().to_string())
 }
@@ -308,6 +310,7 @@ fn assemble(
             at,
             cgroup,
             root: None,
+            mntns: None,
             layers: Vec::new(),
             pin: None,
             shares_pids: shares_pids(&config.spec),

@@ -100,6 +100,8 @@ impl Shim {
         if let Some(session) = self.sessions.get_mut(&0) {
             session.finish();
         }
+        // Only after everybody knows.
+        self.container.mntns = None;
     }
 
     fn drain_exec(&mut self, index: usize, late: bool) {

@@ -149,15 +149,22 @@ fn own(
 ) -> Result<Launched, Failure> {
     let begun = Instant::now();
     let manner = Manner { listener: config.listener.as_deref().cloned(), group, ..Manner::default() };
+    let keep = mounted.as_ref().and_then(|(root, _)| root.try_clone().ok());
     let filesystem = mounted.map_or_else(|| Root::Mapped(config.root.clone()), |mounted| Root::Mounted(Arc::new(mounted)));
     let seccomp = config.seccomp.as_ref();
     let create = Create { spec: &config.spec, root: filesystem, cgroup, seccomp, stdio, trees, hooks, manner };
-    // Beside the mounts, which take as long, unless the container's own settings come first.
-    let mut connected = None;
-    let mut created = match config.network.is_some() && !sets_networks(&config.spec) {
-        true => create.run_beside(&mut |netns| connected = connect_in_time(config, netns))?,
-        false => create.run()?,
+    // Beside the mounts, which take as long, unless the container's own settings come first. Whose root we have is started by it, too: in case
+    // that it does not start, we keep it mounted.
+    let (mut connected, mut started) = (None, false);
+    let made = match config.network.is_some() && !sets_networks(&config.spec) {
+        true => create.run_beside(&mut |netns| {
+            connected = connect_in_time(config, netns);
+            started = keep.is_some() && connected.as_ref().is_none_or(|(done, _)| done.is_ok());
+            started
+        }),
+        false => create.run(),
     };
+    let mut created = made.inspect_err(|_| *root = keep)?;
     let mut timings: Vec<_> = created.timings.iter().map(|(name, time)| (format!("create.{name}"), *time)).collect();
     timings.push(("create".to_owned(), micros(begun)));
     let mut resolver = None;
@@ -171,12 +178,14 @@ fn own(
         }
         timings.push(("network".to_owned(), took));
     }
-    let begun = Instant::now();
-    if let Err(failure) = created.start() {
-        *root = Some(created.root);
-        return Err(failure);
+    if !started {
+        let begun = Instant::now();
+        if let Err(failure) = created.start() {
+            *root = Some(created.root);
+            return Err(failure);
+        }
+        timings.push(("start".to_owned(), micros(begun)));
     }
-    timings.push(("start".to_owned(), micros(begun)));
     // The program runs: it is too late to undo that.
     let complaint = hooks.and_then(|hooks| hooks.run(Moment::Poststart, created.pid).err());
     Ok(Launched {

@@ -96,6 +96,9 @@ struct Container {
     at: i64,
     cgroup: Cgroup,
     root: Option<OwnedFd>,
+    /// Its mount namespace while it lives: the kernel takes all mounts down one by one when the last that holds it goes, and who waits for the
+    /// end of a process does not hear of it before.
+    mntns: Option<OwnedFd>,
     /// Layers of the root, and volumes, that the daemon mounted. Here the next daemon finds them, so that what is cached of their files stays
     /// shared.
     layers: Vec<OwnedFd>,

@@ -6,6 +6,7 @@ use dhow_runtime::Kind;
 use dhow_shim::handle::{Error, Prepared, Spawner};
 use dhow_sys::process::{pidfd_open, pidfd_signal};
 use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -45,7 +46,10 @@ fn a_container_in_one() {
         let (prepared, pid) = prepare(&spawner).await;
         let place = Place::new();
         let script = "cat /sys/class/net/lo/flags; ls /sys/class/net; stat -L -c %i /proc/self/ns/net; exit 3";
-        let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new()).await.unwrap();
+        let before = AtomicU32::new(0);
+        let count = || _ = before.fetch_add(1, Ordering::Relaxed);
+        let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new(), &count).await.unwrap();
+        assert_eq!(before.load(Ordering::Relaxed), 1);
         assert_eq!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 3);
         // Its root came from the daemon.
@@ -64,7 +68,7 @@ fn a_failure_leaves_nothing() {
         let spawner = Spawner::start().await.unwrap();
         let (prepared, _) = prepare(&spawner).await;
         let place = Place::new();
-        let error = spawner.spawn_with(Some(prepared), place.config(&["/bin/nosuch"]), Vec::new()).await.unwrap_err();
+        let error = spawner.spawn_with(Some(prepared), place.config(&["/bin/nosuch"]), Vec::new(), &|| {}).await.unwrap_err();
         let Error::Refused(failure) = error else { panic!("{error:?}") };
         assert_eq!(failure.kind, Kind::NotFound, "{failure:?}");
         assert!(!place.dir().exists());
@@ -82,7 +86,7 @@ fn a_root_that_cannot_be_mounted() {
             let place = Place::new();
             let mut config = place.config(&["/bin/true"]);
             config.root.upper = Some("/nosuch/upper".into());
-            let error = spawner.spawn_with(prepared, config, Vec::new()).await.unwrap_err();
+            let error = spawner.spawn_with(prepared, config, Vec::new(), &|| {}).await.unwrap_err();
             let Error::Refused(failure) = error else { panic!("{error:?}") };
             told.push((failure.step, failure.object, failure.errno));
             assert!(!place.dir().exists());
@@ -104,7 +108,7 @@ fn a_root_of_many_layers() {
             std::fs::create_dir(&dir).unwrap();
             dir.into()
         }));
-        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
         assert!(running.timings.iter().all(|(name, _)| name != "root"), "{:?}", running.timings);
         assert_eq!(exit_and_release(&place, &mut running).await, 0);
         children(&spawner, 0);
@@ -135,7 +139,7 @@ fn one_that_has_died_is_replaced() {
         pidfd_signal(pidfd_open(pid).unwrap(), 9).unwrap();
         children(&spawner, 0);
         let place = Place::new();
-        let mut running = spawner.spawn_with(Some(prepared), place.script("exit 5"), Vec::new()).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), place.script("exit 5"), Vec::new(), &|| {}).await.unwrap();
         assert_ne!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 5);
     });
@@ -156,7 +160,7 @@ fn a_user_namespace_owns_its_network() {
         spec["process"]["capabilities"] =
             json!({"bounding": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"]});
         config.spec = serde_json::from_value(spec).unwrap();
-        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
         assert_eq!(exit_and_release(&place, &mut running).await, 6, "{}", place.logged());
     });
 }
@@ -168,7 +172,7 @@ fn its_memory_is_given_back() {
         for ahead in [false, true] {
             let prepared = if ahead { Some(spawner.prepare().await.unwrap()) } else { None };
             let place = Place::new();
-            let running = spawner.spawn_with(prepared, place.script("sleep 100"), Vec::new()).await.unwrap();
+            let running = spawner.spawn_with(prepared, place.script("sleep 100"), Vec::new(), &|| {}).await.unwrap();
             both.push((place, running));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
