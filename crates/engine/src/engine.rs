@@ -372,12 +372,15 @@ impl Engine {
 
     /// Gives a client to a container, and starts that. The client's head is written when the program is about to run, or before an error.
     pub async fn attach_and_start(&self, name: &str, request: AttachRequest, mut client: Client) -> Result<()> {
-        let head = Head::of(&mut client).map_err(|e| Error::internal("answer a client of container", name, e))?;
-        let done = match attach::attach(&self.parts, name, request, client, Some(head.clone())).await {
+        // Without a descriptor for it the head is written with the attach, as any.
+        let head = Head::of(&mut client).ok();
+        let done = match attach::attach(&self.parts, name, request, client, head.clone()).await {
             Ok(()) => self.start(name).await,
             failed => failed,
         };
-        head.write();
+        if let Some(head) = head {
+            head.write();
+        }
         done
     }
 
