@@ -15,7 +15,7 @@ use crate::model::{Container, IpcMode, Mount, MountKind, NamespaceMode, NetworkM
 use crate::parts::Parts;
 use crate::paths::clean;
 use crate::spec::{self, Inputs, Joins, user};
-use crate::volumes::Mounted;
+use crate::volumes::{Mounted, Ready};
 use crate::{clock, devices, health, links, network, policy, sandbox, userns, volumes};
 use dhow_db::Durability;
 use dhow_runtime::{Listener, Step};
@@ -75,8 +75,10 @@ impl Actor {
                 return Err(error);
             }
         };
-        let ready = volumes::ready(&self.parts, &self.container).await;
-        let prepared = ready.and_then(|ready| Ok((prepare(&self.parts, &self.container, ready.sources, &ready.read_only)?, ready.mounted)));
+        let prepared = match volumes::ready(&self.parts, &self.container).await {
+            Ok(ready) => self.prepared(ready).await,
+            Err(error) => Err(error),
+        };
         let prepared = match prepared {
             Ok(mut prepared) => sinks::resolve(prepared.0.config.sink.as_mut()).await.map(|()| prepared),
             Err(error) => Err(error),
@@ -138,6 +140,19 @@ impl Actor {
                 Err(answer)
             }
         }
+    }
+
+    /// What the shim is told. On a full disk it is computed, and its files are written, once more when what was removed last is off it.
+    async fn prepared(&self, ready: Ready) -> Result<(Prepared, Vec<Arc<Mounted>>)> {
+        let once = || prepare(&self.parts, &self.container, ready.sources.clone(), &ready.read_only);
+        let prepared = match once() {
+            Err(error) if error.is_disk_full() => {
+                self.parts.burials.settled(PATIENCE).await;
+                once()?
+            }
+            done => done?,
+        };
+        Ok((prepared, ready.mounted))
     }
 
     /// Waits for its first record, unless that is put off: what runs is known to the next engine.
