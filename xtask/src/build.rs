@@ -10,7 +10,17 @@ use std::process::{Command, Stdio};
 /// Builds with the given selection and tells where the executable of that name is.
 pub(crate) fn build(selection: &[&str], name: &str) -> Result<PathBuf> {
     let mut build = command("cargo", &["build", "--quiet", "--message-format=json-render-diagnostics"]);
-    executable(build.args(selection), name)
+    executable(as_by_hand(&mut build).args(selection), name)
+}
+
+/// Without what `cargo run` tells this program of its own package: a build script looks at such variables, and half of the program would be
+/// built again each time after a `cargo build` by hand.
+fn as_by_hand(cargo: &mut Command) -> &mut Command {
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Runs a cargo command that prints JSON messages and picks the executable of a target.

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask setup|images|test|vm|bench|clients|runtime-tools|contest|tidy`.
+//! The project's chores: `cargo xtask setup|images|test|vm|bench|order|clients|runtime-tools|contest|tidy`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a person at a terminal")]
 
 mod apt;
@@ -11,6 +11,8 @@ mod findings;
 mod groups;
 mod images;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod order;
 mod paths;
 mod runtime_tools;
 mod setup;
@@ -33,6 +35,8 @@ cargo xtask <name>
                              systemd, or `dhow runtime` beside crun and runc; writes bench/RUNTIMES.md
   bench [--samples N] [--containers N] [--watched N] [--only PART,...]
                              side by side with docker, podman and the bare kernel; writes bench/RESULTS.md
+  order [--check]            watch which functions a start uses and write crates/dhow/start.order, by which the linker puts them
+                             beside each other; with --check: how many of them are still functions of the program
   clients [--only dhow] [SUITE[=DIR]...] [-- FILTER]
                              the tests of docker-py, bollard and dockerode and first steps with testcontainers, on docker
                              and on dhow, compared; a suite is the checkout DIR, else git fetches it
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
+        #[cfg(target_arch = "x86_64")]
+        "order" => order::run(&rest),
         "clients" => suites::run(&rest),
         "contest" => contest::run(&rest),
         "runtime-tools" => runtime_tools::run(&rest),

@@ -1,5 +1,6 @@
 //! An attached stream: the person's terminal or pipes on one side, a hijacked connection on the other.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
@@ -10,7 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::options::DetachKeys;
-use crate::{signals, terminal};
+use crate::signals::{self, Caught};
+use crate::terminal;
 
 /// Writes up to this long never wait on a pipe that says it is writable.
 const PIPE_BUF: usize = 4096;
@@ -221,7 +223,7 @@ fn read_stdin() -> mpsc::Receiver<Vec<u8>> {
 
 /// Tells a container's or exec's terminal the size of the person's terminal, now and whenever it changes. `path` is
 /// `/containers/ID` or `/exec/ID`.
-pub(crate) async fn follow_size(client: &Client, path: String) {
+pub(crate) async fn follow_size(client: &Client, path: String) -> Infallible {
     // The terminal inside may not be there yet.
     for attempt in 1..=10 {
         if send_size(client, &path, 0).await {
@@ -229,8 +231,9 @@ pub(crate) async fn follow_size(client: &Client, path: String) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10 * attempt)).await;
     }
-    let Some(mut resizes) = signals::resizes() else { return };
-    while resizes.recv().await.is_some() {
+    let mut resizes = signals::resizes();
+    loop {
+        resizes.next().await;
         send_size(client, &path, 0).await;
     }
 }
@@ -250,9 +253,10 @@ async fn send_size(client: &Client, path: &str, more: u16) -> bool {
     client.call(request).await.is_ok()
 }
 
-/// Passes caught signals on to a container until nobody waits any more.
-pub(crate) async fn forward_signals(client: &Client, id: String, mut caught: mpsc::UnboundedReceiver<(i32, &'static str)>) {
-    while let Some((_, name)) = caught.recv().await {
+/// Passes caught signals on to a container as long as somebody waits.
+pub(crate) async fn forward_signals(client: &Client, id: String, mut caught: Caught) -> Infallible {
+    loop {
+        let (_, name) = caught.next().await;
         let request = Request::post(format!("/containers/{id}/kill")).query("signal", name);
         // A container that does not run (yet, any more) has no use for it.
         let _not_running = client.call(request).await;
@@ -261,8 +265,6 @@ pub(crate) async fn forward_signals(client: &Client, id: String, mut caught: mps
 
 /// With a raw terminal, a signal that ends the client must restore it first; the status is the shell's for that signal.
 pub(crate) async fn end_on_signal() -> Error {
-    match signals::catch_deadly().recv().await {
-        Some((number, _)) => Error::Exit(128 + number),
-        None => std::future::pending().await,
-    }
+    let (number, _) = signals::catch_deadly().next().await;
+    Error::Exit(128 + number)
 }

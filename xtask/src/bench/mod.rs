@@ -16,7 +16,7 @@ mod streams;
 mod transfers;
 
 use crate::paths::{Scratch, root};
-use crate::shell::{command, quiet, run as execute};
+use crate::shell::{command, quiet};
 use crate::{build, images, setup};
 use anyhow::{Context, Result, bail};
 use candidates::Candidate;
@@ -63,7 +63,6 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     setup::run(false)?;
     let images = images::run()?;
     println!("building for release");
-    execute(command("cargo", &["build", "--release", "--quiet", "-p", "dhow", "-p", "dhow-bench-floor"]).current_dir(root()))?;
     let dhow = build::build(&["--release", "-p", "dhow"], "dhow")?;
     let floor = build::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
     let stream = build::build(&["--release", "-p", "dhow-bench-floor"], "stream")?;

@@ -63,7 +63,7 @@ fn run(app: &App, parsed: &Parsed) -> Result<(), Error> {
         };
         let ended = tokio::select! {
             outcome = stream::copy(attached, streams) => outcome,
-            () = forward => Ok(Ended::Closed),
+            never = forward => match never {},
             () = sizing => Ok(Ended::Closed),
             error = stream::end_on_signal(), if !forwards => Err(error),
         };

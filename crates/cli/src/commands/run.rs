@@ -93,7 +93,7 @@ async fn run_container(app: &App, client: &Client, parsed: &Parsed, body: &Creat
     };
     tokio::select! {
         outcome = work => outcome,
-        () = forward => Err(Error::Exit(ENGINE_ERROR)),
+        never = forward => match never {},
     }
 }
 

@@ -100,7 +100,7 @@ async fn start_attached(client: &Client, parsed: &Parsed, detach: DetachKeys) ->
     };
     let ended = tokio::select! {
         outcome = stream::started(stream::copy(attached, streams), start, size) => outcome,
-        () = forward => Ok(Ok(Ended::Closed)),
+        never = forward => match never {},
         error = stream::end_on_signal(), if tty => Err(error),
     };
     terminal::restore();
