@@ -64,6 +64,8 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let images = images::run()?;
     println!("building for release");
     let dhow = build::build(&["--release", "-p", "dhow"], "dhow")?;
+    #[cfg(target_arch = "x86_64")]
+    println!("{}", crate::order::share(&dhow)?);
     let floor = build::build(&["--release", "-p", "dhow-bench-floor"], "dhow-bench-floor")?;
     let stream = build::build(&["--release", "-p", "dhow-bench-floor"], "stream")?;
 
