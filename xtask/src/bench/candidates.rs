@@ -124,19 +124,33 @@ impl Daemon {
     fn pid(&self) -> i32 {
         self.child.id() as i32
     }
+
+    /// Asks it to end.
+    fn terminate(&self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.pid()) {
+            let _sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+
+    /// Whether it does; not where somebody who watched it has seen its end.
+    fn runs(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.pid()) {
-            let _sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        if self.runs() {
+            self.terminate();
         }
         let end = Instant::now() + Duration::from_secs(20);
-        while self.child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
+        while self.runs() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _killed = self.child.kill();
-        let _status = self.child.wait();
+        if self.runs() {
+            let _killed = self.child.kill();
+            let _status = self.child.wait();
+        }
         if let Err(error) = self.remains.clear() {
             eprintln!("left behind: {error:#}");
         }
@@ -151,6 +165,11 @@ pub(crate) struct Dhow {
 }
 
 impl Dhow {
+    /// Asks its daemon to end.
+    pub(crate) fn terminate(&self) {
+        self.daemon.terminate();
+    }
+
     /// A daemon with roots of its own and the image.
     pub(crate) fn start(scratch: &Path, program: &Path, archive: &Path) -> Result<Self> {
         Self::start_with(scratch, program, archive, "dhow", &[])

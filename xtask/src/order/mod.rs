@@ -35,7 +35,7 @@ const TIMES: usize = 3;
 
 /// The words at the top of the file; the linker passes over such lines.
 const HEAD: &str = "\
-# Functions that a start uses, in the order of their first use: the client of `run`, the spawner with shims and containers, the daemon, the
+# Functions that a start uses, in the order of their first use: the spawner with shims and containers, the client of `run`, the daemon, the
 # clients of other commands. Written by `cargo xtask order`; see build.rs. A name that is gone does no harm.
 ";
 
@@ -82,10 +82,9 @@ fn record(symbols: &Symbols, dhow: &Path, archive: &Path) -> Result<Vec<String>>
         std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
         Dhow::start_on(&dir, dhow, archive, &host, &[])
     };
-    let mut names = Names::default();
     let engine = start("a")?;
     let client = |words: &[&str]| watch::started(symbols, &engine.command(words).context("a client")?);
-    names.add("the client", client(RUN)?)?;
+    let of_client = client(RUN)?;
     let others = OTHERS.iter().map(|words| client(words)).collect::<Result<Vec<_>>>()?.concat();
     drop(engine);
 
@@ -95,11 +94,17 @@ fn record(symbols: &Symbols, dhow: &Path, archive: &Path) -> Result<Vec<String>>
         let of_daemon = scope.spawn(|| watch::running(symbols, daemon));
         let of_spawner = scope.spawn(|| watch::running(symbols, spawner));
         let worked = (0..TIMES).try_for_each(|_| quiet(&mut engine.command(RUN).context("a client")?));
-        drop(engine);
+        // Not waited for before the watches have ended: who waits for a child that another thread watches is told of its stops, too, and then
+        // that thread is not.
+        engine.terminate();
         let both = (watch::joined(of_daemon), watch::joined(of_spawner));
         worked.and(Ok(both))
     })?;
+    drop(engine);
+    let mut names = Names::default();
+    // First, since a shim asks for all pieces up to its last one.
     names.add("the spawner", of_spawner?)?;
+    names.add("the client", of_client)?;
     names.add("the daemon", of_daemon?)?;
     names.add("other clients", others)?;
     Ok(names.order)
@@ -115,13 +120,14 @@ struct Names {
 impl Names {
     fn add(&mut self, whose: &str, names: Vec<String>) -> Result<()> {
         ensure!(!names.is_empty(), "{whose}: no function was seen");
-        println!("{whose}: {} functions", names.len());
+        let (all, before) = (names.len(), self.order.len());
         for name in names {
             let name = symbols::lasting(&name).to_owned();
             if self.seen.insert(name.clone()) {
                 self.order.push(name);
             }
         }
+        println!("{whose}: {all} functions, {} new", self.order.len() - before);
         Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::shell::{command, output};
 use anyhow::{Context, Result, bail};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 /// The functions of a program.
 #[derive(Debug)]
 pub(super) struct Symbols {
-    /// Start and name, by start.
-    functions: BTreeMap<u64, String>,
+    /// Names by start. Several where functions are the same to the last byte: the section has the name of one of them.
+    functions: BTreeMap<u64, BTreeSet<String>>,
 }
 
 impl Symbols {
@@ -24,16 +24,12 @@ impl Symbols {
 
     /// Of `readelf --symbols --wide`: number, value, size, type, binding, visibility, section, name.
     fn parse(text: &str) -> Self {
-        let mut functions = BTreeMap::new();
+        let mut functions = BTreeMap::<u64, BTreeSet<String>>::new();
         for line in text.lines() {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let [_, value, _, "FUNC" | "IFUNC", _, _, section, name, ..] = fields[..] else { continue };
             let Some(start) = u64::from_str_radix(value, 16).ok().filter(|start| *start > 0 && section != "UND") else { continue };
-            // Of several names the first one in the alphabet, so that the choice is the same each time.
-            let known = functions.entry(start).or_insert_with(|| name.to_owned());
-            if name < known.as_str() {
-                name.clone_into(known);
-            }
+            functions.entry(start).or_default().insert(name.to_owned());
         }
         Self { functions }
     }
@@ -49,14 +45,14 @@ impl Symbols {
         self.functions.keys().copied()
     }
 
-    /// The function that starts there.
-    pub(super) fn at(&self, start: u64) -> Option<&str> {
-        self.functions.get(&start).map(String::as_str)
+    /// The names of what starts there.
+    pub(super) fn at(&self, start: u64) -> impl Iterator<Item = &str> {
+        self.functions.get(&start).into_iter().flatten().map(String::as_str)
     }
 
     /// How many of these names are functions of the program.
     pub(super) fn known<'names>(&self, names: impl Iterator<Item = &'names str>) -> usize {
-        let own: HashSet<&str> = self.functions.values().map(|name| lasting(name)).collect();
+        let own: HashSet<&str> = self.functions.values().flatten().map(|name| lasting(name)).collect();
         names.filter(|name| own.contains(name)).count()
     }
 }
@@ -88,8 +84,8 @@ Symbol table '.symtab' contains 5 entries:
         let symbols = Symbols::parse(TABLE);
         assert_eq!(symbols.starts().collect::<Vec<_>>(), [0x74_6700, 0x74_6740, 0x74_6900]);
         assert_eq!(symbols.range().unwrap(), 0x74_6700..=0x74_6900);
-        assert_eq!(symbols.at(0x74_6700), Some("__read"));
-        assert_eq!(symbols.at(0x74_6800), None, "what is no function stays as it is");
+        assert_eq!(symbols.at(0x74_6700).collect::<Vec<_>>(), ["__read", "read"]);
+        assert_eq!(symbols.at(0x74_6800).count(), 0, "what is no function stays as it is");
         assert_eq!(symbols.known(["memcpy", "_ZN4dhow4main17h0123456789abcdefE", "gone"].into_iter()), 2);
     }
 

@@ -159,9 +159,11 @@ impl<'symbols> Watch<'symbols> {
             return Ok(None);
         };
         let start = registers.rip.wrapping_sub(1);
-        let Some(name) = self.symbols.at(start) else { return Ok(Some(Signal::SIGTRAP)) };
+        if self.symbols.at(start).next().is_none() {
+            return Ok(Some(Signal::SIGTRAP));
+        }
         if self.seen.insert(start) {
-            self.names.push(name.to_owned());
+            self.names.extend(self.symbols.at(start).map(str::to_owned));
         }
         let offset = usize::try_from(start - self.symbols.range()?.start())?;
         let Some(byte) = self.original.get(offset) else { bail!("{task} is at {start:#x} before it was seen") };
