@@ -81,7 +81,7 @@ fn link(bridge: &str, netns: File) -> io::Result<()> {
         gateways: vec![IpAddr::V4(gateway)],
         ..Place::default()
     };
-    let made = endpoint::apply(&Plan { places: vec![place], resolver: false }, netns.as_fd());
+    let made = endpoint::apply(&Plan { places: vec![place], ..Plan::default() }, netns.as_fd());
     made.map(drop).map_err(|error| io::Error::other(format!("{} {}: {}", error.operation, error.object, error.source)))
 }
 

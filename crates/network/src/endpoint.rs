@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
+/// The index of every namespace's first link.
+const LOOPBACK: u32 = 1;
+
 /// All places of one container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -19,6 +22,8 @@ pub struct Plan {
     pub places: Vec<Place>,
     /// There are sockets for questions for names.
     pub resolver: bool,
+    /// The loopback is still to be switched on, before all else in the namespace.
+    pub loopback: bool,
 }
 
 /// One place: a link in the container's namespace, whose other end is a port of a bridge, or which shares another link's wire.
@@ -79,9 +84,24 @@ pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
 /// Makes all places true, and the sockets of a resolver where there is to be one. The calling thread is in the host's namespace. On a failure the links go with the container's namespace, which its
 /// owner gives up; [`take_away`] is for one that lives on.
 pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> {
-    if plan.places.is_empty() {
+    if plan.places.is_empty() && !plan.loopback {
         return Ok(None);
     }
+    if !plan.places.is_empty() {
+        make_links(plan, namespace)?;
+    }
+    inside(namespace, || {
+        let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
+        if plan.loopback {
+            link::set_up(&mut there, LOOPBACK)?;
+        }
+        plan.places.iter().enumerate().try_for_each(|(number, place)| configure(&mut there, number, place))?;
+        plan.resolver.then(resolver::open_here).transpose()
+    })
+}
+
+/// The links, as the host sees them.
+fn make_links(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<()> {
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
     for (number, place) in plan.places.iter().enumerate() {
         let what = if place.sharing.is_some() { "find the parent link" } else { "find the bridge" };
@@ -100,11 +120,7 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> 
         }
         limits::apply(&mut host, &place.port, &place.limits)?;
     }
-    inside(namespace, || {
-        let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
-        plan.places.iter().enumerate().try_for_each(|(number, place)| configure(&mut there, number, place))?;
-        plan.resolver.then(resolver::open_here).transpose()
-    })
+    Ok(())
 }
 
 /// The name with which a link is made that shares a wire. Before Linux 6.13 one with the name of a link of the host, as `eth0`, cannot be made

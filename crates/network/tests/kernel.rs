@@ -28,6 +28,29 @@ fn alone(act: impl FnOnce() + Send + 'static) {
     std::thread::spawn(run).join().unwrap();
 }
 
+/// The loopback of a plan is there before its resolver, and without any place.
+#[test]
+fn a_plan_may_begin_with_the_loopback() {
+    alone(|| {
+        let new = || {
+            let made = std::thread::spawn(|| {
+                dhow_sys::process::unshare(NEWNET).unwrap();
+                File::open("/proc/thread-self/ns/net").unwrap()
+            });
+            made.join().unwrap()
+        };
+        let answers = |there: &File| {
+            dhow_network::namespace::inside(there.as_fd(), || Ok(TcpStream::connect("127.0.0.1:9").unwrap_err().kind())).unwrap()
+        };
+        let down = new();
+        assert!(endpoint::apply(&Plan::default(), down.as_fd()).unwrap().is_none());
+        assert_eq!(answers(&down), std::io::ErrorKind::NetworkUnreachable);
+        assert!(endpoint::apply(&Plan { loopback: true, ..Plan::default() }, down.as_fd()).unwrap().is_none());
+        assert_eq!(answers(&down), std::io::ErrorKind::ConnectionRefused);
+        assert!(endpoint::apply(&Plan { loopback: true, resolver: true, ..Plan::default() }, new().as_fd()).unwrap().is_some());
+    });
+}
+
 /// A further namespace.
 fn namespace() -> File {
     let make = || {
@@ -100,21 +123,21 @@ fn an_endpoint_is_reached_and_closed() {
     alone(|| {
         bridge();
         let inside = namespace();
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")], ..Plan::default() }, inside.as_fd()).unwrap();
         let server = serve(&inside, 80);
         assert_eq!(hear(("10.9.0.2", 80)), "hello");
         assert_eq!(server.join().unwrap(), "10.9.0.1");
         endpoint::close(&["veth1".into(), "gone".into()]).unwrap();
         // The address is another's now, and that one is reached although the first still has it.
         let other = namespace();
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth2", "10.9.0.2")] }, other.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth2", "10.9.0.2")], ..Plan::default() }, other.as_fd()).unwrap();
         let server = serve(&other, 80);
         assert_eq!(hear(("10.9.0.2", 80)), "hello");
         server.join().unwrap();
         endpoint::take_away("veth2").unwrap();
         endpoint::take_away("veth2").unwrap();
         let missing = endpoint::apply(
-            &Plan { resolver: false, places: vec![Place { bridge: "none".into(), ..place("v3", "10.9.0.3") }] },
+            &Plan { places: vec![Place { bridge: "none".into(), ..place("v3", "10.9.0.3") }], ..Plan::default() },
             other.as_fd(),
         );
         assert!(missing.unwrap_err().to_string().starts_with("find the bridge none: "));
@@ -158,7 +181,7 @@ fn a_port_is_published_by_the_table() {
         assert!(forward::enable(false).unwrap() && !forward::enable(false).unwrap());
         let mut filter = Socket::netfilter().unwrap();
         let inside = namespace();
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")], ..Plan::default() }, inside.as_fd()).unwrap();
         let mut mapping =
             Mapping { protocol: Protocol::Tcp, host: address("0.0.0.0"), host_port: 8080, target: address("10.9.0.2"), target_port: 80 };
         put(&mut filter, &[mapping.clone()]);
@@ -218,7 +241,7 @@ fn a_row_of_ports_is_published_as_an_interval() {
         bridge();
         let mut filter = Socket::netfilter().unwrap();
         let inside = namespace();
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.2")] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")], ..Plan::default() }, inside.as_fd()).unwrap();
         put(&mut filter, &[]);
         let row = range(Protocol::Tcp, 8000, 100, 1, 0);
         nft::commit(&mut filter, change(&row, true), "publish", "t").unwrap();
@@ -344,7 +367,7 @@ fn what_goes_by_is_limited() {
         let inside = namespace();
         let limits = limits::Limits { into: 1_250_000, out: 2_500_000, table: "limit-veth1".into() };
         let place = Place { limits, ..place("veth1", "10.9.0.2") };
-        endpoint::apply(&Plan { resolver: false, places: vec![place] }, inside.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place], ..Plan::default() }, inside.as_fd()).unwrap();
         let mut socket = Socket::route().unwrap();
         let index = link::find(&mut socket, "veth1").unwrap().unwrap().index;
         assert_eq!(limits::of_link(&mut socket, index).unwrap(), Some(1_250_000));
@@ -367,7 +390,7 @@ fn links_that_share_a_wire() {
         bridge();
         let wire = namespace();
         // The parent is the end of a pair in a namespace that stands for the host.
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.9")] }, wire.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.9")], ..Plan::default() }, wire.as_fd()).unwrap();
         let mut socket = Socket::route().unwrap();
         if !link::knows(&mut socket, "macvlan").unwrap() {
             println!("SKIPPED: the kernel has no macvlan");
@@ -386,7 +409,7 @@ fn links_that_share_a_wire() {
                 sysctls: sysctls.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
                 ..place("", at)
             };
-            let plan = Plan { resolver: false, places: vec![place] };
+            let plan = Plan { places: vec![place], ..Plan::default() };
             dhow_network::namespace::inside(wire.as_fd(), || endpoint::apply(&plan, there.as_fd())).map(|_| there)
         };
         let one = shared("eth0", "10.9.0.21", &[("ipv4/conf/eth0/log_martians", "1")]).unwrap();
@@ -416,7 +439,7 @@ fn links_of_vlans_and_ipvlan() {
     alone(|| {
         bridge();
         let wire = namespace();
-        endpoint::apply(&Plan { resolver: false, places: vec![place("veth1", "10.9.0.9")] }, wire.as_fd()).unwrap();
+        endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.9")], ..Plan::default() }, wire.as_fd()).unwrap();
         let on_the_wire = || {
             let mut socket = Socket::route().unwrap();
             let before = link::all(&mut socket).unwrap();
@@ -455,7 +478,7 @@ fn links_of_vlans_and_ipvlan() {
                     gateways: gateways.clone(),
                     ..place("", at)
                 };
-                let plan = Plan { resolver: false, places: vec![place] };
+                let plan = Plan { places: vec![place], ..Plan::default() };
                 dhow_network::namespace::inside(wire.as_fd(), || endpoint::apply(&plan, there.as_fd())).unwrap();
                 there
             };
