@@ -35,8 +35,8 @@ pub(crate) fn mount(cgroup: &Cgroup, plan: &MountPlan, target: BorrowedFd<'_>, p
             hierarchy(&top, controllers, dir)?;
         }
     }
-    // One call for the attributes of all.
-    mount::set_attr_attached(&top, true, plan.set, plan.clear, None).at_path(Step::Mount, place)?;
+    // One call for what is mounted in it.
+    mount::set_attr_attached(&top, true, plan.set, plan.clear, Some(mount::Propagation::Private)).at_path(Step::Mount, place)?;
     Ok(top)
 }
 
@@ -53,7 +53,6 @@ fn hierarchy(top: &OwnedFd, controllers: &str, dir: &Path) -> Result<()> {
     mkdirat(top, name, FileMode::from_raw_mode(0o755)).at(Step::Mount, name)?;
     let tree = mount::clone_tree(CWD, dir, false).at_path(Step::Mount, dir)?;
     move_mount(&tree, "", top, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Step::Mount, name)?;
-    mount::set_attr_attached(&tree, false, 0, 0, Some(mount::Propagation::Private)).at_path(Step::Mount, dir)?;
     if name.contains(',') {
         for part in name.split(',') {
             symlinkat(name, top, part).at(Step::Mount, part)?;

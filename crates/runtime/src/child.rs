@@ -84,14 +84,8 @@ impl Luggage<'_> {
         clock.mark("root");
         let given = if in_userns { userns::receive_mounts(self.plan, self.socket)? } else { Vec::new() };
         let prepared = mounts::prepare(self.plan, given, self.owners)?;
-        if self.grouped_late {
-            clock.mark("prepare");
-            fdpass::recv(self.socket)
-                .at(Step::Io, "cgroup")?
-                .ok_or_else(|| Failure::new(Step::Io, "cgroup", Kind::Other, "was not made"))?;
-            self.enter_cgroup()?;
-            clock.mark("cgroup");
-        }
+        // Before the parent has made the cgroup there may be time for it.
+        let blank = masks::Blank::prepare(&self.plan.masked);
         // From here on nothing that is mounted reaches the host, and nothing of the host reaches us.
         match self.plan.joins_mounts() {
             // The caller's own, about which nothing is changed.
@@ -101,7 +95,7 @@ impl Luggage<'_> {
         }
         clock.mark("prepare");
         let root = root.as_fd();
-        self.mounts(root, prepared, &mut clock)?;
+        self.mounts(root, prepared, blank, &mut clock)?;
         rustix::process::setsid().at(Step::Io, "session")?;
         let terminal = open_stdio(root, self.stdio, &self.plan.process, true)?;
         let mut poised = self.settle(root)?;
@@ -158,6 +152,18 @@ impl Luggage<'_> {
         rustix::fs::open(name, flags, Mode::empty()).at_path(Step::Namespaces, name)
     }
 
+    /// Waits for the cgroup that the parent makes meanwhile, where it does, and enters it.
+    fn enter_late(&self, clock: &mut Clock) -> Result<()> {
+        if !self.grouped_late {
+            return Ok(());
+        }
+        clock.mark("mounts");
+        fdpass::recv(self.socket).at(Step::Io, "cgroup")?.ok_or_else(|| Failure::new(Step::Io, "cgroup", Kind::Other, "was not made"))?;
+        self.enter_cgroup()?;
+        clock.mark("cgroup");
+        Ok(())
+    }
+
     fn enter_cgroup(&self) -> Result<()> {
         enter::enter(self.cgroup)?;
         if self.plan.new_cgroup {
@@ -167,7 +173,7 @@ impl Luggage<'_> {
         Ok(())
     }
 
-    fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, clock: &mut Clock) -> Result<()> {
+    fn mounts(&self, root: BorrowedFd<'_>, prepared: Vec<Option<OwnedFd>>, blank: Option<masks::Blank>, clock: &mut Clock) -> Result<()> {
         let plan = self.plan;
         // Nobody looks for it but hooks, who were told where.
         let hooked = || self.hooks.filter(|_| !plan.joins_mounts()).map_or_else(|| PathBuf::from("/"), Hooks::rootfs);
@@ -178,7 +184,14 @@ impl Luggage<'_> {
         // A bound directory is still a peer of what it was bound from.
         let peer = if plan.root_listens { Propagation::Slave } else { Propagation::Private };
         mount::set_attr_attached(root, true, 0, 0, Some(peer)).at(Step::Root, "propagation")?;
-        let procfs = mounts::attach(root, plan, prepared, self.cgroup)?;
+        let mut grouped = false;
+        let procfs = mounts::attach(root, plan, prepared, self.cgroup, &mut || match std::mem::replace(&mut grouped, true) {
+            true => Ok(()),
+            false => self.enter_late(clock),
+        })?;
+        if !grouped {
+            self.enter_late(clock)?;
+        }
         clock.mark("mounts");
         devices::make(root, plan)?;
         let null = Cover::null(root)?;
@@ -190,7 +203,7 @@ impl Luggage<'_> {
         clock.mark("pivot");
         self.through_procfs(procfs)?;
         masks::readonly(root, &plan.readonly)?;
-        masks::mask(root, &plan.masked, null)?;
+        masks::mask(root, &plan.masked, null, blank)?;
         clock.mark("masks");
         crate::path::ensure_dir(root, &plan.process.cwd, crate::path::Links::Follow).at_path(Step::Cwd, &plan.process.cwd).map(drop)
     }
@@ -266,8 +279,8 @@ impl Luggage<'_> {
     }
 }
 
-/// Whether the child can do without its cgroup until its mounts are made: nobody looks for it there before, and no namespace is entered
-/// whose user may not write there.
+/// Whether the child can do without its cgroup until the mounts are made that show it: nobody looks for it there before, and no namespace is
+/// entered whose user may not write there.
 pub(crate) fn may_be_grouped_late(plan: &Plan, hooks: Option<&Hooks>) -> bool {
     plan.userns.is_none() && !says_entered(plan, hooks)
 }

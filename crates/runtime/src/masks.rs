@@ -3,7 +3,7 @@
 
 use crate::error::{At, Failure, Kind, Result, Step};
 use crate::path::{self, Links};
-use dhow_sys::mount::{self, Filesystem, Propagation};
+use dhow_sys::mount::{self, Filesystem, Made, Propagation};
 use rustix::fs::{FileType, fstat};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,18 +49,36 @@ impl Cover {
     }
 
     /// An empty directory that stays so.
-    fn empty_dir() -> io::Result<Self> {
-        let fs = Filesystem::open("tmpfs")?;
-        for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"), ("mode", "555")] {
-            fs.string(key, value)?;
-        }
-        let mount = fs.mount_or_log(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)?;
+    fn empty_dir(blank: Option<Blank>) -> io::Result<Self> {
+        let Blank(made) = blank.map_or_else(Blank::new, Ok)?;
+        let mount = made.mount(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)?;
         Ok(Self { mount, attached: false })
     }
 }
 
+/// The filesystem of an empty directory, not mounted yet. Making it takes longer than covering all paths with it.
+#[derive(Debug)]
+pub(crate) struct Blank(Made);
+
+impl Blank {
+    fn new() -> io::Result<Self> {
+        let fs = Filesystem::open("tmpfs")?;
+        for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "1"), ("mode", "555")] {
+            fs.string(key, value)?;
+        }
+        let words = fs.words()?;
+        fs.make().map(Self).map_err(|e| words.explain(e))
+    }
+
+    /// Made ahead, where paths are to be covered: most likely one of them is a directory. Where it cannot be made that is told when it is
+    /// needed.
+    pub(crate) fn prepare(paths: &[PathBuf]) -> Option<Self> {
+        paths.first().and_then(|_| Self::new().ok())
+    }
+}
+
 /// Covers every path that exists: files with the null device, directories with an empty read-only tmpfs.
-pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], mut null: Cover) -> Result<()> {
+pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], mut null: Cover, mut blank: Option<Blank>) -> Result<()> {
     let mut empty: Option<Cover> = None;
     for name in paths {
         let Some(place) = existing(root, name)? else { continue };
@@ -68,7 +86,7 @@ pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf], mut null: Cover) -> 
         let id = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let cover = match &mut empty {
                 Some(cover) => cover,
-                None => empty.insert(Cover::empty_dir().at_path(Step::Mask, name)?),
+                None => empty.insert(Cover::empty_dir(blank.take()).at_path(Step::Mask, name)?),
             };
             cover.attach(&place)
         } else {

@@ -140,14 +140,24 @@ fn remount(root: BorrowedFd<'_>, plan: &MountPlan) -> Result<()> {
     change().at_path(Step::Mount, place)
 }
 
-/// Attaches all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any.
-pub(crate) fn attach(root: BorrowedFd<'_>, plan: &Plan, prepared: Vec<Option<OwnedFd>>, cgroup: &Cgroup) -> Result<Option<Procfs>> {
+/// Attaches all mounts within `root` in their order. Returns the procfs that was mounted at `/proc`, if any. `grouped` is called before each
+/// mount that shows the cgroup, or takes memory that the cgroup is to be charged for.
+pub(crate) fn attach(
+    root: BorrowedFd<'_>,
+    plan: &Plan,
+    prepared: Vec<Option<OwnedFd>>,
+    cgroup: &Cgroup,
+    grouped: &mut dyn FnMut() -> Result<()>,
+) -> Result<Option<Procfs>> {
     let mut procfs = None;
     for (m, prepared) in plan.mounts.iter().zip(prepared) {
         let place = m.destination.as_path();
         if matches!(m.source, Source::Remount) {
             remount(root, m)?;
             continue;
+        }
+        if m.copy_up || matches!(m.source, Source::Cgroup) {
+            grouped()?;
         }
         let target = target(root, m, prepared.as_ref())?;
         let Some(prepared) = prepared else {

@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) enum Message {
     /// The child is in its namespaces. Said only to a parent that has something to do then.
     Entered,
-    /// The child is in its network namespace, the descriptor, whose loopback is up. Said only to a parent that has something to do there.
+    /// The child is in its network namespace, the descriptor. The loopback of a new one is up. Said only to a parent that has something to do there.
     Network,
     /// The child has loaded its filter, whose listener has this number among its descriptors. Said only of such filters.
     Listener(i32),

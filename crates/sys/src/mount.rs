@@ -82,18 +82,27 @@ impl Filesystem {
 
     /// Makes the filesystem and a detached mount of it with these attributes. The descriptor behaves as O_PATH.
     pub fn mount(self, attr: Attr) -> io::Result<OwnedFd> {
+        self.make()?.mount(attr)
+    }
+
+    /// Makes the filesystem, mounted nowhere yet.
+    pub fn make(self) -> io::Result<Made> {
         rustix::mount::fsconfig_create(&self.0)?;
-        let attr = MountAttrFlags::from_bits_retain(attr as u32);
-        Ok(rustix::mount::fsmount(&self.0, FsMountFlags::FSMOUNT_CLOEXEC, attr)?)
+        Ok(Made(self.0))
     }
 
     /// As [`Filesystem::mount`]; where the kernel says why it refuses, the error's text has its words instead of the errno's.
     pub fn mount_or_log(self, attr: Attr) -> io::Result<OwnedFd> {
         let words = self.words()?;
-        self.mount(attr).map_err(|e| match words.log() {
-            log if log.is_empty() => e,
-            log => io::Error::new(e.kind(), format!("{e}: {log}")),
-        })
+        self.mount(attr).map_err(|e| words.explain(e))
+    }
+
+    /// The error with the kernel's last words about it, if it said any.
+    pub fn explain(&self, error: io::Error) -> io::Error {
+        match self.log() {
+            log if log.is_empty() => error,
+            log => io::Error::new(error.kind(), format!("{error}: {log}")),
+        }
     }
 
     /// The same once more, for its [`Filesystem::log`].
@@ -113,6 +122,18 @@ impl Filesystem {
             text.push_str(String::from_utf8_lossy(&buffer[..n]).trim_end().get(2..).unwrap_or_default());
         }
         text
+    }
+}
+
+/// A filesystem that nobody has mounted yet.
+#[derive(Debug)]
+pub struct Made(OwnedFd);
+
+impl Made {
+    /// A detached mount of it with these attributes. The descriptor behaves as O_PATH.
+    pub fn mount(self, attr: Attr) -> io::Result<OwnedFd> {
+        let attr = MountAttrFlags::from_bits_retain(attr as u32);
+        Ok(rustix::mount::fsmount(&self.0, FsMountFlags::FSMOUNT_CLOEXEC, attr)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// Switches on the loopback interface of the current network namespace.
 pub fn loopback_up() -> io::Result<()> {
@@ -23,6 +23,21 @@ fn set_up(name: &str) -> io::Result<()> {
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which `request` is: a terminated name and the flags member of the union.
     let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
     if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The network namespace that the caller is in. Takes a third of the time of opening its name below `/proc`, which a new process has no files in
+/// yet. Needs CAP_NET_ADMIN there (Linux 4.10).
+pub fn namespace() -> io::Result<OwnedFd> {
+    // <linux/sockios.h>
+    const SIOCGSKNS: libc::c_ulong = 0x894c;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: SIOCGSKNS takes no argument.
+    let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS as _) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the answer is a new descriptor, close-on-exec, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Memory that holds what was written to a stream socket and was not taken yet: by the reader of a Unix socket, by the other end of a

@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("basics::without_a_stop", without_a_stop),
     ("basics::beside", beside),
     ("basics::beside_after_the_loopback", beside_after_the_loopback),
+    ("basics::what_is_copied_is_charged", what_is_copied_is_charged),
     ("basics::timings", timings),
 ];
 
@@ -352,16 +353,7 @@ fn without_a_stop() {
 /// Somebody is in the network namespace while the mounts are made, whoever makes the namespace.
 fn beside() {
     let number = |path: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
-    let group = |place: &mut Place, late: bool| {
-        if !late {
-            return Unfinished::default();
-        }
-        place.cgroup.clone().remove().unwrap();
-        let path = format!("/dhow-runtime-test{}", place.dir.path().file_name().unwrap().display());
-        let (cgroup, unfinished) = Cgroup::begin(&path, None, true).unwrap();
-        place.cgroup = cgroup;
-        unfinished
-    };
+    let group = |place: &mut Place, late: bool| if late { begin_group(place) } else { Unfinished::default() };
     for late in [false, true] {
         let mut place = Place::new();
         let unfinished = group(&mut place, late);
@@ -391,6 +383,33 @@ fn beside() {
     let mut created = place.create_beside(stdio, Unfinished::default(), &mut told).unwrap();
     created.start().unwrap();
     assert_eq!((finish(&created.pidfd, output).1, told.len()), (0, 0));
+}
+
+/// Memory that a mount takes is the container's, wherever it stands in the list.
+fn what_is_copied_is_charged() {
+    const SIZE: u64 = 8 << 20;
+    let mut place = Place::new();
+    let unfinished = begin_group(&mut place);
+    std::fs::create_dir(place.upper().join("data")).unwrap();
+    std::fs::write(place.upper().join("data/file"), vec![1; SIZE as usize]).unwrap();
+    let copied = json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]});
+    place.spec["mounts"].as_array_mut().unwrap().insert(0, copied);
+    place.set("/process/args", json!(["sleep", "100"]));
+    let mut created = place.create_beside(pipes().0, unfinished, &mut Vec::new()).unwrap();
+    created.start().unwrap();
+    let usage = place.cgroup.usage().unwrap();
+    dhow_sys::process::pidfd_signal(&created.pidfd, libc::SIGKILL).unwrap();
+    dhow_sys::process::wait(&created.pidfd).unwrap();
+    assert!(usage.memory >= SIZE, "{usage:?}");
+}
+
+/// A group for the container that is made late, where this host has such.
+fn begin_group(place: &mut Place) -> Unfinished {
+    place.cgroup.clone().remove().unwrap();
+    let path = format!("/dhow-runtime-test{}", place.dir.path().file_name().unwrap().display());
+    let (cgroup, unfinished) = Cgroup::begin(&path, None, true).unwrap();
+    place.cgroup = cgroup;
+    unfinished
 }
 
 /// Nobody is told of a network namespace before its loopback is up: sockets are bound there at once. Here it never comes up.
