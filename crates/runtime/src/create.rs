@@ -94,11 +94,12 @@ impl Create<'_> {
         self.make(false, None)
     }
 
-    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace, whose loopback is up. Where it
-    /// answers that the program may run, that is also started, as by [`Create::run_and_start`]. Not where the container has hooks, devices
-    /// to be moved in or a user namespace, which come first: a caller that finds it was not called does its work afterwards.
-    pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>) -> bool) -> Result<Created> {
-        self.make(false, Some(work))
+    /// [`Create::run`], and beside the child's later steps `work` is called once with the network namespace, where the loopback of a new one is
+    /// up. Where it answers that the program may run, that is also started, as by [`Create::run_and_start`], and `rest` is called with the
+    /// process's number and that namespace when the program is all that is waited for. Not where the container has hooks, devices to be moved
+    /// in or a user namespace, which come first: a caller that finds it was not called does its work afterwards.
+    pub fn run_beside(self, work: &mut dyn FnMut(BorrowedFd<'_>) -> bool, rest: &mut dyn FnMut(i32, BorrowedFd<'_>)) -> Result<Created> {
+        self.make(false, Some(Beside { work, rest }))
     }
 
     /// [`Create::run`] and [`Created::start`] in one: without a stop in between, which is two switches between processes less.
@@ -106,7 +107,7 @@ impl Create<'_> {
         self.make(true, None)
     }
 
-    fn make(self, mut start: bool, beside: Option<Work<'_>>) -> Result<Created> {
+    fn make(self, mut start: bool, beside: Option<Beside<'_>>) -> Result<Created> {
         let mut clock = Clock::start();
         let mut plan = validate::plan(self.spec)?;
         rootless::settle(&mut plan)?;
@@ -210,7 +211,7 @@ impl Create<'_> {
     fn accompany(
         &self,
         child: &Child<'_>,
-        (start, beside): (&mut bool, Option<Work<'_>>),
+        (start, beside): (&mut bool, Option<Beside<'_>>),
         clock: &mut Clock,
         shared: &mut Option<(OwnedFd, u64)>,
     ) -> std::result::Result<((OwnedFd, Vec<OwnedFd>), Ready), Option<Failure>> {
@@ -241,10 +242,12 @@ impl Create<'_> {
             spawn::set_oom_score_adj(&pid.to_string(), adj)?;
         }
         self.manner.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
-        if let Some(work) = beside {
+        let mut rest = None;
+        if let Some(Beside { work, rest: later }) = beside {
             let netns = sync::until_network(socket)?.ok_or(None)?;
             *start |= work(netns.as_fd());
             clock.mark("network");
+            rest = Some((later, netns));
         }
         if let Some(listener) = child.listener {
             listener.attend(socket, pid, child.pidfd)?;
@@ -253,6 +256,10 @@ impl Create<'_> {
             sent = sent.and_then(|()| fdpass::send(socket, b"go", &[]));
         }
         let start_time = process::start_time(pid);
+        if let Some((rest, netns)) = rest.filter(|_| *start) {
+            rest(pid, netns.as_fd());
+            clock.mark("rest");
+        }
         let ready = if *start { sync::until_exec(socket)?.ready } else { sync::until_ready(socket)? };
         let (timings, fds) = ready.ok_or(None)?;
         sent.at(Step::Io, "sync")?;
@@ -286,8 +293,13 @@ fn home(forked: Result<Forked>, time: Option<timens::Own>) -> Result<Forked> {
     }
 }
 
-/// What is done beside the child's steps; whether its program may run then.
-type Work<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> bool;
+/// What is done beside the child's steps.
+struct Beside<'a> {
+    /// In its network namespace. Whether its program may run then.
+    work: &'a mut dyn FnMut(BorrowedFd<'_>) -> bool,
+    /// While that is waited for.
+    rest: &'a mut dyn FnMut(i32, BorrowedFd<'_>),
+}
 
 /// The child as its parent knows it.
 #[derive(Clone, Copy)]

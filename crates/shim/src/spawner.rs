@@ -28,9 +28,14 @@ const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The whole program. Before it no thread may be started and nothing opened. Returns the process's exit code.
 pub fn main() -> i32 {
-    match prepare().and_then(|(socket, signals)| serve(socket, signals)) {
-        Ok(End::Closed) => 0,
-        Ok(End::Shim(birth)) => become_shim(birth),
+    let served = prepare().and_then(|(socket, signals)| {
+        // Inherited by every shim, some of which are in another one for a moment.
+        let host = dhow_sys::net::namespace().ok();
+        Ok((serve(socket, signals)?, host))
+    });
+    match served {
+        Ok((End::Closed, _)) => 0,
+        Ok((End::Shim(birth), host)) => become_shim(birth, host),
         Err(_) => 1,
     }
 }
@@ -172,10 +177,13 @@ fn handle(body: &[u8], fds: Vec<OwnedFd>) -> Result<Handled, Refusal> {
 }
 
 /// In the child. A panic ends this process alone.
-fn become_shim(birth: Birth) -> ! {
+fn become_shim(birth: Birth, host: Option<OwnedFd>) -> ! {
     let run = std::panic::AssertUnwindSafe(|| match birth {
-        Birth::Now { raw, control, clients } => process::run(raw, control, clients, Ahead::default()),
-        Birth::Later { control } => ahead::run(control),
+        Birth::Now { raw, control, clients } => {
+            drop(host);
+            process::run(raw, control, clients, Ahead::default())
+        }
+        Birth::Later { control } => ahead::run(control, host),
     });
     let code = std::panic::catch_unwind(run).unwrap_or(101);
     dhow_sys::process::exit_now(code)

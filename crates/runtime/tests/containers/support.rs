@@ -116,11 +116,14 @@ impl Place {
     pub(crate) fn create_beside(&self, stdio: Stdio, group: Unfinished, told: &mut Vec<u64>) -> Result<Created, Failure> {
         self.with(stdio, |mut create| {
             create.manner.group = group;
-            create.run_beside(&mut |netns| {
-                bind_at_loopback(netns);
-                told.push(rustix::fs::fstat(netns).unwrap().st_ino);
-                false
-            })
+            create.run_beside(
+                &mut |netns| {
+                    bind_at_loopback(netns);
+                    told.push(rustix::fs::fstat(netns).unwrap().st_ino);
+                    false
+                },
+                &mut |_, _| panic!("it is not started"),
+            )
         })
     }
 

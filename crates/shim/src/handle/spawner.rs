@@ -224,9 +224,10 @@ async fn send_root(wire: &Wire, config: &ShimConfig, before: &(dyn Fn() + Sync))
     let overlay = config.root.clone();
     let mounted = tokio::task::spawn_blocking(move || overlay.mount_held()).await.map_err(io::Error::other)?;
     let mounted = mounted.map_err(|error| Failure::io(Step::Root, "overlay", error));
-    before();
     let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
-    match wire.send(&mounted.as_ref().map(|_| ()), &fds).await {
+    let sent = wire.send(&mounted.as_ref().map(|_| ()), &fds).await;
+    before();
+    match sent {
         // Its answer, or the lack of one, says more.
         Err(error) if is_death(&error) => Ok(()),
         sent => sent,

@@ -11,26 +11,28 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 const NEWNET: u64 = libc::CLONE_NEWNET as u64;
 
-/// What reading a container's configuration and making it touches. Of the heap all that the spawner has: a fork shares it until it is written
-/// to, and most of it is.
-const TOUCHED: Touched = Touched { stack: 80 << 10, heap: 128 << 10, code: 3 << 19 };
+/// What reading a container's configuration and making it touches. Of the heap nearly all that the spawner has: a fork shares it until it is written
+/// to, and most of it is. Of the code what `crates/dhow/start.order` begins with: the functions of spawners, shims and containers.
+const TOUCHED: Touched = Touched { stack: 80 << 10, heap: 64 << 10, code: 3 << 18 };
 
 /// What was made ahead.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// A network namespace, its loopback up.
+    /// A network namespace, its loopback still down: that is no hurry, and takes its time.
     netns: Option<OwnedFd>,
 }
 
-/// Makes what it can, waits for its container, and is that one's shim. Where the daemon's end closes before, it ends.
-pub(crate) fn run(control: OwnedFd) -> i32 {
-    let netns = match network_namespace() {
-        Ok(netns) => Some(netns),
+/// Makes what it can, waits for its container, and is that one's shim. Where the daemon's end closes before, it ends. `host` is the network
+/// namespace it is in, where that is known.
+pub(crate) fn run(control: OwnedFd, host: Option<OwnedFd>) -> i32 {
+    let netns = match host.as_ref().map(network_namespace).transpose() {
+        Ok(netns) => netns,
         // The container's process will try, too, and then somebody is told.
         Err(Failed::There(_)) => None,
         // A shim in the wrong namespace would make links there.
         Err(Failed::Back(_)) => return 1,
     };
+    drop(host);
     // It works without, page by page.
     let _ = dhow_sys::alloc::take_ahead(TOUCHED);
     match fdpass::recv(&control) {
@@ -49,12 +51,10 @@ enum Failed {
 }
 
 /// A new one, in which this process is for a moment.
-fn network_namespace() -> Result<OwnedFd, Failed> {
-    let this = || std::fs::File::open("/proc/thread-self/ns/net").map(OwnedFd::from);
-    let own = this().map_err(Failed::There)?;
+fn network_namespace(host: &OwnedFd) -> Result<OwnedFd, Failed> {
     dhow_sys::process::unshare(NEWNET).map_err(Failed::There)?;
-    let made = net::loopback_up().and_then(|()| this());
-    dhow_sys::process::setns(&own, NEWNET).map_err(Failed::Back)?;
+    let made = net::namespace();
+    dhow_sys::process::setns(host, NEWNET).map_err(Failed::Back)?;
     made.map_err(Failed::There)
 }
 
@@ -62,27 +62,26 @@ impl Ahead {
     /// Lends it to a container that is to have a namespace of its own: to the runtime it is one that was made before. It is closed with this
     /// value, when the container has been made.
     pub(crate) fn lend(&self, config: &mut ShimConfig) {
-        if let Some(netns) = self.netns.as_ref().filter(|_| config.runtime.is_none()) {
-            name(&mut config.spec, &format!("/proc/self/fd/{}", netns.as_raw_fd()));
+        if let Some(netns) = self.netns.as_ref().filter(|_| config.runtime.is_none())
+            && name(&mut config.spec, &format!("/proc/self/fd/{}", netns.as_raw_fd()))
+        {
+            config.network.get_or_insert_default().plan.loopback = true;
         }
     }
 }
 
-/// Names the namespace in a specification that asks for a new one. Not where there is a user namespace, which has to own it, nor where hooks,
+/// Names the namespace in a specification that asks for a new one, and tells whether it does. Not where there is a user namespace, which has to own it, nor where hooks,
 /// to which the specification is shown, could look for it by that name.
-fn name(spec: &mut Spec, path: &str) {
+fn name(spec: &mut Spec, path: &str) -> bool {
     if spec.hooks().is_some() {
-        return;
+        return false;
     }
-    let Some(namespaces) = spec.linux_mut().as_mut().and_then(|linux| linux.namespaces_mut().as_mut()) else { return };
+    let Some(namespaces) = spec.linux_mut().as_mut().and_then(|linux| linux.namespaces_mut().as_mut()) else { return false };
     if namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User) {
-        return;
+        return false;
     }
-    if let Some(network) =
-        namespaces.iter_mut().find(|namespace| namespace.typ() == LinuxNamespaceType::Network && namespace.path().is_none())
-    {
-        network.set_path(Some(path.into()));
-    }
+    let mut new = namespaces.iter_mut().filter(|namespace| namespace.typ() == LinuxNamespaceType::Network && namespace.path().is_none());
+    new.next().map(|network| network.set_path(Some(path.into()))).is_some()
 }
 
 #[cfg(test)]
@@ -102,9 +101,10 @@ mod tests {
         ] {
             let mut spec: Spec =
                 serde_json::from_value(json!({"ociVersion": "1.2.0", "linux": {"namespaces": namespaces}, "hooks": hooks})).unwrap();
-            name(&mut spec, "/n");
+            let named = name(&mut spec, "/n");
             let linux = serde_json::to_value(spec.linux()).unwrap();
             assert_eq!(linux["namespaces"], expect);
+            assert_eq!(named, namespaces != expect);
         }
     }
 
@@ -114,11 +114,13 @@ mod tests {
             let number = |path: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
             let here = "/proc/thread-self/ns/net";
             let before = number(here);
-            let made = network_namespace().unwrap();
+            let host = net::namespace().unwrap();
+            assert_eq!(rustix::fs::fstat(&host).unwrap().st_ino, before);
+            let made = network_namespace(&host).unwrap();
             assert_eq!(number(here), before);
             assert_ne!(rustix::fs::fstat(&made).unwrap().st_ino, before);
             dhow_sys::process::setns(&made, NEWNET).unwrap();
-            std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            assert_eq!(number(here), rustix::fs::fstat(&made).unwrap().st_ino);
         })
         .join()
         .unwrap();

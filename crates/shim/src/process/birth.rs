@@ -2,23 +2,24 @@
 //!
 //! ```text
 //! parse > directory > state.json > cgroup > pipes, log > root > runtime: create, start     (the program runs)
-//!       > shim.sock > Hello, Started                                                (the daemon answers)
-//!       > state.json with the pid, pin, name, score, memory given back              (nobody waits)
+//!                            beside the last steps of these two: standby (shim.sock, pin, name, score)
+//!       > Hello, Started                                                            (the daemon answers)
+//!       > state.json with the pid, memory given back                                (nobody waits)
 //! ```
 //!
 //! Each step's undoing is in [`Undo`], which acts when it is dropped before the start.
 
 use super::ahead::Ahead;
 use super::launcher::{Launcher, Mounted};
-use super::memory::Memory;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
 use super::probes::Monitor;
 use super::relay::Relays;
 use super::session::{Ends, Session};
 use super::sink::Sink;
+use super::standby::Standby;
 use super::stdio::{self, Wanted};
-use super::{Container, Life, Shim, fail, now, pin, volumes};
+use super::{Container, Life, Shim, fail, now, volumes};
 use crate::config::sink::LOGGING_DRIVER;
 use crate::config::{AttachConfig, ShimConfig};
 use crate::document;
@@ -30,11 +31,9 @@ use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::signal::Signals;
 use oci_spec::runtime::{LinuxNamespaceType, Spec, User};
-use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -62,6 +61,7 @@ impl Phases {
 struct Undo {
     dir: PathBuf,
     cgroup: Option<Cgroup>,
+    pin: Option<PathBuf>,
     launcher: Launcher,
     armed: bool,
 }
@@ -75,7 +75,7 @@ impl Drop for Undo {
         let _ = self.launcher.forget(&self.dir);
         let removed = self.cgroup.as_ref().map_or(Ok(()), |cgroup| {
             let killed = cgroup.kill().map_err(io::Error::other);
-            killed.and(files::undo(cgroup, None))
+            killed.and(files::undo(cgroup, self.pin.as_deref()))
         });
         if removed.is_ok() {
             let _ = files::remove_files(&self.dir);
@@ -135,7 +135,7 @@ fn make(
 
     let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
     files::make_dir(&config.dir).map_err(|e| io_fail(&config.dir, e))?;
-    let mut undo = Undo { dir: config.dir.clone(), cgroup: None, launcher: Launcher::of(config), armed: true };
+    let mut undo = Undo { dir: config.dir.clone(), cgroup: None, pin: None, launcher: Launcher::of(config), armed: true };
     let path = cgroup_path(config);
     let mut record = Record {
         id: config.id.clone(),
@@ -170,16 +170,26 @@ fn make(
         mounted = Some(receive_root(control)?);
         phases.done("root");
     }
-    let mut launched = undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, (mounted, &found.trees), root)?;
+    undo.pin.clone_from(&config.pin_netns);
+    let mut standby = None;
+    let mut launched =
+        undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, (mounted, &found.trees), root, &mut |cgroup, pid, netns| {
+            standby = Some(Standby::make(config, &poll, cgroup, (pid, Some(netns))));
+        })?;
     let at = now();
     phases.list.append(&mut launched.timings);
     phases.last = Instant::now();
+    let netns = launched.netns.as_ref().map(AsFd::as_fd);
+    let standby = standby.unwrap_or_else(|| Standby::make(config, &poll, &cgroup, (launched.pid, netns)));
+    let standby = standby.map_err(|e| io_fail(&config.dir, e))?;
     let ends = match launched.console.take() {
         Some(console) => stdio::of_console(console, config.open_stdin).map_err(|e| fail(Step::Console, "terminal", &e))?,
         None => ends,
     };
 
-    let mut shim = assemble(config, poll, (launched.pid, launched.start_time, at), cgroup, ends, log)?;
+    rustix::net::listen(&standby.socket, 16).map_err(|e| io_fail(&config.dir.join(files::SOCKET), e.into()))?;
+    let listener = Watched::new(&poll, standby.socket, Token::Listener);
+    let mut shim = assemble(config, poll, (launched.pid, launched.start_time, at), cgroup, (standby.signals, listener), ends, log);
     if let Some((session, sink)) = shim.sessions.get_mut(&0).zip(sink) {
         session.send_to(sink);
     }
@@ -206,21 +216,17 @@ fn make(
     record.at = Some(at);
     record.cgroup.clone_from(&shim.container.cgroup);
     shim.warn(document::rewrite(&state, &record), "record the start");
-    // A process that has ended already has none to wait for.
-    shim.container.mntns = std::fs::File::open(format!("/proc/{}/ns/mnt", shim.container.pid)).ok().map(OwnedFd::from);
-    match Memory::watch(&shim.poll, &shim.container.cgroup) {
+    shim.container.mntns = standby.mntns;
+    match standby.memory {
         Ok(memory) => shim.memory = memory,
         Err(error) => shim.warn(Err(error), "watch the memory controller"),
     }
-    if let Some(path) = config.pin_netns.take() {
-        let pinned = launched.netns.as_ref().map_or(Ok(()), |netns| pin::pin(netns, &path));
-        shim.warn(pinned, "pin the network namespace");
-        shim.container.pin = Some(path);
-    }
+    shim.container.pin = config.pin_netns.take();
+    shim.warn(standby.pinned, "pin the network namespace");
+    shim.warn(standby.named, "set the shim's name");
     if let Some(health) = config.health.take() {
         shim.health = Some(Box::new(Monitor::new(health, config.seccomp.take())));
     }
-    shim.warn(settle(&config.id), "set the shim's name");
     shim.soon_idle();
     Ok(shim)
 }
@@ -287,14 +293,12 @@ fn assemble(
     poll: Poll,
     (pid, start_time, at): (i32, u64, i64),
     cgroup: Cgroup,
+    (signals, listener): (Watched<Signals>, Watched),
     ends: Ends,
     log: Option<Log>,
-) -> Result<Shim, Failure> {
-    let wrap = |e: io::Error| fail(Step::Io, &config.dir.display().to_string(), &e);
-    let signals = Watched::new(&poll, Signals::block_all().map_err(wrap)?, Token::Signals);
-    let listener = Watched::new(&poll, listen(&config.dir).map_err(wrap)?, Token::Listener);
+) -> Shim {
     let session = Session::new(&poll, 0, ends, config.tty, config.stdin_once, log);
-    Ok(Shim {
+    Shim {
         peers: Peers::new(&poll),
         poll,
         signals,
@@ -329,7 +333,7 @@ fn assemble(
         scratch: Vec::new(),
         idle_after: None,
         released: None,
-    })
+    }
 }
 
 /// Whether the end of the first process leaves the others alive.
@@ -339,16 +343,6 @@ fn shares_pids(spec: &Spec) -> bool {
         namespaces.iter().any(|ns| ns.typ() == LinuxNamespaceType::Pid && ns.path().is_none())
     };
     !namespaces.is_some_and(own)
-}
-
-fn listen(dir: &Path) -> io::Result<OwnedFd> {
-    let path = dir.join(files::SOCKET);
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
-    rustix::fs::chmod(&path, Mode::from_raw_mode(0o600))?;
-    rustix::net::listen(&socket, 16)?;
-    Ok(socket)
 }
 
 fn attach(shim: &mut Shim, configs: Vec<AttachConfig>, clients: Vec<OwnedFd>) {
@@ -364,11 +358,4 @@ fn announce(shim: &mut Shim, control: &OwnedFd, timings: Vec<(String, u64)>) -> 
     let (pid, start_time, at) = (shim.container.pid, shim.container.start_time, shim.container.at);
     shim.peers.announce(&FromShim::Started { pid, start_time, at, timings }, false);
     Ok(())
-}
-
-/// What nobody waits for: the name in `ps`, the score, memory that only the start needed.
-fn settle(id: &str) -> io::Result<()> {
-    // Lowering it needs CAP_SYS_RESOURCE; without it the shim is as likely a victim as others.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
-    dhow_sys::title::set(&format!("dhow-shim {}", id.get(..12).unwrap_or(id)))
 }

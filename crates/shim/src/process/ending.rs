@@ -73,11 +73,15 @@ impl Shim {
         drained || late
     }
 
-    /// Reads what is left; when that is all, the exit is recorded, then announced, then the clients' connections end.
+    /// Reads what is left; when that is all, the clients' connections end, then the exit is recorded, then announced.
     fn drain_container(&mut self, late: bool) {
         let Life::Draining { code, at, .. } = self.container.life else { return };
         if !self.drain(0, late) {
             return;
+        }
+        // They have all of it, and what their client does now it does beside the rest.
+        if let Some(session) = self.sessions.get_mut(&0) {
+            session.finish();
         }
         // Without the controller there is no limit to be killed for.
         let oom_kills = self.container.cgroup.oom_kills().unwrap_or_default();
@@ -97,9 +101,6 @@ impl Shim {
         // A later daemon is greeted with it.
         self.peers.announce(&FromShim::Exited(exit), false);
         self.warn(recorded.map(drop), "record the exit");
-        if let Some(session) = self.sessions.get_mut(&0) {
-            session.finish();
-        }
         // Only after everybody knows.
         self.container.mntns = None;
     }

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What is done when nothing is left but to wait for the program: with the cgroup, the process and its network namespace.
+pub(crate) type Beside<'a> = &'a mut dyn FnMut(&Cgroup, i32, BorrowedFd<'_>);
+
 /// Makes the container, and afterwards does what must be asked of whoever made it.
 #[derive(Debug)]
 pub(crate) enum Launcher {
@@ -70,7 +73,8 @@ impl Launcher {
     }
 
     /// Creates the container and starts its program. `mounted` is its root filesystem, where that is there already; `root` keeps that of one
-    /// that did not start. A foreign runtime's cgroup is known for good afterwards.
+    /// that did not start. `beside` is called once, or, where the container is not made like that, not at all. A foreign runtime's cgroup is
+    /// known for good afterwards.
     pub(crate) fn launch(
         &mut self,
         config: &ShimConfig,
@@ -78,13 +82,14 @@ impl Launcher {
         stdio: Stdio,
         (mounted, trees): (Option<Mounted>, &[(PathBuf, OwnedFd)]),
         root: &mut Option<OwnedFd>,
+        beside: Beside<'_>,
     ) -> Result<Launched, Failure> {
         match self {
             Self::Own(kept) => {
                 let hooks = hooks(config)?;
                 // From here on there is something that `poststop` can look after.
                 *kept = hooks.map(Box::new);
-                own(config, (cgroup, unfinished), stdio, (mounted, trees), root, kept.as_deref())
+                own(config, (cgroup, unfinished), stdio, (mounted, trees), root, (kept.as_deref(), beside))
             }
             Self::Foreign(driver) => foreign_launch(driver, config, cgroup, &stdio, trees),
         }
@@ -145,7 +150,7 @@ fn own(
     stdio: Stdio,
     (mounted, trees): (Option<Mounted>, &[(PathBuf, OwnedFd)]),
     root: &mut Option<OwnedFd>,
-    hooks: Option<&Hooks>,
+    (hooks, beside): (Option<&Hooks>, Beside<'_>),
 ) -> Result<Launched, Failure> {
     let begun = Instant::now();
     let manner = Manner { listener: config.listener.as_deref().cloned(), group, ..Manner::default() };
@@ -157,11 +162,14 @@ fn own(
     // that it does not start, we keep it mounted.
     let (mut connected, mut started) = (None, false);
     let made = match config.network.is_some() && !sets_networks(&config.spec) {
-        true => create.run_beside(&mut |netns| {
-            connected = connect_in_time(config, netns);
-            started = keep.is_some() && connected.as_ref().is_none_or(|(done, _)| done.is_ok());
-            started
-        }),
+        true => create.run_beside(
+            &mut |netns| {
+                connected = connect_in_time(config, netns);
+                started = keep.is_some() && connected.as_ref().is_none_or(|(done, _)| done.is_ok());
+                started
+            },
+            &mut |pid, netns| beside(cgroup, pid, netns),
+        ),
         false => create.run(),
     };
     let mut created = made.inspect_err(|_| *root = keep)?;

@@ -27,6 +27,7 @@ mod session;
 #[cfg(test)]
 mod session_tests;
 mod sink;
+mod standby;
 mod stdio;
 mod volumes;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) const TESTS: &[Test] = &[
     ("ahead::a_container_in_one", a_container_in_one),
     ("ahead::a_failure_leaves_nothing", a_failure_leaves_nothing),
+    ("ahead::a_network_with_settings", a_network_with_settings),
     ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
     ("ahead::one_that_has_died_is_replaced", one_that_has_died_is_replaced),
     ("ahead::a_user_namespace_owns_its_network", a_user_namespace_owns_its_network),
@@ -52,8 +53,10 @@ fn a_container_in_one() {
         assert_eq!(before.load(Ordering::Relaxed), 1);
         assert_eq!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 3);
-        // Its root came from the daemon.
-        assert!(running.timings.iter().any(|(name, _)| name == "root"), "{:?}", running.timings);
+        // Its root came from the daemon, and the shim did not only wait for its program.
+        for phase in ["root", "create.rest"] {
+            assert!(running.timings.iter().any(|(name, _)| name == phase), "{phase}: {:?}", running.timings);
+        }
         let own = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
         let logged = place.logged();
         let [flags, link, number] = logged.lines().collect::<Vec<_>>()[..] else { panic!("{logged}") };
@@ -68,11 +71,30 @@ fn a_failure_leaves_nothing() {
         let spawner = Spawner::start().await.unwrap();
         let (prepared, _) = prepare(&spawner).await;
         let place = Place::new();
-        let error = spawner.spawn_with(Some(prepared), place.config(&["/bin/nosuch"]), Vec::new(), &|| {}).await.unwrap_err();
+        let mut config = place.config(&["/bin/nosuch"]);
+        let pin = place.path().join("netns/x");
+        config.pin_netns = Some(pin.clone());
+        let error = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap_err();
         let Error::Refused(failure) = error else { panic!("{error:?}") };
         assert_eq!(failure.kind, Kind::NotFound, "{failure:?}");
         assert!(!place.dir().exists());
+        // It was made before the program was looked for.
+        assert!(pin.parent().unwrap().is_dir() && !pin.exists());
         children(&spawner, 0);
+    });
+}
+
+/// Settings of the network are written before the loopback is switched on, which has to be all the same.
+fn a_network_with_settings() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, _) = prepare(&spawner).await;
+        let place = Place::new();
+        let mut config = place.script("cat /sys/class/net/lo/flags /proc/sys/net/core/somaxconn");
+        config.spec.linux_mut().as_mut().unwrap().set_sysctl(Some([("net.core.somaxconn".to_owned(), "77".to_owned())].into()));
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
+        assert_eq!(exit_and_release(&place, &mut running).await, 0);
+        assert_eq!(place.logged(), "0x9\n77\n");
     });
 }
 
