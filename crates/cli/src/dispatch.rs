@@ -8,6 +8,7 @@ use crate::flags::{self, FlagError, Parsed};
 use crate::globals::{GLOBAL_FLAGS, Globals, VERSION, build};
 use crate::help;
 use crate::output::{say, warn};
+use std::mem::ManuallyDrop;
 
 /// Runs the words behind the program's name.
 pub(crate) fn run(program: &'static str, words: &[String]) -> Result<(), Error> {
@@ -46,7 +47,8 @@ pub(crate) fn run(program: &'static str, words: &[String]) -> Result<(), Error> 
                 return say(&format!("{note}{}", help::command(program, command, &path)));
             }
             check_count(program, command, &path, parsed.args.len())?;
-            let app = App::new(program, Globals::new(globals), path)?;
+            // Never taken apart: the process ends with the command.
+            let app = ManuallyDrop::new(App::new(program, Globals::new(globals), path)?);
             (command.run)(&app, &parsed)
         }
     }

@@ -8,13 +8,14 @@ use crate::process::{self, log};
 use crate::{metrics, reload, remap, tls};
 use anyhow::{Context, Result};
 use dhow_engine::{Engine, Options};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-/// Worker threads. The work is in the kernel, the shims and blocking calls; two keep one slow answer from holding all others.
+/// Worker threads, at most. The work is in the kernel, the shims and blocking calls; two keep one slow answer from holding all others.
 const WORKERS: usize = 2;
 /// Blocking calls at once: archives, log files, the database.
 const BLOCKING: usize = 64;
@@ -37,7 +38,7 @@ pub(crate) fn run(settings: Settings) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers(std::thread::available_parallelism().map_or(1, NonZero::get)))
         .max_blocking_threads(BLOCKING)
         .thread_stack_size(STACK)
         .thread_keep_alive(KEEP_ALIVE)
@@ -48,6 +49,12 @@ pub(crate) fn run(settings: Settings) -> Result<()> {
     // What is left are answers nobody may wait for any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Worker threads for so many processors. Half of them, since what a worker is told it tells another one, and that one, awake for nothing, takes
+/// the processor that the spawner, a shim or a container wants.
+fn workers(processors: usize) -> usize {
+    (processors / 2).clamp(1, WORKERS)
 }
 
 async fn serve(settings: Settings, level: log::Handle) -> Result<()> {
@@ -187,6 +194,11 @@ async fn leave(app: &App, listeners: Vec<Served>, stay: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_of_the_processors_work() {
+        assert_eq!([1, 2, 3, 4, 64].map(workers), [1, 1, 1, 2, 2]);
+    }
 
     #[test]
     fn time_for_a_shutdown() {
