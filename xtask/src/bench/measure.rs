@@ -1,11 +1,13 @@
-//! Whole commands, timed: process creation to exit. Candidates take turns, with rest before each sample.
+//! Whole commands, timed: process creation to exit. Candidates take turns, with rest before each command. In a turn the command runs twice, and
+//! the second time counts: a machine may take back within a second what no program touches (Linux's DAMON does so), and until a candidate's next
+//! turn the others take longer. What is measured is a warm one.
 
 use super::candidates::Candidate;
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Rest before each sample: a tight loop hides grace periods of the kernel.
+/// Rest before each command: a tight loop hides grace periods of the kernel.
 const REST: Duration = Duration::from_millis(100);
 
 /// One command, and each candidate's samples in microseconds, sorted; empty where it has no such command.
@@ -46,10 +48,13 @@ pub(crate) fn rows(candidates: &[&dyn Candidate], commands: &[(&'static str, &[&
             for turn in 0..candidates.len() {
                 // Each round starts with another one, so that nobody always follows the same neighbour.
                 let index = (turn + round) % candidates.len();
-                std::thread::sleep(REST);
-                let time = sample(candidates[index], words)?;
+                let mut last = None;
+                for _ in 0..2 {
+                    std::thread::sleep(REST);
+                    last = sample(candidates[index], words)?;
+                }
                 // The first two rounds warm up.
-                if let (Some(time), true) = (time, round >= 2) {
+                if let (Some(time), true) = (last, round >= 2) {
                     row.samples[index].push(time);
                 }
             }

@@ -27,12 +27,10 @@ pub(crate) struct Results {
 
 /// The page. It names the machine's kind, never its name or paths.
 pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results, missing: &[String], amount: Amount) -> String {
-    let mut page = String::from(
-        "# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns, 100 ms of rest before each sample; whole\n",
-    );
+    let mut page = String::from("# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns; whole\n");
     let _ok = writeln!(
         page,
-        "commands from process creation to exit; {} samples each, after two to warm up. Milliseconds.\n\nEach candidate has a place of its own on the disk (ext4: another block group), and its runtime directory in memory, as `/run` is.\n",
+        "commands from process creation to exit; {} samples each, after two to warm up. A turn is the command twice, 100 ms of rest before each, and\nthe second counts: the machine takes back what was not touched for a second, and others' turns take longer. Milliseconds.\n\nEach candidate has a place of its own on the disk (ext4: another block group), and its runtime directory in memory, as `/run` is.\n",
         amount.samples
     );
     let _ok = writeln!(page, "{}", machine());
