@@ -29,7 +29,7 @@ const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// The whole program. Before it no thread may be started and nothing opened. Returns the process's exit code.
 pub fn main() -> i32 {
     let served = prepare().and_then(|(socket, signals)| {
-        // Inherited by every shim, some of which are in another one for a moment.
+        // Inherited by every shim, some of which are in another one for a moment. Where it is not to be had none is made ahead.
         let host = dhow_sys::net::namespace().ok();
         Ok((serve(socket, signals)?, host))
     });

@@ -30,7 +30,7 @@ pub(crate) fn text(candidates: &[Box<dyn Candidate>], results: &Results, missing
     let mut page = String::from("# Side by side\n\nWritten by `cargo xtask bench`. All candidates in one run, taking turns; whole\n");
     let _ok = writeln!(
         page,
-        "commands from process creation to exit; {} samples each, after two to warm up. A turn is the command twice, 100 ms of rest before each, and\nthe second counts: the machine takes back what was not touched for a second, and others' turns take longer. Milliseconds.\n\nEach candidate has a place of its own on the disk (ext4: another block group), and its runtime directory in memory, as `/run` is.\n",
+        "commands from process creation to exit; {} samples each, after two to warm up. A turn is the command twice, 100 ms of rest before each, and\nthe second counts: a kernel may take back what was not touched for a second, and others' turns take longer. Milliseconds.\n\nEach candidate has a place of its own on the disk (ext4: another block group), and its runtime directory in memory, as `/run` is.\n",
         amount.samples
     );
     let _ok = writeln!(page, "{}", machine());

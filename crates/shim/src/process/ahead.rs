@@ -70,8 +70,8 @@ impl Ahead {
     }
 }
 
-/// Names the namespace in a specification that asks for a new one, and tells whether it does. Not where there is a user namespace, which has to own it, nor where hooks,
-/// to which the specification is shown, could look for it by that name.
+/// Names the namespace in a specification that asks for a new one, and tells whether it does. Not where there is a user namespace, which has
+/// to own it, nor where hooks, to which the specification is shown, could look for it by that name.
 fn name(spec: &mut Spec, path: &str) -> bool {
     if spec.hooks().is_some() {
         return false;

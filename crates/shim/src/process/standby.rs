@@ -8,7 +8,6 @@ use crate::config::ShimConfig;
 use crate::files;
 use dhow_runtime::cgroup::Cgroup;
 use dhow_sys::signal::Signals;
-use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
@@ -33,15 +32,14 @@ impl Standby {
     /// # Errors
     /// What no shim can do without. The caller takes away what is in its directory, and the pin.
     pub(super) fn make(config: &ShimConfig, poll: &Poll, cgroup: &Cgroup, (pid, netns): (i32, Option<BorrowedFd<'_>>)) -> io::Result<Self> {
-        let mut signals = Watched::new(poll, Signals::block_all()?, Token::Signals);
-        signals.arm(Some(EventFlags::IN))?;
+        let signals = Watched::new(poll, Signals::block_all()?, Token::Signals);
         let socket = bind(&config.dir)?;
         Ok(Self {
             signals,
             socket,
             // A process that has ended already has none to wait for.
             mntns: std::fs::File::open(format!("/proc/{pid}/ns/mnt")).ok().map(OwnedFd::from),
-            memory: watch(poll, cgroup),
+            memory: Memory::watch(poll, cgroup),
             pinned: config.pin_netns.as_deref().zip(netns).map_or(Ok(()), |(path, netns)| pin::pin(netns, path)),
             named: settle(&config.id),
         })
@@ -55,12 +53,6 @@ fn bind(dir: &Path) -> io::Result<OwnedFd> {
     rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
     rustix::fs::chmod(&path, Mode::from_raw_mode(0o600))?;
     Ok(socket)
-}
-
-fn watch(poll: &Poll, cgroup: &Cgroup) -> io::Result<Option<Memory>> {
-    let mut memory = Memory::watch(poll, cgroup)?;
-    memory.as_mut().map_or(Ok(()), Memory::arm)?;
-    Ok(memory)
 }
 
 /// The score, and the name in `ps`.
