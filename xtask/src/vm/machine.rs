@@ -30,6 +30,13 @@ const MODULES: &[&str] = &[
     "sctp",
 ];
 
+/// What the initial RAM file system's script says before all else.
+const UP: &str = "DHOW-VM-UP";
+/// The longest until then, under emulation on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often a kernel may try to come up.
+const ATTEMPTS: u32 = 3;
+
 /// A running machine. It ends with this.
 pub(super) struct Machine {
     child: Child,
@@ -39,8 +46,20 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Boots from a disk whose file system is the root. `words` are further ones for the kernel, `cache` says what the emulator makes of
-    /// the disk's flushes.
+    /// the disk's flushes. A kernel that gives up before its first program boots again: an emulated processor may trip over code that
+    /// the kernel patches, and neither a program of ours nor the disk had a part in it. What comes later is never tried twice.
     pub(super) fn boot(kernel: &Kernel, initrd: &Path, disk: &Path, words: &str, cache: &str) -> Result<Self> {
+        for attempt in 1..=ATTEMPTS {
+            let machine = Self::start(kernel, initrd, disk, words, cache)?;
+            match up(&machine.lines, Instant::now() + PATIENCE) {
+                Ok(()) => return Ok(machine),
+                Err(told) => println!("{}\nLinux {}: no program began in attempt {attempt}", told.join("\n"), kernel.name),
+            }
+        }
+        bail!("Linux {} began no program in {ATTEMPTS} attempts", kernel.name)
+    }
+
+    fn start(kernel: &Kernel, initrd: &Path, disk: &Path, words: &str, cache: &str) -> Result<Self> {
         let plain = ["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-no-reboot", "-nic", "none"];
         let mut qemu = command("qemu-system-x86_64", &plain);
         // Debian 12's emulator spoils the flags in cmpxchg16b, on which newer kernels' allocator relies: they do without where it is missing.
@@ -85,6 +104,18 @@ impl Drop for Machine {
     }
 }
 
+/// Waits for the first program's word; what the console said instead, if it ends or the time is over.
+fn up(lines: &Receiver<String>, deadline: Instant) -> Result<(), Vec<String>> {
+    let mut told = Vec::new();
+    while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if line.contains(UP) {
+            return Ok(());
+        }
+        told.push(line);
+    }
+    Err(told)
+}
+
 /// Loads the modules in the order they need each other, then hands over to a program of the disk.
 pub(super) fn initramfs(kernel: &Kernel, init: &str) -> Result<Vec<u8>> {
     let busybox = find("busybox").context("busybox is not installed: run `cargo xtask setup`")?;
@@ -95,7 +126,7 @@ pub(super) fn initramfs(kernel: &Kernel, init: &str) -> Result<Vec<u8>> {
     cpio.device("dev/console", 5, 1);
     cpio.file("bin/busybox", 0o755, &std::fs::read(&busybox).context("read busybox")?);
     cpio.symlink("bin/sh", "busybox");
-    let mut script = String::from("#!/bin/sh\n/bin/busybox mount -t devtmpfs dev /dev\n");
+    let mut script = format!("#!/bin/sh\necho {UP}\n/bin/busybox mount -t devtmpfs dev /dev\n");
     for (number, module) in module_order(&kernel.modules)?.iter().enumerate() {
         let name = format!("m/{number:02}.ko");
         cpio.file(&name, 0o644, &read_module(module)?);
@@ -149,7 +180,25 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::module_name;
+    use super::{UP, module_name, up};
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    #[test]
+    fn a_kernel_that_gave_up_is_known_by_its_silence() {
+        let console = |said: &[&str]| {
+            let (sender, lines) = channel();
+            said.iter().for_each(|line| sender.send((*line).to_string()).expect("somebody reads"));
+            lines
+        };
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        assert_eq!(up(&console(&["Oops: int3", "Kernel panic"]), later), Err(vec!["Oops: int3".to_string(), "Kernel panic".to_string()]));
+        let lines = console(&["a warning", UP, "test a ... FAILED"]);
+        assert_eq!(up(&lines, later), Ok(()));
+        assert_eq!(lines.recv().as_deref(), Ok("test a ... FAILED"), "what follows is for the one who boots");
+        let (_kept, silent) = channel();
+        assert_eq!(up(&silent, Instant::now()), Err(Vec::new()), "a machine that hangs");
+    }
 
     #[test]
     fn module_names_are_normalised() {
