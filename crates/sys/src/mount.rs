@@ -91,6 +91,11 @@ impl Filesystem {
         Ok(Made(self.0))
     }
 
+    /// Has the filesystem take what was set since it was mounted. For the one from [`Filesystem::words`] that stayed behind.
+    pub fn change(&self) -> io::Result<()> {
+        Ok(rustix::mount::fsconfig_reconfigure(&self.0)?)
+    }
+
     /// As [`Filesystem::mount`]; where the kernel says why it refuses, the error's text has its words instead of the errno's.
     pub fn mount_or_log(self, attr: Attr) -> io::Result<OwnedFd> {
         let words = self.words()?;
@@ -105,7 +110,7 @@ impl Filesystem {
         }
     }
 
-    /// The same once more, for its [`Filesystem::log`].
+    /// The same once more, for its [`Filesystem::log`], and to change it.
     pub fn words(&self) -> io::Result<Self> {
         Ok(Self(self.0.try_clone()?))
     }

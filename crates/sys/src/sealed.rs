@@ -33,31 +33,43 @@ pub fn self_exe() -> io::Result<OwnedFd> {
     Ok(memfd)
 }
 
+/// The name of the program's copy in a filesystem of its own.
+const COPY: &str = "dhow";
 /// How much of a program the kernel maps at the first touch of a page in it (`fault_around_bytes` as it comes).
 const PIECE: usize = 64 * 1024;
 
 /// Copies `/proc/self/exe` into a file system in memory, which is mounted nowhere, and read-only then: for a program that is forked often. What
 /// a fork touches of it is mapped by [`PIECE`]s. The copy lies in memory in the same pieces, each of which is mapped at once, and not page
-/// by page as those of a memfd (Linux 6.14; before, it is as there).
+/// by page as those of a memfd (Linux 6.14; before, it is as there). The kernel never makes a huge page of them later, of which each process
+/// that touches a byte would have 2 MiB mapped.
 ///
 /// # Errors
 /// The kernel has no large pages, or this process may not mount.
 pub fn self_in_pieces() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(rustix::fs::openat(pieces()?, COPY, flags, Mode::empty())?)
+}
+
+/// The read-only filesystem with [`COPY`] in it.
+fn pieces() -> io::Result<OwnedFd> {
     let memory = mount::Filesystem::open("tmpfs")?;
     // As large as a write is, while all that is written is the file's end.
     memory.string("huge", "within_size")?;
     let attributes = mount::NODEV | mount::NOSUID;
+    let settings = memory.words()?;
     let root = memory.mount(attributes)?;
-    let (name, flags) = ("dhow", OFlags::CLOEXEC | OFlags::NOFOLLOW);
-    let copy = rustix::fs::openat(&root, name, flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o555))?;
-    let (mut exe, mut copy, mut piece) = (File::open("/proc/self/exe")?, File::from(copy), Vec::with_capacity(PIECE));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut copy = File::from(rustix::fs::openat(&root, COPY, flags, Mode::from_raw_mode(0o555))?);
+    let (mut exe, mut piece) = (File::open("/proc/self/exe")?, Vec::with_capacity(PIECE));
     while (&mut exe).take(PIECE as u64).read_to_end(&mut piece)? > 0 {
         copy.write_all(&piece)?;
         piece.clear();
     }
     drop(copy);
+    settings.string("huge", "never")?;
+    settings.change()?;
     mount::set_attr(&root, false, mount::RDONLY | attributes, 0, None)?;
-    Ok(rustix::fs::openat(&root, name, flags | OFlags::RDONLY, Mode::empty())?)
+    Ok(root)
 }
 
 /// `OVERLAYFS_SUPER_MAGIC`.
@@ -164,6 +176,28 @@ mod tests {
         );
         let status = std::process::Command::new(&path).arg("--list").stdout(std::process::Stdio::null()).status().unwrap();
         assert!(status.success());
+    }
+
+    #[test]
+    fn a_copy_in_pieces_stays_in_pieces() {
+        let root = match pieces() {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
+            made => made.unwrap(),
+        };
+        let options = std::thread::spawn(move || {
+            crate::process::unshare_fs().unwrap();
+            crate::process::unshare(libc::CLONE_NEWNS as u64).unwrap();
+            mount::propagate_root(true, mount::Propagation::Private).unwrap();
+            let target = tempfile::tempdir().unwrap();
+            mount::attach(&root, rustix::fs::open(target.path(), OFlags::PATH, Mode::empty()).unwrap()).unwrap();
+            let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+            mount::unmount_detach(target.path()).unwrap();
+            mounts.lines().find(|line| line.contains(&target.path().display().to_string())).unwrap().to_owned()
+        })
+        .join()
+        .unwrap();
+        assert!(!options.contains("huge="), "the setting that is the default is not told: {options}");
+        assert!(options.contains(" ro,"), "{options}");
     }
 
     #[test]
