@@ -99,7 +99,7 @@ impl Spawner {
     }
 
     /// The same with a shim that was prepared, if it still lives. `before` is called, perhaps twice, when hardly more is to be done here before
-    /// the program runs.
+    /// the program runs: whatever it does has been done by then.
     pub async fn spawn_with(
         &self,
         prepared: Option<Prepared>,
@@ -224,10 +224,10 @@ async fn send_root(wire: &Wire, config: &ShimConfig, before: &(dyn Fn() + Sync))
     let overlay = config.root.clone();
     let mounted = tokio::task::spawn_blocking(move || overlay.mount_held()).await.map_err(io::Error::other)?;
     let mounted = mounted.map_err(|error| Failure::io(Step::Root, "overlay", error));
-    let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
-    let sent = wire.send(&mounted.as_ref().map(|_| ()), &fds).await;
+    // With its root the program runs, and may write and end before we are given the processor again.
     before();
-    match sent {
+    let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
+    match wire.send(&mounted.as_ref().map(|_| ()), &fds).await {
         // Its answer, or the lack of one, says more.
         Err(error) if is_death(&error) => Ok(()),
         sent => sent,

@@ -6,11 +6,13 @@ use dhow_runtime::Kind;
 use dhow_shim::handle::{Error, Prepared, Spawner};
 use dhow_sys::process::{pidfd_open, pidfd_signal};
 use serde_json::json;
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = &[
     ("ahead::a_container_in_one", a_container_in_one),
+    ("ahead::what_comes_before_the_program", what_comes_before_the_program),
     ("ahead::a_failure_leaves_nothing", a_failure_leaves_nothing),
     ("ahead::a_network_with_settings", a_network_with_settings),
     ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
@@ -63,6 +65,28 @@ fn a_container_in_one() {
         assert_eq!((flags, link), ("0x9", "lo"));
         assert_ne!(number, own.to_string());
         children(&spawner, 0);
+    });
+}
+
+/// A daemon that is given the processor late is no reason for a program's output to come before the answer that it belongs to.
+fn what_comes_before_the_program() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let (prepared, _) = prepare(&spawner).await;
+        let place = Place::new();
+        let mut config = place.script("echo out");
+        config.attach = vec![everything()];
+        let (mut theirs, ours) = client();
+        let head = std::os::unix::net::UnixStream::from(ours.try_clone().unwrap());
+        let late = || {
+            std::thread::sleep(Duration::from_millis(500));
+            (&head).write_all(b"head ").unwrap();
+        };
+        let mut running = spawner.spawn_with(Some(prepared), config, vec![ours], &late).await.unwrap();
+        assert!(running.timings.iter().any(|(name, _)| name == "root"), "the root follows: {:?}", running.timings);
+        assert_eq!(exit_and_release(&place, &mut running).await, 0);
+        drop(head);
+        assert_eq!(rest(&mut theirs), "head out\n");
     });
 }
 
