@@ -1,8 +1,9 @@
 //! Clients whose streams the engine was given: what they ask for, and the few bytes that it writes to them itself.
 
+use dhow_sys::net::send_now;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A client that takes nothing for this long loses the rest of the logs.
@@ -28,7 +29,7 @@ impl Client {
     /// Writes the head, once. Its socket is fresh: one that does not take these few bytes at once has not read its answers before.
     pub(crate) fn greet(&mut self) -> std::io::Result<()> {
         let head = std::mem::take(&mut self.head);
-        write_now(&self.socket, &head)
+        send_now(&self.socket, &head)
     }
 
     /// Waits until the head was read, for a moment: a client that reads it together with the first bytes of the stream loses these where its
@@ -55,27 +56,33 @@ impl Client {
 }
 
 /// The head of a client that is attached to be there when the container starts: it comes before what the program writes, and not sooner than it
-/// must, since who reads it takes the processor from those that make the container.
+/// must, since who reads it takes the processor from those that make the container. So the shim writes it, if it comes to that.
 #[derive(Debug)]
 pub struct Head {
     socket: OwnedFd,
-    bytes: Mutex<Vec<u8>>,
+    bytes: dhow_shim::head::Head,
 }
 
 impl Head {
     /// Takes it out of the client.
     ///
     /// # Errors
-    /// The socket cannot be duplicated.
+    /// The process has no descriptors left, or the head is very long. The client still has it then.
     pub fn of(client: &mut Client) -> std::io::Result<Arc<Self>> {
         let socket = client.socket.try_clone()?;
-        Ok(Arc::new(Self { socket, bytes: Mutex::new(std::mem::take(&mut client.head)) }))
+        let bytes = dhow_shim::head::Head::new(&client.head)?;
+        client.head.clear();
+        Ok(Arc::new(Self { socket, bytes }))
     }
 
-    /// Writes it, if that was not done.
+    /// For the shim that serves the client. Without a descriptor for that it is written now.
+    pub(crate) fn share(&self) -> Option<OwnedFd> {
+        self.bytes.share().inspect_err(|_| self.write()).ok()
+    }
+
+    /// Writes it, if neither this was called before nor a shim did.
     pub fn write(&self) {
-        let bytes = std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Err(error) = write_now(&self.socket, &bytes) {
+        if let Err(error) = self.bytes.give(&self.socket) {
             tracing::debug!(%error, "a client has gone before it was answered");
         }
     }
@@ -123,16 +130,6 @@ pub(crate) fn frame(stream: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Writes a few bytes to a client's socket without waiting; an error if it does not take all of them.
-pub(crate) fn write_now(socket: &OwnedFd, bytes: &[u8]) -> std::io::Result<()> {
-    use rustix::net::{SendFlags, send};
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    let sent = rustix::io::retry_on_intr(|| send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
-    if sent == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
-}
-
 /// Writes to a client's socket, which may be non-blocking, without ever holding a thread.
 pub(crate) async fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> std::io::Result<()> {
     use rustix::net::{SendFlags, send};
@@ -164,7 +161,7 @@ mod tests {
         assert_eq!(dhow_sys::net::untaken(&client.socket).unwrap(), 0);
         let _theirs = reader.join().unwrap().unwrap();
         // Who never reads is not waited for for ever.
-        write_now(&client.socket, b"more").unwrap();
+        send_now(&client.socket, b"more").unwrap();
         client.settled_within(Duration::from_millis(1)).await.unwrap();
     }
 
@@ -175,14 +172,24 @@ mod tests {
         let mut client = Client { socket: ours.into(), early: Vec::new(), head: b"head".to_vec() };
         let head = Head::of(&mut client).unwrap();
         client.greet().unwrap();
-        write_now(&client.socket, b"<").unwrap();
+        send_now(&client.socket, b"<").unwrap();
+        let shared = dhow_shim::head::Head::from(head.share().unwrap());
         head.write();
+        shared.give(&client.socket).unwrap();
         head.write();
-        write_now(&client.socket, b">").unwrap();
+        send_now(&client.socket, b">").unwrap();
         drop((client, head));
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "<head>");
+    }
+
+    #[test]
+    fn a_head_that_is_too_long_stays() {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut client = Client { socket: ours.into(), early: Vec::new(), head: vec![b'x'; 5000] };
+        assert!(Head::of(&mut client).is_err());
+        assert_eq!(client.head.len(), 5000);
     }
 
     #[tokio::test]

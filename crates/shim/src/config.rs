@@ -66,6 +66,9 @@ pub struct ShimConfig {
     /// Clients attached before the start. Their sockets come with the message, in this order.
     #[serde(default)]
     pub attach: Vec<AttachConfig>,
+    /// Which of `attach` has a [`crate::head::Head`] that it is given before any output. Its pipe comes behind their sockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<usize>,
     /// The health check, where there is one. The shim runs its probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthConfig>,
@@ -96,8 +99,8 @@ pub struct VolumeConfig {
 pub struct NetworkConfig {
     /// What is made before the program runs.
     pub plan: dhow_network::endpoint::Plan,
-    /// Published ports that the shim holds. Their sockets, listening or bound, come with the message, after those of `attach` and in
-    /// this order.
+    /// Published ports that the shim holds. Their sockets, listening or bound, come with the message, after what belongs to `attach`
+    /// and in this order.
     #[serde(default)]
     pub relays: Vec<RelayConfig>,
 }

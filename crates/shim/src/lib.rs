@@ -11,6 +11,7 @@ mod files;
 mod foreign;
 mod frame;
 pub mod handle;
+pub mod head;
 pub mod health;
 mod log;
 pub mod packed;

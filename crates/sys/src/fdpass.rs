@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most descriptors that one message may carry (the kernel's SCM_MAX_FD is 253).
-pub const MAX_FDS: usize = 64;
+pub const MAX_FDS: usize = 128;
 /// Largest body sent inline; a larger one travels in a sealed memfd passed as the first descriptor.
 pub const INLINE_MAX: usize = 64 * 1024;
 /// Largest body accepted at all.

@@ -1,6 +1,6 @@
 //! The little that is needed of interfaces before there is netlink, and of sockets beyond what the standard library asks.
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
@@ -49,9 +49,39 @@ pub fn untaken(socket: impl AsFd) -> io::Result<u64> {
     if ret == 0 { Ok(u64::try_from(size).unwrap_or_default()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Writes a few bytes to a stream socket without waiting, and without a signal.
+///
+/// # Errors
+/// `WriteZero` where it does not take all of them, `EAGAIN` where none.
+pub fn send_now(socket: impl AsFd, bytes: &[u8]) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = rustix::io::retry_on_intr(|| rustix::net::send(&socket, bytes, flags))?;
+    if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_bytes_or_an_error() {
+        use std::io::Read;
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        send_now(&ours, b"").unwrap();
+        send_now(&ours, b"few").unwrap();
+        let mut got = [0; 3];
+        theirs.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"few");
+        // More than it has room for: it never waits, and says that it did not take all.
+        let kinds = [io::ErrorKind::WriteZero, io::ErrorKind::WouldBlock];
+        let error = (0..64).find_map(|_| send_now(&ours, &vec![0; 1 << 20]).err()).unwrap();
+        assert!(kinds.contains(&error.kind()), "{error}");
+        drop(theirs);
+        assert_eq!(send_now(&ours, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
 
     #[test]
     fn what_was_read_is_taken() {

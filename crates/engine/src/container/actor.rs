@@ -29,6 +29,8 @@ const KILL_WAIT: Duration = Duration::from_secs(10);
 const STOP_SECONDS: i64 = 10;
 /// Clients that may wait for a start.
 const PENDING: usize = 64;
+// With the sockets of ports that go along, a head and the spawner's own socket they are one message.
+const _: () = assert!(PENDING + crate::network::ONE_MESSAGE + 2 <= dhow_sys::fdpass::MAX_FDS);
 
 /// A container that runs: the handle of its shim and its news.
 #[derive(Debug)]

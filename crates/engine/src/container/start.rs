@@ -99,14 +99,7 @@ impl Actor {
             }
         };
         let (Prepared { mut config, sandbox, user, log_path }, mounted) = prepared;
-        let (mut clients, mut heads) = (Vec::<OwnedFd>::new(), Vec::new());
-        for pending in std::mem::take(&mut self.pending) {
-            if !crate::client::hung_up(&pending.client.socket) {
-                config.attach.push(pending.config);
-                clients.push(pending.client.socket);
-                heads.extend(pending.head);
-            }
-        }
+        let mut clients = self.take_clients(&mut config);
         let mut later = Vec::new();
         if let Some(attached) = attached {
             config.network = Some(attached.config);
@@ -116,8 +109,7 @@ impl Actor {
             self.parts.store.update_later(&self.container);
         }
         let computed = begun.elapsed();
-        let greet = || heads.iter().for_each(|head| head.write());
-        match self.parts.spawner.spawn_with(self.parts.ahead.take(), config, clients, &greet).await {
+        match self.parts.spawner.spawn_with(self.parts.ahead.take(), config, clients).await {
             Ok(running) => {
                 self.container.sandbox = sandbox;
                 self.container.log_path = log_path;
@@ -140,6 +132,29 @@ impl Actor {
                 Err(answer)
             }
         }
+    }
+
+    /// The clients that wait for the start, as the shim is given them: their sockets, then the head of one that has one to come.
+    fn take_clients(&mut self, config: &mut ShimConfig) -> Vec<OwnedFd> {
+        let (mut clients, mut head) = (Vec::new(), None);
+        for pending in std::mem::take(&mut self.pending) {
+            if crate::client::hung_up(&pending.client.socket) {
+                continue;
+            }
+            match pending.head {
+                // There is one, of whoever made the container.
+                Some(first) if head.is_none() => head = first.share().map(|pipe| (clients.len(), pipe)),
+                Some(further) => further.write(),
+                None => {}
+            }
+            config.attach.push(pending.config);
+            clients.push(pending.client.socket);
+        }
+        if let Some((at, pipe)) = head {
+            config.head = Some(at);
+            clients.push(pipe);
+        }
+        clients
     }
 
     /// What the shim is told. On a full disk it is computed, and its files are written, once more when what was removed last is off it.
@@ -333,6 +348,7 @@ fn prepare(parts: &Parts, container: &Container, volumes: Vec<VolumeConfig>, rea
         volumes,
         runtime,
         attach: Vec::new(),
+        head: None,
         network: None,
         health: request.health.as_ref().map(|check| health::config(container, check, &user, &capabilities, &linked)),
     };

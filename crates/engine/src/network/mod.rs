@@ -26,7 +26,7 @@ pub(crate) use live::{check_connect, connect, disconnect};
 pub(crate) use names::has_names;
 pub(crate) use nameservers::host_resolv_conf;
 pub use options::PlaceOptions;
-pub(crate) use publish::{Published, Relay, joined, moves, publish, withdraw};
+pub(crate) use publish::{ONE_MESSAGE, Published, Relay, joined, moves, publish, withdraw};
 pub(crate) use resolver::{Served, Source, serve as serve_names};
 
 use crate::error::{Error, Kind, Result};

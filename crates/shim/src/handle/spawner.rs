@@ -92,30 +92,22 @@ impl Spawner {
     }
 
     /// Makes a shim and starts its container; returns when the program runs or why it does not ([`Error::Refused`]).
-    /// `clients` are the sockets of `config.attach`, in order; whoever wants to use one after a failure keeps a copy.
+    /// `clients` are the sockets of `config.attach`, in order, with what comes behind them; whoever wants to use one after a failure keeps a copy.
     /// After [`Error::Deadline`] and [`Error::Gone`] the caller cleans up with [`super::clean_up`].
     pub async fn spawn(&self, config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
-        self.spawn_with(None, config, clients, &|| {}).await
+        self.spawn_with(None, config, clients).await
     }
 
-    /// The same with a shim that was prepared, if it still lives. `before` is called, perhaps twice, when hardly more is to be done here before
-    /// the program runs: whatever it does has been done by then.
-    pub async fn spawn_with(
-        &self,
-        prepared: Option<Prepared>,
-        mut config: ShimConfig,
-        clients: Vec<OwnedFd>,
-        before: &(dyn Fn() + Sync),
-    ) -> Result<Running, Error> {
+    /// The same with a shim that was prepared, if it still lives.
+    pub async fn spawn_with(&self, prepared: Option<Prepared>, mut config: ShimConfig, clients: Vec<OwnedFd>) -> Result<Running, Error> {
         if let Some(prepared) = prepared {
             config.root_follows = may_mount(&config);
-            match prepared.start(&config, &clients, before).await {
+            match prepared.start(&config, &clients).await {
                 Ok(running) => return Ok(running),
                 Err(Attempt::Failed(error)) => return Err(error),
                 Err(Attempt::Unread) => config.root_follows = false,
             }
         }
-        before();
         // A spawner can die with our message unread. Once is bad luck.
         for _ in 0..2 {
             let live = self.live().await?;
@@ -179,21 +171,18 @@ impl Spawner {
 
 impl Prepared {
     /// Gives it its container. Where it has gone before it could know, nothing has happened ([`Attempt::Unread`]).
-    async fn start(self, config: &ShimConfig, clients: &[OwnedFd], before: &(dyn Fn() + Sync)) -> Result<Running, Attempt> {
+    async fn start(self, config: &ShimConfig, clients: &[OwnedFd]) -> Result<Running, Attempt> {
         let began = Instant::now();
         let Self(wire) = self;
         let failed = |source: io::Error| Attempt::Failed(Error::Io { id: config.id.clone(), source });
         let fds: Vec<_> = clients.iter().map(AsFd::as_fd).collect();
-        if !config.root_follows {
-            before();
-        }
         match wire.send(config, &fds).await {
             Err(error) if is_death(&error) => return Err(Attempt::Unread),
             sent => sent.map_err(failed)?,
         }
         if config.root_follows {
             // A disk may not answer.
-            let Ok(sent) = tokio::time::timeout(DEADLINE, send_root(&wire, config, before)).await else {
+            let Ok(sent) = tokio::time::timeout(DEADLINE, send_root(&wire, config)).await else {
                 return Err(Attempt::Failed(Error::Deadline { id: config.id.clone() }));
             };
             sent.map_err(failed)?;
@@ -220,12 +209,10 @@ fn may_mount(config: &ShimConfig) -> bool {
 }
 
 /// Mounts it, detached, and sends it: root, then its layers; or why that failed, in the words of a shim that tries.
-async fn send_root(wire: &Wire, config: &ShimConfig, before: &(dyn Fn() + Sync)) -> io::Result<()> {
+async fn send_root(wire: &Wire, config: &ShimConfig) -> io::Result<()> {
     let overlay = config.root.clone();
     let mounted = tokio::task::spawn_blocking(move || overlay.mount_held()).await.map_err(io::Error::other)?;
     let mounted = mounted.map_err(|error| Failure::io(Step::Root, "overlay", error));
-    // With its root the program runs, and may write and end before we are given the processor again.
-    before();
     let fds: Vec<_> = mounted.iter().flat_map(|(root, layers)| std::iter::once(root).chain(layers)).map(AsFd::as_fd).collect();
     match wire.send(&mounted.as_ref().map(|_| ()), &fds).await {
         // Its answer, or the lack of one, says more.

@@ -24,6 +24,7 @@ use crate::config::sink::LOGGING_DRIVER;
 use crate::config::{AttachConfig, ShimConfig};
 use crate::document;
 use crate::files::{self, Record};
+use crate::head::Head;
 use crate::log::Log;
 use crate::protocol::{FromShim, State};
 use dhow_runtime::cgroup::Cgroup;
@@ -125,12 +126,7 @@ fn make(
     root: &mut Option<OwnedFd>,
 ) -> Result<Shim, Failure> {
     defaults(&mut config.spec);
-    let ports = config.network.as_ref().map_or(0, |network| network.relays.len());
-    if clients.len() != config.attach.len() + ports {
-        let what = format!("{} sockets for {} clients and {ports} ports", clients.len(), config.attach.len());
-        return Err(fail(Step::Io, &config.id, &io::Error::new(io::ErrorKind::InvalidInput, what)));
-    }
-    let ports = clients.split_off(config.attach.len());
+    let (mut head, ports) = sort(config, &mut clients)?;
     phases.done("received");
 
     let io_fail = |path: &Path, e: io::Error| fail(Step::Io, &path.display().to_string(), &e);
@@ -172,9 +168,14 @@ fn make(
     }
     undo.pin.clone_from(&config.pin_netns);
     let mut standby = None;
+    if mounted.is_none() || !undo.launcher.stands_by(config) {
+        greet(&mut head, &clients);
+    }
     let mut launched =
         undo.launcher.launch(config, (&mut cgroup, unfinished), stdio, (mounted, &found.trees), root, &mut |cgroup, pid, netns| {
             standby = Some(Standby::make(config, &poll, cgroup, (pid, Some(netns))));
+            // Not sooner: a client that is answered takes the processor from those that make the container.
+            greet(&mut head, &clients);
         })?;
     let at = now();
     phases.list.append(&mut launched.timings);
@@ -200,6 +201,7 @@ fn make(
     shim.container.map = map;
     shim.container.listener = config.listener.take();
     shim.resolver = launched.resolver.take();
+    greet(&mut head, &clients);
     attach(&mut shim, std::mem::take(&mut config.attach), clients);
     if let Some(network) = config.network.take().filter(|network| !network.relays.is_empty()) {
         shim.relays = Some(Box::new(Relays::new(&shim.poll, network.relays, ports)));
@@ -229,6 +231,28 @@ fn make(
     }
     shim.soon_idle();
     Ok(shim)
+}
+
+/// What came with the configuration, in its order: the clients stay, the head of one of them comes by its number, then the ports.
+fn sort(config: &ShimConfig, clients: &mut Vec<OwnedFd>) -> Result<(Option<(usize, Head)>, Vec<OwnedFd>), Failure> {
+    let ports = config.network.as_ref().map_or(0, |network| network.relays.len());
+    let (attached, heads) = (config.attach.len(), usize::from(config.head.is_some()));
+    if clients.len() != attached + heads + ports || config.head.is_some_and(|at| at >= attached) {
+        let what = format!("{} descriptors for {attached} clients, {heads} of them with a head, and {ports} ports", clients.len());
+        return Err(fail(Step::Io, &config.id, &io::Error::new(io::ErrorKind::InvalidInput, what)));
+    }
+    let mut behind = clients.split_off(attached).into_iter();
+    let head = config.head.zip(behind.by_ref().take(heads).next().map(Head::from));
+    Ok((head, behind.collect()))
+}
+
+/// Gives a client its head, once. One that does not take it has gone, which shows when it is served.
+fn greet(head: &mut Option<(usize, Head)>, clients: &[OwnedFd]) {
+    if let Some((at, head)) = head.take()
+        && let Some(client) = clients.get(at)
+    {
+        let _ = head.give(client);
+    }
 }
 
 /// The root filesystem, or why the daemon could not mount it. A daemon that goes before has not started anything.

@@ -72,6 +72,11 @@ impl Launcher {
         }
     }
 
+    /// Whether [`Self::launch`] calls `beside`, given a root that is mounted.
+    pub(crate) fn stands_by(&self, config: &ShimConfig) -> bool {
+        matches!(self, Self::Own(_)) && connects_beside(config)
+    }
+
     /// Creates the container and starts its program. `mounted` is its root filesystem, where that is there already; `root` keeps that of one
     /// that did not start. `beside` is called once, or, where the container is not made like that, not at all. A foreign runtime's cgroup is
     /// known for good afterwards.
@@ -161,7 +166,7 @@ fn own(
     // Beside the mounts, which take as long, unless the container's own settings come first. Whose root we have is started by it, too: in case
     // that it does not start, we keep it mounted.
     let (mut connected, mut started) = (None, false);
-    let made = match config.network.is_some() && !sets_networks(&config.spec) {
+    let made = match connects_beside(config) {
         true => create.run_beside(
             &mut |netns| {
                 connected = connect_in_time(config, netns);
@@ -208,6 +213,11 @@ fn own(
         timings,
         complaint,
     })
+}
+
+/// Whether the places in networks are made while the container's process does its own part.
+fn connects_beside(config: &ShimConfig) -> bool {
+    config.network.is_some() && !sets_networks(&config.spec)
 }
 
 /// Whether the specification writes settings of the network that links take over when they are made. What Docker sets in every container

@@ -4,15 +4,16 @@ use crate::Test;
 use crate::fixture::*;
 use dhow_runtime::Kind;
 use dhow_shim::handle::{Error, Prepared, Spawner};
+use dhow_shim::head::Head;
 use dhow_sys::process::{pidfd_open, pidfd_signal};
+use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
-use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = &[
     ("ahead::a_container_in_one", a_container_in_one),
     ("ahead::what_comes_before_the_program", what_comes_before_the_program),
+    ("ahead::descriptors_that_do_not_fit", descriptors_that_do_not_fit),
     ("ahead::a_failure_leaves_nothing", a_failure_leaves_nothing),
     ("ahead::a_network_with_settings", a_network_with_settings),
     ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
@@ -49,10 +50,7 @@ fn a_container_in_one() {
         let (prepared, pid) = prepare(&spawner).await;
         let place = Place::new();
         let script = "cat /sys/class/net/lo/flags; ls /sys/class/net; stat -L -c %i /proc/self/ns/net; exit 3";
-        let before = AtomicU32::new(0);
-        let count = || _ = before.fetch_add(1, Ordering::Relaxed);
-        let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new(), &count).await.unwrap();
-        assert_eq!(before.load(Ordering::Relaxed), 1);
+        let mut running = spawner.spawn_with(Some(prepared), place.script(script), Vec::new()).await.unwrap();
         assert_eq!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 3);
         // Its root came from the daemon, and the shim did not only wait for its program.
@@ -68,25 +66,62 @@ fn a_container_in_one() {
     });
 }
 
-/// A daemon that is given the processor late is no reason for a program's output to come before the answer that it belongs to.
+/// What a client is told first comes before the program's output, once: from the shim, or, where nothing runs, from whoever asked.
 fn what_comes_before_the_program() {
     block_on(async {
         let spawner = Spawner::start().await.unwrap();
-        let (prepared, _) = prepare(&spawner).await;
-        let place = Place::new();
-        let mut config = place.script("echo out");
-        config.attach = vec![everything()];
-        let (mut theirs, ours) = client();
-        let head = std::os::unix::net::UnixStream::from(ours.try_clone().unwrap());
-        let late = || {
-            std::thread::sleep(Duration::from_millis(500));
-            (&head).write_all(b"head ").unwrap();
-        };
-        let mut running = spawner.spawn_with(Some(prepared), config, vec![ours], &late).await.unwrap();
-        assert!(running.timings.iter().any(|(name, _)| name == "root"), "the root follows: {:?}", running.timings);
-        assert_eq!(exit_and_release(&place, &mut running).await, 0);
-        drop(head);
-        assert_eq!(rest(&mut theirs), "head out\n");
+        for (ahead, joins_host, program, expect) in [
+            (true, false, "echo", "head out\n"),
+            (true, true, "echo", "head out\n"),
+            (false, false, "echo", "head out\n"),
+            (true, false, "nosuch", "head "),
+            (false, false, "nosuch", "head "),
+        ] {
+            let what = format!("{program}, ahead: {ahead}, host's network: {joins_host}");
+            let prepared = if ahead { Some(prepare(&spawner).await.0) } else { None };
+            let place = Place::new();
+            let mut config = place.config(&[&format!("/bin/{program}"), "out"]);
+            if joins_host {
+                let namespaces = config.spec.linux_mut().as_mut().unwrap().namespaces_mut().as_mut().unwrap();
+                namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Network);
+            }
+            config.attach = vec![everything(), everything()];
+            config.head = Some(1);
+            let (mut other, first) = client();
+            let (mut theirs, ours) = client();
+            let head = Head::new(b"head ").unwrap();
+            let fallback = ours.try_clone().unwrap();
+            let came = spawner.spawn_with(prepared, config, vec![first, ours, head.share().unwrap()]).await;
+            match came {
+                Ok(mut running) => assert_eq!(exit_and_release(&place, &mut running).await, 0, "{what}"),
+                Err(error) => assert!(program == "nosuch" && matches!(error, Error::Refused(_)), "{what}: {error:?}"),
+            }
+            head.give(&fallback).unwrap();
+            drop(fallback);
+            assert_eq!(rest(&mut theirs), expect, "{what}");
+            assert_eq!(rest(&mut other), expect.trim_start_matches("head "), "{what}");
+        }
+        children(&spawner, 0);
+    });
+}
+
+/// A message that does not say what its descriptors are is refused as a whole.
+fn descriptors_that_do_not_fit() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        for (head, pipes) in [(Some(1), 1), (Some(0), 0), (None, 1)] {
+            let place = Place::new();
+            let mut config = place.config(&["/bin/true"]);
+            config.attach = vec![everything()];
+            config.head = head;
+            let (mut theirs, ours) = client();
+            let pipes = (0..pipes).map(|_| Head::new(b"head").unwrap().share().unwrap());
+            let error = spawner.spawn(config, std::iter::once(ours).chain(pipes).collect()).await.unwrap_err();
+            let Error::Refused(failure) = error else { panic!("{error:?}") };
+            assert!(failure.message.contains("descriptors for 1 clients"), "{failure:?}");
+            assert_eq!(rest(&mut theirs), "");
+            assert!(!place.dir().exists());
+        }
     });
 }
 
@@ -98,7 +133,7 @@ fn a_failure_leaves_nothing() {
         let mut config = place.config(&["/bin/nosuch"]);
         let pin = place.path().join("netns/x");
         config.pin_netns = Some(pin.clone());
-        let error = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap_err();
+        let error = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap_err();
         let Error::Refused(failure) = error else { panic!("{error:?}") };
         assert_eq!(failure.kind, Kind::NotFound, "{failure:?}");
         assert!(!place.dir().exists());
@@ -116,7 +151,7 @@ fn a_network_with_settings() {
         let place = Place::new();
         let mut config = place.script("cat /sys/class/net/lo/flags /proc/sys/net/core/somaxconn");
         config.spec.linux_mut().as_mut().unwrap().set_sysctl(Some([("net.core.somaxconn".to_owned(), "77".to_owned())].into()));
-        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
         assert_eq!(exit_and_release(&place, &mut running).await, 0);
         assert_eq!(place.logged(), "0x9\n77\n");
     });
@@ -132,7 +167,7 @@ fn a_root_that_cannot_be_mounted() {
             let place = Place::new();
             let mut config = place.config(&["/bin/true"]);
             config.root.upper = Some("/nosuch/upper".into());
-            let error = spawner.spawn_with(prepared, config, Vec::new(), &|| {}).await.unwrap_err();
+            let error = spawner.spawn_with(prepared, config, Vec::new()).await.unwrap_err();
             let Error::Refused(failure) = error else { panic!("{error:?}") };
             told.push((failure.step, failure.object, failure.errno));
             assert!(!place.dir().exists());
@@ -154,7 +189,7 @@ fn a_root_of_many_layers() {
             std::fs::create_dir(&dir).unwrap();
             dir.into()
         }));
-        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
         assert!(running.timings.iter().all(|(name, _)| name != "root"), "{:?}", running.timings);
         assert_eq!(exit_and_release(&place, &mut running).await, 0);
         children(&spawner, 0);
@@ -185,7 +220,7 @@ fn one_that_has_died_is_replaced() {
         pidfd_signal(pidfd_open(pid).unwrap(), 9).unwrap();
         children(&spawner, 0);
         let place = Place::new();
-        let mut running = spawner.spawn_with(Some(prepared), place.script("exit 5"), Vec::new(), &|| {}).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), place.script("exit 5"), Vec::new()).await.unwrap();
         assert_ne!(running.shim.pid(), pid);
         assert_eq!(exit_and_release(&place, &mut running).await, 5);
     });
@@ -206,7 +241,7 @@ fn a_user_namespace_owns_its_network() {
         spec["process"]["capabilities"] =
             json!({"bounding": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"]});
         config.spec = serde_json::from_value(spec).unwrap();
-        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new(), &|| {}).await.unwrap();
+        let mut running = spawner.spawn_with(Some(prepared), config, Vec::new()).await.unwrap();
         assert_eq!(exit_and_release(&place, &mut running).await, 6, "{}", place.logged());
     });
 }
@@ -218,7 +253,7 @@ fn its_memory_is_given_back() {
         for ahead in [false, true] {
             let prepared = if ahead { Some(spawner.prepare().await.unwrap()) } else { None };
             let place = Place::new();
-            let running = spawner.spawn_with(prepared, place.script("sleep 100"), Vec::new(), &|| {}).await.unwrap();
+            let running = spawner.spawn_with(prepared, place.script("sleep 100"), Vec::new()).await.unwrap();
             both.push((place, running));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -92,6 +92,7 @@ impl Place {
             volumes: Vec::new(),
             runtime: None,
             attach: Vec::new(),
+            head: None,
             health: None,
             network: None,
         }
