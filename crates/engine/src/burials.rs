@@ -1,5 +1,6 @@
 //! Containers that are gone from the lists and not yet from the disk: who removes images looks for their layers after them.
 
+use crate::lull::Lull;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Burials {
     under_way: Arc<watch::Sender<HashSet<String>>>,
+    /// When they take content off the disk.
+    pub(crate) lull: Lull,
 }
 
 impl Default for Burials {
     fn default() -> Self {
-        Self { under_way: Arc::new(watch::Sender::new(HashSet::new())) }
+        Self { under_way: Arc::new(watch::Sender::new(HashSet::new())), lull: Lull::default() }
     }
 }
 
@@ -44,13 +47,14 @@ impl Burials {
         Burial { under_way: self.under_way.clone(), id: id.to_owned() }
     }
 
-    /// Waits for those that are under way now, but not for ever.
+    /// Waits for those that are under way now, but not for ever. They wait for nothing any more.
     pub(crate) async fn settled(&self, patience: Duration) {
         let mut news = self.under_way.subscribe();
         let waited_for = news.borrow().clone();
         if waited_for.is_empty() {
             return;
         }
+        let _urgent = self.lull.urgent();
         // It is no error if the wait ends early: what is still held goes later.
         let _late = tokio::time::timeout(patience, news.wait_for(|ids| ids.is_disjoint(&waited_for))).await;
     }

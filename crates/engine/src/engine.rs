@@ -246,6 +246,7 @@ impl Engine {
         if parts.is_closing() || !parts.ahead.has_room() {
             return;
         }
+        parts.burials.lull.ask();
         // One that has gone by now wants nothing any more.
         let Ok(client) = pidfd_open(client) else { return };
         match parts.spawner.prepare().await {

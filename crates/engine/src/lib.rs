@@ -32,6 +32,7 @@ mod lasting;
 mod links;
 mod login;
 pub mod logs;
+mod lull;
 pub mod model;
 mod names;
 pub mod network;

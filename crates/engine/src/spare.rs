@@ -6,8 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many are kept.
-const MOST: usize = 4;
+/// How many are kept: as many as are used while containers come and go before more are made.
+const MOST: usize = 16;
 
 /// Those that wait, each with the empty files of a sandbox.
 #[derive(Debug)]

@@ -22,8 +22,6 @@ const KILLED: i32 = 137;
 /// How often a shim that does not answer is looked for, and how long between.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
-/// What a client that has been told of a removal may do before the shim cleans up: else both are woken at once, and it waits for the processor.
-const HEAD_START: Duration = Duration::from_millis(2);
 
 impl Actor {
     /// The connection to the shim ended without a word about an exit.
@@ -114,10 +112,10 @@ impl Actor {
                 volumes::remove_anonymous(&self.parts, &self.container).await;
             }
             self.tell("destroy", &[]);
-            let cleanup = live.map(|live| self.release(live, HEAD_START));
+            let cleanup = live.map(|live| self.release(live));
             self.bury(cleanup, burial, recorded.is_ok());
         } else if recorded.is_ok() {
-            self.cleanup = live.map(|live| self.release(live, Duration::ZERO));
+            self.cleanup = live.map(|live| self.release(live));
         } else {
             // The shim keeps the exit on disk until it is released: a later engine can still learn of it.
             self.unrecorded = live;
@@ -148,14 +146,12 @@ impl Actor {
         }
     }
 
-    /// Lets the shim clean up and end, in the background and after a while.
-    fn release(&self, live: Live, after: Duration) -> JoinHandle<()> {
+    /// Lets the shim clean up and end, in the background. At once: with it go the links and what it has mounted, which the next container, or
+    /// whoever unmounts a disk of the host, would meet.
+    fn release(&self, live: Live) -> JoinHandle<()> {
         let parts = self.parts.clone();
         let id = self.container.id.clone();
         self.parts.background.spawn(async move {
-            if !after.is_zero() {
-                tokio::time::sleep(after).await;
-            }
             if let Err(error) = live.shim.release().await {
                 tracing::warn!(container = id, %error, "the shim did not end as asked");
                 let dir = parts.shim_dir(&id);
@@ -168,7 +164,7 @@ impl Actor {
 
     /// The clean-up of the run before, begun now if it was not.
     pub(super) fn take_cleanup(&mut self) -> Option<JoinHandle<()>> {
-        self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live, Duration::ZERO)))
+        self.cleanup.take().or_else(|| self.unrecorded.take().map(|live| self.release(live)))
     }
 
     /// Removes a container that does not run; with `volumes` those of its volumes that nobody named.
@@ -209,6 +205,7 @@ impl Actor {
             {
                 tracing::error!(container = id, %error, "clean-up failed");
             }
+            parts.burials.lull.come().await;
             let (content, of) = (parts.clone(), id.clone());
             let work = move || {
                 delete_content(&content, &of, Some(&image));

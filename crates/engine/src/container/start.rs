@@ -63,6 +63,7 @@ impl Actor {
             self.container.state.restarts = Restarts::default();
         }
         let begun = Instant::now();
+        self.parts.burials.lull.ask();
         let linkable = links::check(&self.parts.registry, &self.container);
         let attached = match linkable.and_then(|()| network::attach(&self.parts.networks, &self.container)) {
             Ok(attached) => attached.map(|mut attached| {

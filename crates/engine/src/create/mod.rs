@@ -27,6 +27,7 @@ pub(crate) async fn create(parts: &Arc<Parts>, mut request: Request, image: Opti
     if let Some(name) = request.name.as_deref().filter(|n| !n.is_empty()) {
         names::check(name)?;
     }
+    parts.burials.lull.ask();
     let image = crate::images::resolve(parts, image.as_deref().unwrap_or(&request.image))?;
     take_over(parts, &mut request)?;
     volumes::resolve_images(parts, &mut request)?;

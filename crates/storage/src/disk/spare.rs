@@ -8,8 +8,8 @@ use rustix::fs::{self, Mode};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many are kept.
-const MOST: usize = 4;
+/// How many are kept: as many as are used while containers come and go before more are made.
+const MOST: usize = 16;
 
 /// Their names in `spare/`, which is emptied when the store is opened again.
 #[derive(Debug, Default)]
