@@ -11,6 +11,7 @@
 
 use super::ahead::Ahead;
 use super::launcher::{Launcher, Mounted};
+use super::memory::Tally;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
 use super::probes::Monitor;
@@ -345,7 +346,7 @@ fn assemble(
             map: None,
             listener: None,
             paused: false,
-            oom_told: 0,
+            oom: Tally::default(),
             life: Life::Running,
         },
         sessions: BTreeMap::from([(0, session)]),

@@ -45,7 +45,7 @@ impl Shim {
             _ => None,
         };
         let execs = self.execs.iter().filter_map(|exec| exec.ended.map(|(_, until)| until));
-        container.into_iter().chain(execs).chain(self.probe_deadline()).min()
+        container.into_iter().chain(execs).chain(self.probe_deadline()).chain(self.container.oom.deadline()).min()
     }
 
     /// Goes on with drains, and ends those whose time is up.
@@ -60,6 +60,9 @@ impl Shim {
             self.drain_container(clock >= until);
         }
         self.check_health();
+        if self.container.oom.is_due(clock) {
+            self.look_for_kills(false);
+        }
         self.sessions
             .retain(|number, session| *number == 0 || session.has_clients() || self.execs.iter().any(|exec| exec.session == *number));
     }
@@ -84,13 +87,8 @@ impl Shim {
             session.finish();
         }
         // Without the controller there is no limit to be killed for.
-        let oom_kills = self.container.cgroup.oom_kills().unwrap_or_default();
-        let oom = oom_kills > 0;
+        let oom = self.look_for_kills(false) > 0;
         self.memory = None;
-        if oom_kills > self.container.oom_told {
-            self.container.oom_told = oom_kills;
-            self.peers.announce(&FromShim::Oom, true);
-        }
         let exit = Exit { code, at, oom };
         // Whoever hears of the exit may publish the same ports.
         self.relays = None;

@@ -42,7 +42,7 @@ use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Kind, Listener, Step};
 use dhow_sys::signal::Signals;
 use launcher::Launcher;
-use memory::Memory;
+use memory::{Memory, Tally};
 use peers::Peers;
 use poll::{Poll, Ready, Token, Watched};
 use rustix::event::epoll::EventFlags;
@@ -110,8 +110,8 @@ struct Container {
     /// Who is told of the calls that its filter hands to somebody else.
     listener: Option<Box<Listener>>,
     paused: bool,
-    /// How many kills for lack of memory were announced.
-    oom_told: u64,
+    /// Which kills for lack of memory were announced.
+    oom: Tally,
     life: Life,
 }
 
@@ -277,12 +277,17 @@ impl Shim {
 
     fn short_of_memory(&mut self) {
         let certain = self.memory.as_ref().is_some_and(Memory::take);
+        self.look_for_kills(certain);
+    }
+
+    /// Tells of a kill for lack of memory that was not told of. Returns how many there were.
+    fn look_for_kills(&mut self, certain: bool) -> u64 {
         // Where the group's files cannot be read it is going.
         let kills = self.container.cgroup.oom_kills().unwrap_or_default();
-        if certain || kills > self.container.oom_told {
-            self.container.oom_told = kills.max(self.container.oom_told + 1);
+        if self.container.oom.tells(certain, kills, Instant::now()) {
             self.peers.announce(&FromShim::Oom, true);
         }
+        kills
     }
 
     fn detached(&mut self, session: u32) {
