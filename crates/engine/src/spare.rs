@@ -31,6 +31,9 @@ impl Spares {
             _ => {}
         }
         make(&dir)?;
+        if let Err(error) = std::fs::File::open(&dir).and_then(dhow_sys::file::spread) {
+            tracing::debug!(%error, "directories of containers are not spread over the disk");
+        }
         Ok(Self { dir, ready: Mutex::default() })
     }
 

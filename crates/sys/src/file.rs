@@ -1,5 +1,7 @@
-//! Calls on open files that no library has in a safe form.
+//! Calls on open files, most of which no library has in a safe form.
 
+use rustix::fs::IFlags;
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -50,10 +52,42 @@ pub fn filesystem_uuid(file: impl AsFd) -> io::Result<[u8; 16]> {
     Ok(uuid)
 }
 
+/// Says of a directory that those which are made in it have nothing in common: ext4 gives each a place of its own on the disk then, as it does with
+/// those of a filesystem's root (chattr(1), `T`). `false` where the filesystem has no such word.
+///
+/// # Errors
+/// The directory's flags cannot be changed.
+pub fn spread(dir: impl AsFd) -> io::Result<bool> {
+    let done = rustix::fs::ioctl_getflags(&dir).and_then(|flags| match flags.contains(IFlags::TOPDIR) {
+        true => Ok(()),
+        false => rustix::fs::ioctl_setflags(&dir, flags | IFlags::TOPDIR),
+    });
+    match done {
+        Ok(()) => Ok(true),
+        // That is NOTTY where a filesystem has no flags at all, and INVAL where it has others.
+        Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn a_directory_says_that_its_own_are_strangers() {
+        const EXT4: u64 = 0xef53;
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::open(dir.path()).unwrap();
+        let done = spread(&file).unwrap();
+        // Once more is nothing.
+        assert_eq!(spread(&file).unwrap(), done);
+        assert_eq!(rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| flags.contains(IFlags::TOPDIR)), done);
+        assert!(done || rustix::fs::fstatfs(&file).unwrap().f_type as u64 != EXT4);
+        assert!(!spread(std::fs::File::open("/proc/self").unwrap()).unwrap());
+        assert!(!spread(std::fs::File::open("/dev/shm").unwrap()).unwrap());
+    }
 
     #[test]
     fn bytes_are_written_out() {
