@@ -1,8 +1,7 @@
 //! Moments in which nobody waits for a container. What was removed is taken off the disk then: done at once, as where many run one after
 //! the other, it would take the processor from those that make the next.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 const MOST: usize = 4096;
 
 /// A few bytes in a pipe. Daemon and shim both have it: who takes them out writes them to the client, and the other one finds none. So they
-/// are written once, whatever becomes of either.
+/// are never written twice, and the daemon writes them for a shim that died before it took them.
 #[derive(Debug)]
 pub struct Head(OwnedFd);
 
