@@ -87,40 +87,39 @@ pub fn apply(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Option<Sockets>> 
     if plan.places.is_empty() && !plan.loopback {
         return Ok(None);
     }
-    if !plan.places.is_empty() {
-        make_links(plan, namespace)?;
-    }
+    let mut host = (!plan.places.is_empty()).then(|| make_links(plan, namespace)).transpose()?;
     inside(namespace, || {
         let mut there = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
         if plan.loopback {
             link::set_up(&mut there, LOOPBACK)?;
         }
-        plan.places.iter().enumerate().try_for_each(|(number, place)| configure(&mut there, number, place))?;
+        if let Some(host) = &mut host {
+            plan.places.iter().enumerate().try_for_each(|(number, place)| configure(host, &mut there, number, place))?;
+        }
         plan.resolver.then(resolver::open_here).transpose()
     })
 }
 
-/// The links, as the host sees them.
-fn make_links(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<()> {
+/// The links, as the host sees them, and who sees them so.
+fn make_links(plan: &Plan, namespace: BorrowedFd<'_>) -> Result<Socket> {
     let mut host = Socket::route().map_err(Error::of("open", "a netlink socket"))?;
     for (number, place) in plan.places.iter().enumerate() {
         let what = if place.sharing.is_some() { "find the parent link" } else { "find the bridge" };
-        let bridge =
-            link::find(&mut host, &place.bridge)?.ok_or_else(|| Error::of(what, &place.bridge)(rustix::io::Errno::NODEV.into()))?;
+        let bridge = link::index(&host, &place.bridge)?.ok_or_else(|| Error::of(what, &place.bridge)(rustix::io::Errno::NODEV.into()))?;
         if let Some(sharing) = place.sharing {
             let mac = Some(place.mac).filter(|mac| *mac != [0; 6]);
             let mtu = Some(place.mtu).filter(|mtu| *mtu > 0);
-            link::add_shared(&mut host, &Shared { parent: bridge.index, sharing, namespace, name: &at_first(number), mac, mtu })?;
+            link::add_shared(&mut host, &Shared { parent: bridge, sharing, namespace, name: &at_first(number), mac, mtu })?;
             continue;
         }
-        let pair = Pair { port: &place.port, bridge: bridge.index, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
+        let pair = Pair { port: &place.port, bridge, namespace, name: &place.name, mac: place.mac, mtu: place.mtu };
         link::add_pair(&mut host, &pair)?;
         if place.isolated {
             link::isolate_port(&mut host, &place.port)?;
         }
         limits::apply(&mut host, &place.port, &place.limits)?;
     }
-    Ok(())
+    Ok(host)
 }
 
 /// The name with which a link is made that shares a wire. Before Linux 6.13 one with the name of a link of the host, as `eth0`, cannot be made
@@ -129,11 +128,11 @@ fn at_first(number: usize) -> String {
     format!("dhow{}x{number}", std::process::id())
 }
 
-fn configure(socket: &mut Socket, number: usize, place: &Place) -> Result<()> {
+fn configure(host: &mut Socket, socket: &mut Socket, number: usize, place: &Place) -> Result<()> {
     let name = if place.sharing.is_some() { at_first(number) } else { place.name.clone() };
-    let found = link::find(socket, &name)?.ok_or_else(|| Error::of("find the link", &name)(rustix::io::Errno::NODEV.into()))?;
+    let index = link::index(socket, &name)?.ok_or_else(|| Error::of("find the link", &name)(rustix::io::Errno::NODEV.into()))?;
     if place.sharing.is_some() {
-        link::rename(socket, found.index, &place.name)?;
+        link::rename(socket, index, &place.name)?;
     }
     if !place.addresses.iter().any(|(address, _)| address.is_ipv6()) {
         // No address of IPv6 was given, so the link makes itself none and takes none from a router (CVE-2020-13401). A kernel without
@@ -154,7 +153,12 @@ fn configure(socket: &mut Socket, number: usize, place: &Place) -> Result<()> {
             }
         }
     }
-    link::configure(socket, found.index, &place.addresses, &place.gateways)?;
+    if place.sharing.is_none() {
+        // Right before its other end: of a link that is on without one the kernel stops the queue when it gets round to it, which is a grace
+        // period in which nobody changes any link.
+        link::set_up_named(host, &place.port)?;
+    }
+    link::configure(socket, index, &place.addresses, &place.gateways)?;
     place.sysctls.iter().try_for_each(|(name, value)| {
         let path = format!("/proc/sys/net/{name}");
         std::fs::write(&path, value).map_err(Error::of("write", path))

@@ -31,11 +31,13 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_LINK: u16 = 5;
 const IFLA_STATS64: u16 = 23;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
 const BRPORT_STATE: u16 = 1;
-const BRPORT_FLUSH: u16 = 26;
+const BRPORT_FLUSH: u16 = 24;
 const BRPORT_ISOLATED: u16 = 33;
 const UP: u32 = 1;
 const AF_BRIDGE: u8 = 7;
@@ -121,6 +123,15 @@ pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
     }
 }
 
+/// A link's number by its name, if it is there: quicker than all that is known of it.
+pub fn index(socket: &Socket, name: &str) -> Result<Option<u32>> {
+    match rustix::net::netdevice::name_to_index(socket, name) {
+        Ok(index) => Ok(Some(index)),
+        Err(Errno::NODEV) => Ok(None),
+        Err(error) => Err(Error::of("look up the link", name)(error.into())),
+    }
+}
+
 /// Makes a bridge, up. Fails with EEXIST where the name is taken.
 pub fn add_bridge(socket: &mut Socket, name: &str, mac: [u8; 6], mtu: u32) -> Result<()> {
     let message = Message::new(NEWLINK, CREATE)
@@ -137,6 +148,12 @@ pub fn set_up(socket: &mut Socket, index: u32) -> Result<()> {
     socket.one(Message::new(SETLINK, 0).body(&info(0, index, Some(true)))).map_err(Error::of("switch on the link", index.to_string()))
 }
 
+/// The same by name.
+pub fn set_up_named(socket: &mut Socket, name: &str) -> Result<()> {
+    let message = Message::new(SETLINK, 0).body(&info(0, 0, Some(true))).text(IFLA_IFNAME, name);
+    socket.one(message).map_err(Error::of("switch on the link", name))
+}
+
 /// Gives a link that is down another name.
 pub fn rename(socket: &mut Socket, index: u32, name: &str) -> Result<()> {
     let message = Message::new(SETLINK, 0).body(&info(0, index, None)).text(IFLA_IFNAME, name);
@@ -151,7 +168,7 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     }
 }
 
-/// A pair of links: one a port of a bridge, up; the other in a namespace, where it has a name of its own and is down.
+/// A pair of links: one a port of a bridge, the other in a namespace, where it has a name of its own. Both are down.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
     /// The port's name.
@@ -168,11 +185,14 @@ pub struct Pair<'a> {
     pub mtu: u32,
 }
 
-/// Makes a pair.
+/// Makes a pair, of one queue each. Who does not say how many gets one for each processor, of which the kernel switches all but one off
+/// again (`veth_init_queues`), and waits a grace period for each end.
 pub fn add_pair(socket: &mut Socket, pair: &Pair<'_>) -> Result<()> {
     let message = Message::new(NEWLINK, CREATE)
-        .body(&info(0, 0, Some(true)))
+        .body(&info(0, 0, None))
         .text(IFLA_IFNAME, pair.port)
+        .u32(IFLA_NUM_TX_QUEUES, 1)
+        .u32(IFLA_NUM_RX_QUEUES, 1)
         .u32(IFLA_MTU, pair.mtu)
         .u32(IFLA_MASTER, pair.bridge)
         .nest(IFLA_LINKINFO, |m| {
@@ -180,6 +200,8 @@ pub fn add_pair(socket: &mut Socket, pair: &Pair<'_>) -> Result<()> {
                 m.nest(VETH_PEER, |m| {
                     m.body(&info(0, 0, None))
                         .text(IFLA_IFNAME, pair.name)
+                        .u32(IFLA_NUM_TX_QUEUES, 1)
+                        .u32(IFLA_NUM_RX_QUEUES, 1)
                         .u32(IFLA_MTU, pair.mtu)
                         .attr(IFLA_ADDRESS, &pair.mac)
                         .attr(IFLA_NET_NS_FD, &pair.namespace.as_raw_fd().to_ne_bytes())

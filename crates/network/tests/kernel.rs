@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use dhow_network::endpoint::{self, Place, Plan};
-use dhow_network::netlink::Socket;
+use dhow_network::netlink::{Message, Socket, attributes, number};
 use dhow_network::nft::{self, Family};
 use dhow_network::ports::{Mapping, Protocol};
 use dhow_network::published::{self, SETS};
@@ -118,12 +118,23 @@ fn hear(to: (&str, u16)) -> String {
     text
 }
 
+/// Of what is sent and of what comes, for the link of that name.
+fn queues(socket: &mut Socket, name: &str) -> [Option<u32>; 2] {
+    let [by_name, sent, received] = [3, 31, 32];
+    let reply = socket.get(Message::new(18, 0).body(&[0; 16]).text(by_name, name)).unwrap();
+    [sent, received].map(|kind| attributes(&reply.body[16..]).find(|(found, _)| *found == kind).map(|(_, value)| number(value)))
+}
+
 #[test]
 fn an_endpoint_is_reached_and_closed() {
     alone(|| {
         bridge();
         let inside = namespace();
         endpoint::apply(&Plan { places: vec![place("veth1", "10.9.0.2")], ..Plan::default() }, inside.as_fd()).unwrap();
+        let mut socket = Socket::route().unwrap();
+        assert_eq!(queues(&mut socket, "veth1"), [Some(1); 2]);
+        let there = dhow_network::namespace::inside(inside.as_fd(), || Ok(queues(&mut Socket::route().unwrap(), "eth0"))).unwrap();
+        assert_eq!(there, [Some(1); 2]);
         let server = serve(&inside, 80);
         assert_eq!(hear(("10.9.0.2", 80)), "hello");
         assert_eq!(server.join().unwrap(), "10.9.0.1");
