@@ -1,9 +1,11 @@
-//! Shims for containers that are about to be started: forked while their container is still being created.
+//! Shims for containers that are about to be started: forked while their container is still being created, or a while before, where containers
+//! have been started lately.
 
-use dhow_shim::handle::Prepared;
+use crate::parts::Parts;
+use dhow_shim::handle::{Prepared, Spare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -14,10 +16,41 @@ pub(crate) const LIFE: Duration = Duration::from_millis(50);
 /// How many wait at once.
 const MOST: usize = 4;
 
+/// How long after a start a shim stands by for the next one. It has nothing of a container yet, so no setting of the host is in it; at rest
+/// there is none.
+pub(crate) const STAND_BY: Duration = Duration::from_secs(5);
+
 /// Those that wait, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     waiting: Mutex<Vec<Waiting>>,
+    standing_by: Mutex<StandingBy>,
+}
+
+/// The one that stands by for whoever comes next.
+#[derive(Debug, Default)]
+enum StandingBy {
+    #[default]
+    Nobody,
+    /// It is being made, or will be.
+    Coming,
+    /// It is there, until this ends.
+    Here(Spare, AbortHandle),
+}
+
+impl StandingBy {
+    fn relieve(&mut self) -> Option<Spare> {
+        match std::mem::take(self) {
+            Self::Here(spare, end) => {
+                end.abort();
+                Some(spare)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,9 +88,65 @@ impl Ahead {
         self.lock().retain(|one| one.end.id() != end && lives(&one.client));
     }
 
+    /// Takes the one that stands by.
+    pub(crate) fn relieve(&self) -> Option<Spare> {
+        self.standing_by().relieve()
+    }
+
+    /// Whether the caller is to make one that stands by, which nobody else does until [`Ahead::install`].
+    fn wants_one(&self) -> bool {
+        let mut standing_by = self.standing_by();
+        let nobody = matches!(*standing_by, StandingBy::Nobody);
+        if nobody {
+            *standing_by = StandingBy::Coming;
+        }
+        nobody
+    }
+
+    /// This one stands by until it is taken, or `end` ends. Without one there may be another try.
+    fn install(&self, spare: Option<(Spare, AbortHandle)>) {
+        *self.standing_by() = spare.map_or(StandingBy::Nobody, |(spare, end)| StandingBy::Here(spare, end));
+    }
+
+    /// The one with this end has stood by long enough.
+    fn stand_down(&self, end: tokio::task::Id) {
+        let mut standing_by = self.standing_by();
+        if matches!(&*standing_by, StandingBy::Here(_, of) if of.id() == end) {
+            *standing_by = StandingBy::Nobody;
+        }
+    }
+
+    fn standing_by(&self) -> MutexGuard<'_, StandingBy> {
+        self.standing_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has a shim stand by for the next container, once nobody waits for one.
+pub(crate) fn refill(parts: &Arc<Parts>) {
+    if !parts.ahead.wants_one() {
+        return;
+    }
+    let parts = Arc::clone(parts);
+    parts.background.clone().spawn(async move {
+        parts.burials.lull.come().await;
+        let spare = if parts.is_closing() { None } else { Some(parts.spawner.spare().await) };
+        let spare = spare.and_then(|spare| spare.inspect_err(|error| tracing::debug!(%error, "no shim stands by")).ok());
+        let with_end = |spare| {
+            let parts = Arc::downgrade(&parts);
+            let end = tokio::spawn(async move {
+                tokio::time::sleep(STAND_BY).await;
+                if let Some(parts) = parts.upgrade() {
+                    parts.ahead.stand_down(tokio::task::id());
+                }
+            });
+            (spare, end.abort_handle())
+        };
+        parts.ahead.install(spare.map(with_end));
+    });
 }
 
 /// A process that has ended is told of by its descriptor.

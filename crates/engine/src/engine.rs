@@ -28,7 +28,7 @@ use crate::{
 use dhow_image::{DiskUsage, Image, Images, Platform, Removed};
 use dhow_reference::Reference;
 use dhow_runtime::cgroup::Cgroup;
-use dhow_shim::handle::{self, Spawner};
+use dhow_shim::handle::{self, Spare, Spawner};
 use dhow_storage::{LayerStore, SnapshotKey};
 use dhow_sys::process::pidfd_open;
 use std::collections::HashSet;
@@ -249,7 +249,13 @@ impl Engine {
         parts.burials.lull.ask();
         // One that has gone by now wants nothing any more.
         let Ok(client) = pidfd_open(client) else { return };
-        match parts.spawner.prepare().await {
+        let prepared = match parts.ahead.relieve().map(Spare::expect_container) {
+            Some(Ok(prepared)) => Ok(prepared),
+            // It has gone, for whatever reason.
+            Some(Err(_)) | None => parts.spawner.prepare().await,
+        };
+        ahead::refill(parts);
+        match prepared {
             Ok(shim) => {
                 let parts = Arc::downgrade(parts);
                 let end = tokio::spawn(async move {

@@ -35,8 +35,8 @@ pub enum ToSpawner {
         /// For the shim.
         config: Box<ShimConfig>,
     },
-    /// Make a shim whose container is not known yet. Descriptor: the shim's end of a control socket, over which its first packet is a
-    /// [`ShimConfig`] with the sockets of `config.attach`. It ends where the socket closes before.
+    /// Make a shim whose container is not known yet. Descriptor: the shim's end of a control socket, over which come [`ToSpare::Expect`], which may be left
+    /// out, and a [`ShimConfig`] with the sockets of `config.attach`. It ends where the socket closes before.
     Prepare {
         /// Echoed in the answer.
         seq: u64,
@@ -44,6 +44,14 @@ pub enum ToSpawner {
     /// Skipped.
     #[serde(other)]
     Unknown,
+}
+
+/// Daemon to a shim whose container is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToSpare {
+    /// There will be a container in a moment: what takes long is made now.
+    Expect,
 }
 
 /// Spawner to daemon.

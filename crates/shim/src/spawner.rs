@@ -52,7 +52,7 @@ enum End {
 enum Birth {
     /// Its container.
     Now { raw: Vec<u8>, control: OwnedFd, clients: Vec<OwnedFd> },
-    /// Where it will hear of it.
+    /// Where it will hear of it, and perhaps before that one will come.
     Later { control: OwnedFd },
 }
 

@@ -7,7 +7,7 @@ mod wire;
 
 pub use crate::files::{clean_up, recorded_exit, recorded_volumes};
 pub use shim::{Running, Shim};
-pub use spawner::{Prepared, Spawner};
+pub use spawner::{Prepared, Spare, Spawner};
 
 use crate::health::{Probe, Status};
 use crate::protocol::Exit;

@@ -6,7 +6,7 @@ use super::wire::Wire;
 use super::{DEADLINE, Error};
 use crate::config::ShimConfig;
 use crate::process::hello;
-use crate::protocol::{FromShim, FromSpawner, State, ToShim, ToSpawner};
+use crate::protocol::{FromShim, FromSpawner, State, ToShim, ToSpare, ToSpawner};
 use crate::spawner::{NAME, PADDING};
 use dhow_runtime::{Failure, Step};
 use dhow_sys::{fdpass, sealed};
@@ -40,6 +40,10 @@ struct Live {
     /// Who waits to hear that there will be no shim.
     refusals: Mutex<HashMap<u64, oneshot::Sender<String>>>,
 }
+
+/// A shim for any container, and with nothing made for one yet: see [`Spawner::spare`]. Dropped, it ends.
+#[derive(Debug)]
+pub struct Spare(Wire);
 
 /// A shim that waits for its container: see [`Spawner::prepare`]. Dropped, it ends.
 #[derive(Debug)]
@@ -84,11 +88,16 @@ impl Spawner {
     /// Makes a shim, and with it what any container needs, for one that is about to be started. Waits for nobody: a spawner that is busy is
     /// an error.
     pub async fn prepare(&self) -> Result<Prepared, Error> {
+        self.spare().await?.expect_container()
+    }
+
+    /// Makes a shim for a container that may be started some time. It has taken nothing over from the host that may change. Waits for nobody.
+    pub async fn spare(&self) -> Result<Spare, Error> {
         let live = self.live().await?;
         let (ours, theirs) = fdpass::pair().map_err(Error::Spawner)?;
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         live.wire.try_send(&ToSpawner::Prepare { seq }, &[theirs.as_fd()]).map_err(Error::Spawner)?;
-        Wire::new(ours).map(Prepared).map_err(Error::Spawner)
+        Wire::new(ours).map(Spare).map_err(Error::Spawner)
     }
 
     /// Makes a shim and starts its container; returns when the program runs or why it does not ([`Error::Refused`]).
@@ -166,6 +175,14 @@ impl Spawner {
             }
             other => other,
         }
+    }
+}
+
+impl Spare {
+    /// There will be a container in a moment: it makes what any needs. An error where it has gone.
+    pub fn expect_container(self) -> Result<Prepared, Error> {
+        self.0.try_send(&ToSpare::Expect, &[]).map_err(Error::Spawner)?;
+        Ok(Prepared(self.0))
     }
 }
 

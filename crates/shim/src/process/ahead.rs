@@ -1,8 +1,9 @@
-//! A shim that is there before its container is known: forked when somebody is about to start one, with what every container needs and
-//! what takes longest to make, a network namespace.
+//! A shim that is there before its container is known: forked when somebody is about to start one, or a while before, and once somebody is with what
+//! every container needs and what takes longest to make, a network namespace.
 
 use crate::config::ShimConfig;
 use crate::process;
+use crate::protocol::ToSpare;
 use dhow_sys::alloc::Touched;
 use dhow_sys::{fdpass, net};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -22,22 +23,26 @@ pub(crate) struct Ahead {
     netns: Option<OwnedFd>,
 }
 
-/// Makes what it can, waits for its container, and is that one's shim. Where the daemon's end closes before, it ends. `host` is the network
-/// namespace it is in, where that is known.
+/// Waits for its container, and is that one's shim. Where the daemon's end closes before, it ends. `host` is the network namespace it is in, where
+/// that is known.
 pub(crate) fn run(control: OwnedFd, host: Option<OwnedFd>) -> i32 {
-    let netns = match host.as_ref().map(network_namespace).transpose() {
-        Ok(netns) => netns,
-        // The container's process will try, too, and then somebody is told.
-        Err(Failed::There(_)) => None,
-        // A shim in the wrong namespace would make links there.
-        Err(Failed::Back(_)) => return 1,
-    };
-    drop(host);
     // It works without, page by page.
     let _ = dhow_sys::alloc::take_ahead(TOUCHED);
-    match fdpass::recv(&control) {
-        Ok(Some((raw, clients))) => process::run(raw, control, clients, Ahead { netns }),
-        Ok(None) | Err(_) => 0,
+    let (mut ahead, mut host) = (Ahead::default(), host);
+    loop {
+        let Ok(Some((raw, clients))) = fdpass::recv(&control) else { return 0 };
+        if clients.is_empty() && serde_json::from_slice(&raw).is_ok_and(|message: ToSpare| message == ToSpare::Expect) {
+            match host.take().map(|host| network_namespace(&host)).transpose() {
+                Ok(made) => ahead.netns = ahead.netns.or(made),
+                // The container's process will try, too, and then somebody is told.
+                Err(Failed::There(_)) => {}
+                // A shim in the wrong namespace would make links there.
+                Err(Failed::Back(_)) => return 1,
+            }
+            continue;
+        }
+        drop(host);
+        return process::run(raw, control, clients, ahead);
     }
 }
 

@@ -88,7 +88,6 @@ impl Shim {
         }
         // Without the controller there is no limit to be killed for.
         let oom = self.look_for_kills(false) > 0;
-        self.memory = None;
         let exit = Exit { code, at, oom };
         // Whoever hears of the exit may publish the same ports.
         self.relays = None;
@@ -100,6 +99,7 @@ impl Shim {
         self.peers.announce(&FromShim::Exited(exit), false);
         self.warn(recorded.map(drop), "record the exit");
         // Only after everybody knows.
+        self.memory = None;
         self.container.mntns = None;
     }
 

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("ahead::a_failure_leaves_nothing", a_failure_leaves_nothing),
     ("ahead::a_network_with_settings", a_network_with_settings),
     ("ahead::one_that_nobody_wants_ends", one_that_nobody_wants_ends),
+    ("ahead::one_that_stands_by", one_that_stands_by),
     ("ahead::one_that_has_died_is_replaced", one_that_has_died_is_replaced),
     ("ahead::a_user_namespace_owns_its_network", a_user_namespace_owns_its_network),
     ("ahead::a_root_that_cannot_be_mounted", a_root_that_cannot_be_mounted),
@@ -210,6 +211,43 @@ fn one_that_nobody_wants_ends() {
         let pidfd = pidfd_open(pid).unwrap();
         drop((_prepared, spawner));
         rustix::event::poll(&mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)], None).unwrap();
+    });
+}
+
+/// It has no network namespace before a container is expected, and is a container's shim then. Nobody's, it ends; one that has ended is told of.
+fn one_that_stands_by() {
+    block_on(async {
+        let spawner = Spawner::start().await.unwrap();
+        let spare = spawner.spare().await.unwrap();
+        let pid = children(&spawner, 1)[0];
+        // A namespace that was made is a descriptor of it.
+        let namespaces = || {
+            let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+            let mut all: Vec<_> = all.filter(|link| link.to_string_lossy().starts_with("net:[")).collect();
+            all.sort();
+            all
+        };
+        let host = std::fs::read_link("/proc/self/ns/net").unwrap();
+        // It may be on its way still, and then it has what the spawner has.
+        assert_eq!(namespaces(), [host.clone()]);
+        let prepared = spare.expect_container().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while namespaces().is_empty() || namespaces().contains(&host) {
+            assert!(Instant::now() < end, "no namespace was made");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let place = Place::new();
+        let mut running = spawner.spawn_with(Some(prepared), place.script("cat /sys/class/net/lo/flags"), Vec::new()).await.unwrap();
+        assert_eq!(running.shim.pid(), pid);
+        assert_eq!(exit_and_release(&place, &mut running).await, 0);
+        assert_eq!(place.logged(), "0x9\n");
+
+        drop(spawner.spare().await.unwrap());
+        children(&spawner, 0);
+        let spare = spawner.spare().await.unwrap();
+        pidfd_signal(pidfd_open(children(&spawner, 1)[0]).unwrap(), 9).unwrap();
+        children(&spawner, 0);
+        assert!(matches!(spare.expect_container(), Err(Error::Spawner(_))));
     });
 }
 
