@@ -25,6 +25,9 @@ const ID: &str = "dhow-id";
 /// A client asks as soon as it has the id. One that has not for so long has gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A client that hears so late that its container runs only follows the size of its terminal later.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// What a request asks for beyond a container.
 pub(super) struct Run {
     attach: AttachRequest,
@@ -59,7 +62,7 @@ impl Run {
 /// What comes of one that was started.
 struct Outcome {
     started: oneshot::Receiver<Result<()>>,
-    ended: oneshot::Receiver<(i64, Option<String>)>,
+    ended: oneshot::Receiver<wait::Ended>,
 }
 
 /// Those that were not asked for yet.
@@ -91,7 +94,10 @@ impl Runs {
 pub(crate) async fn post(cx: &Cx, id: &str) -> Result<Reply> {
     let outcome = cx.app.runs.take(id).ok_or_else(|| Failure::not_found(format!("No such run: {id}")))?;
     match outcome.started.await {
-        Ok(started) => started.map(|()| wait::answer(outcome.ended)),
+        Ok(started) => {
+            started?;
+            wait::answer_whole(outcome.ended, MOMENT).await
+        }
         Err(_) => Err(Failure::internal(format!("the start of container {id} was given up"))),
     }
 }
