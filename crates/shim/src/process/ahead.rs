@@ -25,24 +25,27 @@ pub(crate) struct Ahead {
 
 /// Waits for its container, and is that one's shim. Where the daemon's end closes before, it ends. `host` is the network namespace it is in, where
 /// that is known.
-pub(crate) fn run(control: OwnedFd, host: Option<OwnedFd>) -> i32 {
+pub(crate) fn run(control: OwnedFd, mut host: Option<OwnedFd>) -> i32 {
     // It works without, page by page.
     let _ = dhow_sys::alloc::take_ahead(TOUCHED);
-    let (mut ahead, mut host) = (Ahead::default(), host);
-    loop {
-        let Ok(Some((raw, clients))) = fdpass::recv(&control) else { return 0 };
-        if clients.is_empty() && serde_json::from_slice(&raw).is_ok_and(|message: ToSpare| message == ToSpare::Expect) {
-            match host.take().map(|host| network_namespace(&host)).transpose() {
-                Ok(made) => ahead.netns = ahead.netns.or(made),
-                // The container's process will try, too, and then somebody is told.
-                Err(Failed::There(_)) => {}
-                // A shim in the wrong namespace would make links there.
-                Err(Failed::Back(_)) => return 1,
-            }
-            continue;
-        }
-        drop(host);
-        return process::run(raw, control, clients, ahead);
+    let mut netns = None;
+    let mut message = fdpass::recv(&control);
+    if let Ok(Some((raw, _))) = &message
+        && serde_json::from_slice(raw).is_ok_and(|word: ToSpare| word == ToSpare::Expect)
+    {
+        netns = match host.take().map(|host| network_namespace(&host)).transpose() {
+            Ok(netns) => netns,
+            // The container's process will try, too, and then somebody is told.
+            Err(Failed::There(_)) => None,
+            // A shim in the wrong namespace would make links there.
+            Err(Failed::Back(_)) => return 1,
+        };
+        message = fdpass::recv(&control);
+    }
+    drop(host);
+    match message {
+        Ok(Some((raw, clients))) => process::run(raw, control, clients, Ahead { netns }),
+        Ok(None) | Err(_) => 0,
     }
 }
 

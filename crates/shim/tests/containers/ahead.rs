@@ -229,7 +229,7 @@ fn one_that_stands_by() {
         };
         let host = std::fs::read_link("/proc/self/ns/net").unwrap();
         // It may be on its way still, and then it has what the spawner has.
-        assert_eq!(namespaces(), [host.clone()]);
+        assert_eq!(namespaces(), std::slice::from_ref(&host));
         let prepared = spare.expect_container().unwrap();
         let end = Instant::now() + Duration::from_secs(10);
         while namespaces().is_empty() || namespaces().contains(&host) {
