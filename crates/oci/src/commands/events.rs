@@ -5,7 +5,7 @@ use crate::args::{Order, Parsed, switch, value};
 use crate::context::Context;
 use crate::error::{At, Error, Result};
 use crate::record::{Record, Status};
-use dhow_runtime::cgroup::{Account, Cgroup, Further, Io, Meter, Notice, Reading, Waiting};
+use dhow_runtime::cgroup::{Account, Cgroup, Further, Io, Meter, Notice, Reading, Tally, Waiting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,7 +53,8 @@ fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> 
             }
             due = Instant::now() + interval;
         }
-        let wait = Timespec::try_from(due.saturating_duration_since(Instant::now())).ok();
+        let next = kills.tally.deadline().map_or(due, |again| again.min(due));
+        let wait = Timespec::try_from(next.saturating_duration_since(Instant::now())).ok();
         let (notice, events) = kills.descriptor().unwrap_or((init.as_fd(), PollFlags::IN));
         let mut fds = [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(notice, events)];
         rustix::io::retry_on_intr(|| poll(&mut fds, wait.as_ref())).at("wait for the container")?;
@@ -70,15 +71,15 @@ fn follow(record: &Record, meter: &mut Meter, interval: Duration) -> Result<()> 
 /// What the kernel tells of kills for lack of memory.
 struct Kills {
     notice: Option<Notice>,
-    /// As the group counts them, and how many of those were told.
+    /// How many the group had counted before.
     counted: u64,
-    told: u64,
+    tally: Tally,
 }
 
 impl Kills {
     fn watch(cgroup: &Cgroup) -> Result<Self> {
         let notice = cgroup.oom_notice().at("watch the memory controller")?;
-        Ok(Self { notice, counted: cgroup.oom_kills()?, told: 0 })
+        Ok(Self { notice, counted: cgroup.oom_kills()?, tally: Tally::default() })
     }
 
     fn descriptor(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
@@ -88,25 +89,24 @@ impl Kills {
         })
     }
 
-    /// How many to tell of. The notice of v1 comes before the kernel counts, so its own number holds as long as the container lives.
+    /// How many to tell of.
     fn news(&mut self, cgroup: &Cgroup, ended: bool) -> Result<u64> {
         let noticed = match &self.notice {
             Some(Notice::Counter(fd)) => noticed(fd)?,
             Some(Notice::File(fd)) => {
                 // A file that was read tells of later changes.
                 rustix::io::pread(fd, &mut [0; 512], 0).map(drop).or_else(gone).at("read memory.events")?;
-                0
+                false
             }
-            None => 0,
+            None => false,
         };
-        let counts = ended || matches!(self.notice, Some(Notice::File(_)));
+        let now = Instant::now();
+        // This is the look that was put off.
+        let _ = self.tally.is_due(now);
         // A group that is gone counts none, and has nothing more to tell.
-        let counted = if counts { cgroup.oom_kills()?.saturating_sub(self.counted) } else { 0 };
-        let rest = counted.saturating_sub(self.told);
+        let counted = cgroup.oom_kills()?.saturating_sub(self.counted);
         // The end of the group is noticed, too.
-        let news = if ended { rest } else { noticed.max(rest) };
-        self.told += news;
-        Ok(news)
+        Ok(self.tally.news(noticed && !ended, counted, now))
     }
 }
 
@@ -115,12 +115,11 @@ fn gone(error: rustix::io::Errno) -> std::result::Result<(), rustix::io::Errno> 
     if error == rustix::io::Errno::NODEV { Ok(()) } else { Err(error) }
 }
 
-/// Takes what an eventfd has counted.
-fn noticed(fd: &OwnedFd) -> Result<u64> {
-    let mut number = [0; 8];
-    match rustix::io::read(fd, &mut number) {
-        Ok(_) => Ok(u64::from_ne_bytes(number)),
-        Err(rustix::io::Errno::AGAIN) => Ok(0),
+/// Takes what an eventfd has counted, and tells whether it had. The number says nothing: one kill may be told of more than once.
+fn noticed(fd: &OwnedFd) -> Result<bool> {
+    match rustix::io::read(fd, &mut [0; 8]) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::AGAIN) => Ok(false),
         Err(error) => Err(error).at("read the notice"),
     }
 }

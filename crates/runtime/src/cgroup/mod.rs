@@ -17,6 +17,7 @@ mod own;
 mod plan;
 mod remove;
 pub mod systemd;
+mod tally;
 mod usage;
 mod v1;
 mod v2;
@@ -26,6 +27,7 @@ mod write;
 pub use features::{Features, features};
 pub use further::{Account, Further, Waiting};
 pub use notice::{Level, Notice};
+pub use tally::Tally;
 pub use warnings::warnings;
 
 use crate::error::{Failure, Kind, Result, Step};

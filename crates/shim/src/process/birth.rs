@@ -11,7 +11,6 @@
 
 use super::ahead::Ahead;
 use super::launcher::{Launcher, Mounted};
-use super::memory::Tally;
 use super::peers::Peers;
 use super::poll::{Poll, Token, Watched};
 use super::probes::Monitor;
@@ -28,7 +27,7 @@ use crate::files::{self, Record};
 use crate::head::Head;
 use crate::log::Log;
 use crate::protocol::{FromShim, State};
-use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::cgroup::{Cgroup, Tally};
 use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Stdio, Step};
 use dhow_sys::signal::Signals;

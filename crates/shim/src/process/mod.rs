@@ -37,12 +37,12 @@ use crate::frame::Stream;
 use crate::health::Report;
 use crate::protocol::{Exit, FromShim, Hello, State, VERSION};
 pub(crate) use ahead::Ahead;
-use dhow_runtime::cgroup::Cgroup;
+use dhow_runtime::cgroup::{Cgroup, Tally};
 use dhow_runtime::idmap::IdMap;
 use dhow_runtime::{Failure, Kind, Listener, Step};
 use dhow_sys::signal::Signals;
 use launcher::Launcher;
-use memory::{Memory, Tally};
+use memory::Memory;
 use peers::Peers;
 use poll::{Poll, Ready, Token, Watched};
 use rustix::event::epoll::EventFlags;
@@ -284,7 +284,7 @@ impl Shim {
     fn look_for_kills(&mut self, certain: bool) -> u64 {
         // Where the group's files cannot be read it is going.
         let kills = self.container.cgroup.oom_kills().unwrap_or_default();
-        if self.container.oom.tells(certain, kills, Instant::now()) {
+        if self.container.oom.news(certain, kills, Instant::now()) > 0 {
             self.peers.announce(&FromShim::Oom, true);
         }
         kills
